@@ -1,0 +1,563 @@
+"""The embedded engine: a log on RocksDB (https://rocksdb.org), through rocksdict.
+
+| notion | structure |
+|---|---|
+| parent topic | a key in `parents`, all held in memory |
+| lite topic | a key in `topics`; while hot, one small object in an LRU; while cold, nothing |
+| record | a key in `records`, written once |
+| append | one write batch; commit point: RocksDB's write-ahead log |
+| holder of the store | RocksDB's file lock; `holder.json` beside it says who |
+
+| operation | write batch | a crash leaves |
+|---|---|---|
+| append | records, and for a new topic its name, its number and `topic.opened` | all of it or nothing |
+| fork | the records under a fresh number; then the name and `topic.forked` | no topic before the last batch |
+| expire | the name, its range of records and `topic.expired` | all of it or nothing |
+| open | the epoch | the former or the new epoch |
+
+Threads: the core is synchronous and runs in the caller's thread under one lock; readers take none.
+`os` durability means the write-ahead log has reached the operating system: it survives the death of the process, not
+of the machine. `fsync` has it on the disk before anybody reads it; callers that meet share one write (group commit).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
+
+from nbagora_lab.broker import keys
+from nbagora_lab.broker.api import Stored
+from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
+from nbagora_lab.core.clock import Clock
+from nbagora_lab.core.errors import (
+    LabError,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+    TooLarge,
+    TopicExists,
+    TopicNotFound,
+    did_you_mean,
+)
+from nbagora_lab.core.events import RecordType, encode, head_of
+
+__all__ = ["EmbeddedLog"]
+
+_HOT_TOPICS = 8192
+_LAST = (1 << 64) - 1
+_FAMILIES = ("parents", "topics", "records")
+
+
+class _Hot:
+    """A topic in use: its number and the offset that its next record gets."""
+
+    __slots__ = ("next", "number")
+
+    def __init__(self, number: int, next_offset: int) -> None:
+        self.number = number
+        self.next = next_offset
+
+
+class _Pending:
+    """A caller that waits for a shared write."""
+
+    __slots__ = ("done", "entries", "error", "offsets", "touched")
+
+    def __init__(self, entries: Sequence[tuple[str, bytes]]) -> None:
+        self.entries = entries
+        self.offsets: list[int] = []
+        self.touched: Collection[str] = ()
+        self.error: BaseException | None = None
+        self.done = threading.Event()
+
+
+class EmbeddedLog:
+    """A log in one folder, held by one process.
+
+    Args:
+        path: Folder of the store; made if absent.
+        clock: Time of creation and of life-cycle records.
+        durability: ``os`` or ``fsync``.
+        record_limit: Largest record, in bytes.
+
+    Raises:
+        StoreLocked: Another process holds it.
+        StoreReadOnly: The folder can't be written.
+        StoreTooNew: A later version of nbagora wrote it.
+        StoreCorrupt: Damage in more than the unfinished tail.
+    """
+
+    engine = "embedded"
+    capabilities = frozenset({"batch"})
+
+    def __init__(self, path: Path, *, clock: Clock, durability: str = "os", record_limit: int = 64 << 20) -> None:
+        self.path = Path(path)
+        self._clock = clock
+        self._record_limit = record_limit
+        self._lock = threading.RLock()
+        self._hot: OrderedDict[str, _Hot] = OrderedDict()
+        self._watches: dict[str, list[Callable[[], None]]] = {}
+        self._group: list[_Pending] = []
+        self._group_lock = threading.Lock()
+        self._write_options = WriteOptions()
+        self._write_options.sync = durability == "fsync"
+        self._grouped = durability == "fsync"
+        self._closed = False
+        with self._edge():
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(self.path), _options(), {name: _options() for name in _FAMILIES})
+            self._parents_cf, self._topics_cf, self._records_cf = (
+                self._db.get_column_family_handle(name) for name in _FAMILIES
+            )
+            self._families = [self._db.get_column_family(name) for name in _FAMILIES]
+            parents, self._topics, self._records = self._families
+        try:
+            self._open(parents)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, parents: Rdict) -> None:
+        with self._edge():
+            stored = self._db.get(keys.FORMAT_KEY)
+            found = keys.parse_u64(stored) if stored else keys.FORMAT
+            if found > keys.FORMAT:
+                raise StoreTooNew(
+                    f"the store {self.path} has format {found}, this nbagora reads up to {keys.FORMAT}",
+                    "upgrade nbagora, or start on another folder with --store",
+                )
+            self.epoch = keys.parse_u64(self._db.get(keys.EPOCH) or keys.u64(0)) + 1
+            self._topic_number = keys.parse_u64(self._db.get(keys.TOPIC_NUMBER) or keys.u64(0))
+            self._parents: dict[str, TopicSpec] = {
+                name.decode(): TopicSpec.model_validate_json(value)
+                for name, value in parents.items()
+            }
+            batch = WriteBatch(raw_mode=True)
+            batch.put(keys.FORMAT_KEY, keys.u64(keys.FORMAT))
+            batch.put(keys.EPOCH, keys.u64(self.epoch))
+            self._write(batch)
+            holder = {"pid": os.getpid(), "since": self._clock.now()}
+            (self.path / "holder.json").write_text(json.dumps(holder), encoding="utf-8")
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def create_topic(self, parent: str, spec: TopicSpec) -> bool:
+        """See `Log.create_topic`."""
+        check_name(parent, "parent topic")
+        with self._lock, self._edge():
+            there = self._parents.get(parent)
+            if there is not None:
+                if there != spec:
+                    raise TopicExists(
+                        f"the topic '{parent}' exists with other settings: {_difference(there, spec)}",
+                        "use it as it is, or another name",
+                    )
+                return False
+            batch = WriteBatch(raw_mode=True)
+            batch.put(parent.encode(), spec.model_dump_json().encode(), self._parents_cf)
+            self._write(batch)
+            self._parents[parent] = spec
+            return True
+
+    def append(self, entries: Sequence[tuple[str, bytes]]) -> list[int]:
+        """See `Log.append`."""
+        for topic, stored in entries:
+            if len(stored) > self._record_limit:
+                raise TooLarge(
+                    f"a record of {len(stored)} bytes for {topic}, the limit is {self._record_limit}",
+                    "raise the setting record_limit, or send it in parts",
+                )
+        if self._grouped:
+            return self._append_grouped(entries)
+        with self._lock:
+            offsets, touched = self._commit(entries)
+        self._notify(touched)
+        return offsets
+
+    def _append_grouped(self, entries: Sequence[tuple[str, bytes]]) -> list[int]:
+        """Group commit: whoever finds nobody writing writes for all that have come; the others wait for it."""
+        mine = _Pending(entries)
+        with self._group_lock:
+            self._group.append(mine)
+        with self._lock:
+            if not mine.done.is_set():
+                with self._group_lock:
+                    group, self._group = self._group, []
+                self._commit_group(group, mine)
+        if mine.error is not None:
+            raise mine.error
+        self._notify(mine.touched)
+        return mine.offsets
+
+    def _commit_group(self, group: list[_Pending], mine: _Pending) -> None:
+        try:
+            all_offsets, touched = self._commit([entry for one in group for entry in one.entries])
+            offsets = iter(all_offsets)
+            for one in group:
+                one.offsets = [next(offsets) for _ in one.entries]
+            mine.touched = touched
+        except LabError:
+            for one in group:  # one caller's bad name must not fail the others
+                try:
+                    one.offsets, one.touched = self._commit(one.entries)
+                except LabError as error:
+                    one.error = error
+        finally:
+            for one in group:
+                one.done.set()
+
+    def _commit(self, entries: Sequence[tuple[str, bytes]]) -> tuple[list[int], Collection[str]]:
+        """One batch for `entries`; memory changes only after the write has held.
+
+        Returns:
+            The entries' offsets, and all topics that got records.
+        """
+        batch = WriteBatch(raw_mode=True)
+        fresh: dict[str, _Hot] = {}
+        nexts: dict[str, int] = {}
+        offsets: list[int] = []
+        number = self._topic_number
+
+        def put(topic: str, stored: bytes) -> None:
+            nonlocal number
+            hot = fresh.get(topic) or self._load(topic)
+            if hot is None:
+                number += 1
+                hot = fresh[topic] = _Hot(number, 0)
+                self._put_new_topic(batch, topic, hot, put)
+            offset = nexts.get(topic, hot.next)
+            batch.put(keys.record_key(hot.number, offset), stored, self._records_cf)
+            nexts[topic] = offset + 1
+            offsets.append(offset)
+
+        try:
+            wanted = []
+            for topic, stored in entries:
+                put(topic, stored)
+                wanted.append(offsets[-1])
+            if fresh:
+                batch.put(keys.TOPIC_NUMBER, keys.u64(number))
+            self._write(batch)
+        except Exception as error:
+            raise self._mapped(error) from None
+        self._topic_number = number
+        for topic, hot in fresh.items():
+            self._remember(topic, hot)
+        for topic, following in nexts.items():
+            hot = self._hot.get(topic)
+            if hot is not None:
+                hot.next = following
+        return wanted, nexts.keys()
+
+    def _put_new_topic(
+        self, batch: WriteBatch, topic: str, hot: _Hot, put: Callable[[str, bytes], None], forked_from: str = ""
+    ) -> None:
+        parent, lite = split_topic(topic)
+        if parent not in self._parents:
+            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
+        now = self._clock.now()
+        batch.put(topic.encode(), keys.topic_value(hot.number, now, forked_from), self._topics_cf)
+        if lite != EVENTS:
+            told = RecordType.TOPIC_FORKED if forked_from else RecordType.TOPIC_OPENED
+            put(f"{parent}/{EVENTS}", self._life_cycle(told, topic, forked_from, now))
+
+    def _life_cycle(self, told: str, topic: str, forked_from: str, now: float) -> bytes:
+        body = {"topic": topic} | ({"from": forked_from} if forked_from else {})
+        return encode(
+            told, json.dumps(body, ensure_ascii=False).encode(), source=b"/broker", time=now, epoch=self.epoch
+        )
+
+    def fork(self, topic: str, to: str, *, at: int) -> TopicInfo:
+        """See `Log.fork`."""
+        split_topic(to)
+        with self._lock, self._edge():
+            source = self._known(topic)
+            if not 0 <= at < source.next:
+                raise TopicNotFound(f"{topic} has no record at offset {at}", f"its offsets end at {source.next - 1}")
+            if self._load(to) is not None:
+                raise TopicExists(f"the topic {to} exists", "fork to another name")
+            number = self._topic_number + 1
+            batch = WriteBatch(raw_mode=True)
+            batch.put(keys.TOPIC_NUMBER, keys.u64(number))
+            self._write(batch)  # from here on the number is spent, whatever happens
+            self._topic_number = number
+            after = -1
+            while after < at:
+                batch = WriteBatch(raw_mode=True)
+                for offset, stored in self.scan(topic, after=after):
+                    after = offset
+                    if offset > at:
+                        break
+                    batch.put(keys.record_key(number, offset), stored, self._records_cf)
+                self._write(batch)
+            hot = _Hot(number, at + 1)
+            batch = WriteBatch(raw_mode=True)
+            told: list[tuple[str, bytes]] = []
+            self._put_new_topic(batch, to, hot, lambda *entry: told.append(entry), f"{topic}@{at}")
+            self._write(batch)
+            self._remember(to, hot)
+            self._commit(told)
+        self._notify([to, *(event_topic for event_topic, _ in told)])
+        return self.info(to)
+
+    def expire(self, topic: str) -> None:
+        """See `Log.expire`."""
+        parent, lite = split_topic(topic)
+        with self._lock, self._edge():
+            hot = self._known(topic)
+            batch = WriteBatch(raw_mode=True)
+            batch.delete(topic.encode(), self._topics_cf)
+            batch.delete_range(
+                keys.record_key(hot.number, 0), keys.record_key(hot.number, _LAST), self._records_cf
+            )
+            self._write(batch)
+            self._hot.pop(topic, None)
+            if lite != EVENTS:
+                told = [(f"{parent}/{EVENTS}", self._life_cycle("topic.expired", topic, "", self._clock.now()))]
+                self._commit(told)
+
+    def _write(self, batch: WriteBatch) -> None:
+        """The one place where anything is written: tests let faults in here."""
+        self._db.write(batch, self._write_options)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def parents(self) -> dict[str, TopicSpec]:
+        """See `Log.parents`."""
+        return dict(self._parents)
+
+    def lites(self, parent: str, *, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
+        """See `Log.lites`."""
+        if parent not in self._parents:
+            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
+        within = f"{parent}/{prefix}".encode()
+        past = f"{parent}/{after}".encode() if after else within
+        names: list[str] = []
+        with self._edge():
+            for key in self._topics.keys(from_key=max(within, past)):
+                if not key.startswith(within) or len(names) == limit:
+                    break
+                if key != past or not after:
+                    names.append(key[len(parent.encode()) + 1 :].decode())
+        return names
+
+    def scan(self, topic: str, *, after: int = -1, limit: int = 1000, max_bytes: int = 4 << 20) -> list[Stored]:
+        """See `Log.scan`."""
+        found: list[Stored] = []
+        with self._edge():
+            hot = self._hot.get(topic) or self._peek(topic)
+            if hot is None or after + 1 >= hot.next:
+                return found
+            prefix = keys.u64(hot.number)
+            for key, stored in self._records.items(from_key=keys.record_key(hot.number, max(after + 1, 0))):
+                if key[:8] != prefix:
+                    break
+                found.append((keys.record_offset(key), stored))
+                max_bytes -= len(stored)
+                if len(found) >= limit or max_bytes <= 0:
+                    break
+        return found
+
+    def seek(self, topic: str, time: float) -> int:
+        """See `Log.seek`."""
+        low, high = self.info(topic).first, self.info(topic).next
+        wanted = int(time * 1e6)
+        while low < high:
+            middle = (low + high) // 2
+            (_, stored), *_ = self.scan(topic, after=middle - 1, limit=1)
+            if head_of(stored).time < wanted:
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def info(self, topic: str) -> TopicInfo:
+        """See `Log.info`."""
+        split_topic(topic)
+        with self._edge():
+            value = self._topics.get(topic.encode())
+            if value is None:
+                raise self._missing(topic)
+            number, created, forked_from = keys.parse_topic(value)
+            first = next(iter(self._ends(number, backwards=False)), None)
+            last = next(iter(self._ends(number, backwards=True)), None)
+        following = last[0] + 1 if last else 0
+        return TopicInfo(
+            topic=topic,
+            first=first[0] if first else following,
+            next=following,
+            created=created,
+            last_write=head_of(last[1]).time / 1e6 if last else created,
+            forked_from=forked_from,
+        )
+
+    def watch(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """See `Log.watch`."""
+        split_topic(topic)
+        with self._lock:
+            self._watches.setdefault(topic, []).append(wake)
+
+        def unwatch() -> None:
+            with self._lock:
+                watches = self._watches.get(topic, [])
+                if wake in watches:
+                    watches.remove(wake)
+                if not watches:
+                    self._watches.pop(topic, None)
+
+        return unwatch
+
+    def close(self) -> None:
+        """See `Log.close`."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._hot.clear()
+            for family in (*self._families, self._db):  # the file lock goes with the last of them
+                family.close()
+
+    # -- helpers ---------------------------------------------------------------------------------------------------
+
+    def _load(self, topic: str) -> _Hot | None:
+        """The topic made hot; None if there is none. Under the lock."""
+        hot = self._hot.get(topic)
+        if hot is None:
+            hot = self._peek(topic)
+            if hot is not None:
+                self._remember(topic, hot)
+        else:
+            self._hot.move_to_end(topic)
+        return hot
+
+    def _peek(self, topic: str) -> _Hot | None:
+        """The topic as the store has it, without making it hot."""
+        value = self._topics.get(topic.encode())
+        if value is None:
+            return None
+        number, _, _ = keys.parse_topic(value)
+        last = next(iter(self._ends(number, backwards=True)), None)
+        return _Hot(number, last[0] + 1 if last else 0)
+
+    def _known(self, topic: str) -> _Hot:
+        split_topic(topic)
+        hot = self._load(topic)
+        if hot is None:
+            raise self._missing(topic)
+        return hot
+
+    def _remember(self, topic: str, hot: _Hot) -> None:
+        self._hot[topic] = hot
+        if len(self._hot) > _HOT_TOPICS:
+            self._hot.popitem(last=False)
+
+    def _ends(self, number: int, *, backwards: bool) -> Iterator[Stored]:
+        """The last, or the first, record of a topic number, if it has any."""
+        start = keys.record_key(number, _LAST if backwards else 0)
+        for key, stored in self._records.items(backwards=backwards, from_key=start):
+            if key[:8] == keys.u64(number):
+                yield keys.record_offset(key), stored
+            return
+
+    def _missing(self, topic: str) -> TopicNotFound:
+        parent, lite = split_topic(topic)
+        if parent not in self._parents:
+            return TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
+        near = self.lites(parent, prefix=lite[:3], limit=50) or self.lites(parent, limit=50)
+        return TopicNotFound(f"no topic '{topic}'", did_you_mean(lite, [name for name in near if name != EVENTS]))
+
+    def _notify(self, topics: Collection[str]) -> None:
+        if not self._watches:
+            return
+        with self._lock:
+            wakes = [wake for topic in topics for wake in self._watches.get(topic, ())]
+        for wake in wakes:
+            wake()
+
+    @contextlib.contextmanager
+    def _edge(self) -> Iterator[None]:
+        """Where RocksDB's errors become ours."""
+        try:
+            yield
+        except Exception as error:
+            raise self._mapped(error) from None
+
+    def _mapped(self, error: Exception) -> Exception:
+        """Our error for one of rocksdict's, which are bare `Exception`s with RocksDB's status in their text."""
+        if isinstance(error, LabError):
+            return error
+        text = str(error)
+        if self._closed:
+            return StoreClosed(f"the store {self.path} is closed", "start the lab again with %lab start")
+        if "lock" in text.lower() and "LOCK" in text:
+            return StoreLocked(f"the store {self.path} is held by {_holder(self.path)}", "stop that one, or use --store")
+        if isinstance(error, PermissionError) or "Permission denied" in text or "Read-only file system" in text:
+            return StoreReadOnly(f"the store {self.path} can't be written", "make the folder writable, or use --store")
+        if "No space left" in text:
+            return StoreError(f"no space left for the store {self.path}", "free some; what was acknowledged is kept")
+        if text.startswith("Corruption"):
+            return StoreCorrupt(
+                f"the store {self.path} is damaged: {text.splitlines()[0]}", "restore a copy, or use another --store"
+            )
+        return StoreError(f"the store {self.path} can't serve: {text or type(error).__name__}", "see %lab status")
+
+
+def _options() -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.create_missing_column_families(True)
+    options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_max_background_jobs(2)
+    options.set_max_open_files(256)
+    options.set_keep_log_file_num(2)
+    options.set_max_log_file_size(1 << 20)
+    options.set_write_buffer_size(32 << 20)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(10, False)
+    table.set_block_cache(_block_cache())
+    options.set_block_based_table_factory(table)
+    return options
+
+
+_cache: list[Any] = []
+
+
+def _block_cache() -> Any:
+    """One block cache for the process: stores that come and go in tests share its 32 MiB."""
+    if not _cache:
+        _cache.append(Cache(32 << 20))
+    return _cache[0]
+
+
+def _holder(path: Path) -> str:
+    try:
+        pid = json.loads((path / "holder.json").read_text(encoding="utf-8"))["pid"]
+    except (OSError, ValueError, KeyError):
+        return "another process"
+    return "this very process" if pid == os.getpid() else f"process {pid}"
+
+
+def _difference(there: TopicSpec, asked: TopicSpec) -> str:
+    before, after = there.model_dump(), asked.model_dump()
+    return ", ".join(f"{name} is {before[name]}, not {after[name]}" for name in before if before[name] != after[name])

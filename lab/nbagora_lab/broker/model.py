@@ -1,0 +1,170 @@
+"""What a broker's faces speak of: topics, their settings, receipts; and the rules for names.
+
+A topic's full name is ``parent/lite``. Either part is 1 to 512 bytes of UTF-8 without control characters or ``/``.
+Where a name stands in text that gives ``@``, ``*``, ``?`` or ``[`` a meaning (``%topic fork ctx-1@12``, globs), these
+are escaped by a backslash.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nbagora_lab.core.errors import BadName
+
+__all__ = [
+    "EVENTS",
+    "Receipt",
+    "TopicInfo",
+    "TopicRef",
+    "TopicSpec",
+    "check_name",
+    "escape_name",
+    "join_topic",
+    "parse_ref",
+    "split_topic",
+]
+
+EVENTS = "_events"
+"""The lite topic of every parent that tells of the life of its other lite topics."""
+
+_LONGEST = 512  # bytes
+_ESCAPED = re.compile(r"([@*?\[\\])")
+
+
+class TopicSpec(BaseModel):
+    """Settings of a parent topic.
+
+    Attributes:
+        type: LITE: its lite topics come into being by the first record that is sent to them.
+        ttl: Seconds after its last write that a lite topic is kept; None keeps it for good.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    type: Literal["LITE"] = "LITE"
+    ttl: float | None = Field(None, gt=0)
+
+
+class TopicInfo(BaseModel):
+    """What is known of a lite topic at one moment.
+
+    Attributes:
+        topic: Full name.
+        first: Offset of its first kept record; equal to `next` when it has none.
+        next: Offset that the next record will get.
+        created: Seconds since the Unix epoch.
+        last_write: Time of the last record; `created` when there is none.
+        forked_from: ``parent/lite@offset`` where it is a fork.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    topic: str
+    first: int
+    next: int
+    created: float
+    last_write: float
+    forked_from: str | None = None
+
+    @property
+    def count(self) -> int:
+        """Number of records kept."""
+        return self.next - self.first
+
+
+class Receipt(NamedTuple):
+    """Where a record was stored. Holding one means that the record is durable, as the store's mode defines it."""
+
+    topic: str
+    offset: int
+
+
+class TopicRef(NamedTuple):
+    """A topic as somebody typed it, with the offset that may follow its name."""
+
+    topic: str
+    offset: int | None
+
+
+def check_name(name: str, what: str = "topic") -> str:
+    """Returns `name` if it keeps the rules for names.
+
+    Raises:
+        BadName: It does not; says which rule.
+    """
+    shown = name if len(name) <= 40 else f"{name[:37]}..."
+    hint = "names are 1 to 512 bytes of UTF-8 without control characters or '/'"
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise BadName(f"the {what} name {ascii(shown)} has half a surrogate pair", hint) from None
+    if not name:
+        raise BadName(f"an empty {what} name", hint)
+    if size > _LONGEST:
+        raise BadName(f"the {what} name '{shown}' has {size} bytes", hint)
+    if "/" in name or any(unicodedata.category(letter) == "Cc" for letter in name):
+        raise BadName(f"the {what} name {shown!r} has a '/' or a control character", hint)
+    return name
+
+
+def split_topic(topic: str) -> tuple[str, str]:
+    """A full name's parent and lite topic, both checked.
+
+    Example:
+        >>> split_topic("sessions/ctx-1")
+        ('sessions', 'ctx-1')
+
+    Raises:
+        BadName: It is no full name.
+    """
+    parent, slash, lite = topic.partition("/")
+    if not slash:
+        raise BadName(f"'{topic}' names no lite topic", f"write parent/lite, such as {topic or 'sessions'}/ctx-1")
+    return check_name(parent, "parent topic"), check_name(lite, "lite topic")
+
+
+def join_topic(parent: str, lite: str) -> str:
+    """The full name of a lite topic."""
+    return f"{check_name(parent, 'parent topic')}/{check_name(lite, 'lite topic')}"
+
+
+def escape_name(name: str) -> str:
+    """A name as it is written in text where ``@ * ? [`` have a meaning.
+
+    Example:
+        >>> escape_name("a@b")
+        'a\\\\@b'
+    """
+    return _ESCAPED.sub(r"\\\1", name)
+
+
+def parse_ref(text: str, parent: str = "sessions") -> TopicRef:
+    """Reads ``ctx-1``, ``chat/s-1`` or ``ctx-1@12``.
+
+    Args:
+        text: As typed, with escapes.
+        parent: The parent of a name that gives none.
+
+    Example:
+        >>> parse_ref("ctx-1@12")
+        TopicRef(topic='sessions/ctx-1', offset=12)
+
+    Raises:
+        BadName: The name, or what follows its ``@``, does not fit.
+    """
+    name, offset = "", None
+    pieces = re.split(r"(\\.|@)", text)
+    for index, piece in enumerate(pieces):
+        if piece == "@":
+            rest = "".join(pieces[index + 1 :])
+            if not rest.isascii() or not rest.isdigit():
+                raise BadName(f"'{text}' has no offset after its '@'", "write topic@12; a name's own @ is written \\@")
+            offset = int(rest)
+            break
+        name += piece[1] if len(piece) == 2 and piece[0] == "\\" else piece
+    parent, lite = split_topic(name) if "/" in name else (parent, check_name(name, "lite topic"))
+    return TopicRef(join_topic(parent, lite), offset)

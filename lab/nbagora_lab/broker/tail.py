@@ -1,0 +1,91 @@
+"""Reads that wait, for every engine: made of `Log.scan` and `Log.watch` alone.
+
+A tail watches first and reads then, so no record falls between. It wakes on a write and never polls; records that come
+while it is busy are read in one batch. A slow reader costs disk reads, not memory, and is never cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Iterator
+
+from nbagora_lab.broker.api import Log, Stored
+from nbagora_lab.core.events import Record, decode
+
+__all__ = ["tail", "tail_batches"]
+
+
+async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 256) -> AsyncGenerator[list[Stored]]:
+    """Batches of stored records past `after`, for ever; on an event loop.
+
+    Args:
+        log: The engine.
+        topic: Full name; the topic need not exist yet.
+        after: Offset that is already known.
+        limit: Records in a batch at most.
+    """
+    loop = asyncio.get_running_loop()
+    arrived = asyncio.Event()
+    waiting = threading.Event()  # set while somebody has to be woken: a write while the reader is busy costs no call
+
+    def wake() -> None:
+        if waiting.is_set():
+            waiting.clear()
+            try:
+                loop.call_soon_threadsafe(arrived.set)
+            except RuntimeError:  # the reader's loop has closed; its watch is about to end
+                return
+
+    unwatch = log.watch(topic, wake)
+    try:
+        while True:
+            batch = log.scan(topic, after=after, limit=limit)
+            if not batch:
+                arrived.clear()
+                waiting.set()
+                batch = log.scan(topic, after=after, limit=limit)  # what came before the flag stood
+                if not batch:
+                    await arrived.wait()
+                    continue
+                waiting.clear()
+            after = batch[-1][0]
+            yield batch
+    finally:
+        unwatch()
+
+
+def tail(log: Log, topic: str, *, after: int = -1, timeout: float | None = None) -> Iterator[Record]:
+    """Records past `after` as they come, in the caller's own thread.
+
+    Args:
+        log: The engine.
+        topic: Full name; the topic need not exist yet.
+        after: Offset that is already known.
+        timeout: Seconds without a record after which the tail ends; None waits for ever.
+    """
+    arrived = threading.Event()
+    unwatch = log.watch(topic, arrived.set)
+    try:
+        while True:
+            arrived.clear()
+            batch = log.scan(topic, after=after, limit=256)
+            for offset, stored in batch:
+                after = offset
+                yield decode(stored, topic, offset)
+            if not batch and not _wait(arrived, timeout):
+                return
+    finally:
+        unwatch()
+
+
+def _wait(event: threading.Event, timeout: float | None) -> bool:
+    """Waits in slices, so that Ctrl-C is heard on every platform."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = 0.5 if deadline is None else min(0.5, deadline - time.monotonic())
+        if left <= 0:
+            return False
+        if event.wait(left):
+            return True

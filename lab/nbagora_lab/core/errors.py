@@ -1,0 +1,296 @@
+"""Every error that nbagora raises, as one tree.
+
+    LabError
+    ├── UsageError              a command, option or argument that does not fit
+    │   ├── UnknownVerb
+    │   └── BadName             a topic, agent or other name that breaks the rules for names
+    ├── NotFound                the thing named does not exist (says which name is near)
+    │   ├── AgentNotFound
+    │   ├── TaskNotFound
+    │   ├── TopicNotFound
+    │   └── VersionNotFound
+    ├── Conflict                the thing is there already, and differs
+    │   ├── TopicExists
+    │   ├── VersionExists
+    │   └── LabRunning
+    ├── TooLarge                a body or name above its limit
+    ├── StoreError              the store on disk can't serve
+    │   ├── StoreLocked         another process holds it
+    │   ├── StoreReadOnly
+    │   ├── StoreCorrupt
+    │   ├── StoreTooNew         written by a later version of nbagora
+    │   └── StoreClosed
+    ├── ServiceError            the lab's own services
+    │   ├── NotStarted
+    │   ├── PortInUse
+    │   ├── StartTimeout
+    │   └── WrongThread
+    ├── AgentError              what an agent did
+    │   ├── BadAgent            a cell or file that defines no usable agent
+    │   ├── BadYield            a yielded value of a type that has no meaning
+    │   └── TaskEnded           output for a task that has already ended
+    ├── TaskFailed              a task ended FAILED, REJECTED or CANCELED; carries `.task`
+    ├── RemoteError             an A2A peer answered with an error
+    │   ├── Unreachable
+    │   └── Unauthorized
+    └── ScenarioError           a notebook run as a scenario failed
+        ├── UnknownParameter
+        ├── CellFailed
+        ├── CellsPending
+        ├── ServicesLeaked
+        └── TraceDiffers
+
+Each prints as two lines: what happened, and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "AgentError",
+    "AgentNotFound",
+    "BadAgent",
+    "BadName",
+    "BadYield",
+    "CellFailed",
+    "CellsPending",
+    "Conflict",
+    "LabError",
+    "LabRunning",
+    "NotFound",
+    "NotStarted",
+    "PortInUse",
+    "RemoteError",
+    "ScenarioError",
+    "ServiceError",
+    "ServicesLeaked",
+    "StartTimeout",
+    "StoreClosed",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "TaskEnded",
+    "TaskFailed",
+    "TaskNotFound",
+    "TooLarge",
+    "TopicExists",
+    "TopicNotFound",
+    "TraceDiffers",
+    "Unauthorized",
+    "UnknownParameter",
+    "UnknownVerb",
+    "Unreachable",
+    "UsageError",
+    "VersionExists",
+    "VersionNotFound",
+    "WrongThread",
+    "did_you_mean",
+]
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The sentence that names what was probably meant, or what there is.
+
+    Args:
+        name: What was asked for.
+        known: The names that exist.
+
+    Returns:
+        ``did you mean 'weather'?``, ``there are: hotels, weather`` (ten at most), or ``there are none yet``.
+    """
+    names = sorted(known)
+    if near := difflib.get_close_matches(name, names, n=1, cutoff=0.6):
+        return f"did you mean '{near[0]}'?"
+    if not names:
+        return "there are none yet"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"there are: {', '.join(names[:10])}{more}"
+
+
+class LabError(Exception):
+    """Base of all errors that nbagora raises.
+
+    Args:
+        what: What happened, one line.
+        hint: What to do about it, one line.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what}\n{self.hint}" if self.hint else self.what
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook: shown in place of a traceback, by every front end and runner alike."""
+        name = type(self).__name__
+        what = " ".join(self.what.split())
+        return [f"{name}: {what}", f"hint: {' '.join(self.hint.split()) or 'see %lab status'}"]
+
+
+class UsageError(LabError):
+    """A command, option or argument that does not fit."""
+
+
+class UnknownVerb(UsageError):
+    """A verb that its noun does not have."""
+
+
+class BadName(UsageError):
+    """A name that breaks the rules for names."""
+
+
+class NotFound(LabError):
+    """The thing named does not exist."""
+
+
+class AgentNotFound(NotFound):
+    """No agent of that name is registered."""
+
+
+class TaskNotFound(NotFound):
+    """No task of that id is visible to the caller."""
+
+
+class TopicNotFound(NotFound):
+    """No topic of that name exists."""
+
+
+class VersionNotFound(NotFound):
+    """The registry has no such version or label."""
+
+
+class Conflict(LabError):
+    """The thing is there already, and differs."""
+
+
+class TopicExists(Conflict):
+    """A topic of that name exists with other settings, or already holds records."""
+
+
+class VersionExists(Conflict):
+    """That version is published with other content; versions never change."""
+
+
+class LabRunning(Conflict):
+    """A lab runs in this kernel already, with other settings."""
+
+
+class TooLarge(LabError):
+    """A body above its limit."""
+
+
+class StoreError(LabError):
+    """The store on disk can't serve."""
+
+
+class StoreLocked(StoreError):
+    """Another process, or this one, holds the store open."""
+
+
+class StoreReadOnly(StoreError):
+    """The store's folder can't be written."""
+
+
+class StoreCorrupt(StoreError):
+    """The store's files are damaged in more than their unfinished tail."""
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a later version of nbagora."""
+
+
+class StoreClosed(StoreError):
+    """The store was closed."""
+
+
+class ServiceError(LabError):
+    """The lab's own services."""
+
+
+class NotStarted(ServiceError):
+    """No lab runs in this kernel."""
+
+
+class PortInUse(ServiceError):
+    """The port asked for is taken."""
+
+
+class StartTimeout(ServiceError):
+    """A service did not become ready in time."""
+
+
+class WrongThread(ServiceError):
+    """A blocking call from the service thread, which would wait for itself."""
+
+
+class AgentError(LabError):
+    """What an agent did."""
+
+
+class BadAgent(AgentError):
+    """A cell, function or file that defines no usable agent."""
+
+
+class BadYield(AgentError):
+    """A yielded value of a type that has no meaning."""
+
+
+class TaskEnded(AgentError):
+    """Output for a task that has already ended."""
+
+
+class TaskFailed(LabError):
+    """A task ended FAILED, REJECTED or CANCELED.
+
+    Args:
+        what: What happened.
+        hint: What to do.
+        task: The task as it ended.
+    """
+
+    def __init__(self, what: str, hint: str = "", task: object = None) -> None:
+        super().__init__(what, hint)
+        self.task = task
+
+
+class RemoteError(LabError):
+    """An A2A peer answered with an error."""
+
+
+class Unreachable(RemoteError):
+    """A peer could not be reached, or stayed cut off."""
+
+
+class Unauthorized(RemoteError):
+    """A peer refused the credentials."""
+
+
+class ScenarioError(LabError):
+    """A notebook run as a scenario failed."""
+
+
+class UnknownParameter(ScenarioError):
+    """A parameter that the notebook's parameters cell does not name."""
+
+
+class CellFailed(ScenarioError):
+    """A cell raised."""
+
+
+class CellsPending(ScenarioError):
+    """Cells did not run."""
+
+
+class ServicesLeaked(ScenarioError):
+    """A notebook left services running."""
+
+
+class TraceDiffers(ScenarioError):
+    """The run's trace is not the blessed one."""

@@ -1,0 +1,182 @@
+"""The record: an envelope with CloudEvents 1.0 attribute names around a body of bytes.
+
+Attribute names and meanings follow https://github.com/cloudevents/spec (v1.0.2); `traceparent` is the Distributed
+Tracing extension with the value format of W3C Trace Context.
+
+On disk a record is a fixed head, the variable attributes, and the body. What a reader needs to route, filter and stop
+(flags, generation, epoch, subject) lies in front, so that no reader parses a body for it. `offset` is the key under
+which the record lies and is not repeated in it. A store's `FORMAT` is raised when this layout changes.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from enum import IntFlag
+from typing import NamedTuple
+
+from nbagora_lab.core.errors import StoreCorrupt
+
+__all__ = ["Flags", "Head", "Record", "RecordType", "decode", "encode", "head_of"]
+
+_LAYOUT = 1
+_FIXED = struct.Struct(">BBIQIBHHBBB")  # layout, flags, epoch, time in µs, generation, then the five lengths and id's
+
+
+class Flags(IntFlag):
+    """What a reader must know of a record without parsing its body."""
+
+    NONE = 0
+    TERMINAL = 1  # the task ends here
+    INTERRUPTED = 2  # the task waits for input or authorisation
+    MESSAGE = 4  # a plain Message reply: there is no task to follow
+    TASK = 8  # opens a task
+    PROVISIONAL = 16  # an opening that is withheld until the agent's first word
+    SPLICED = 32  # readers put offset and generation into the body's metadata, before its last four bytes
+
+
+class RecordType:
+    """The closed set of types that nbagora itself writes; producers may use dotted types of their own."""
+
+    MESSAGE = "a2a.message"
+    TASK = "a2a.task"
+    STATUS = "a2a.status"
+    ARTIFACT = "a2a.artifact"
+    CLAIM = "task.claim"
+    TASK_OPENED = "task.opened"
+    TASK_ENDED = "task.ended"
+    TASK_LOG = "task.log"
+    CALL = "task.call"
+    RETURN = "task.return"
+    TOPIC_OPENED = "topic.opened"
+    TOPIC_FORKED = "topic.forked"
+
+
+class Head(NamedTuple):
+    """What routes a record: the fixed part of it, and where its body starts."""
+
+    flags: int
+    epoch: int
+    time: int
+    generation: int
+    subject: bytes
+    body_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record on a lite topic.
+
+    Attributes:
+        type: Dotted type, such as ``a2a.status``.
+        body: The payload.
+        topic: Full name of the topic that it was read from, ``parent/lite``; empty before it is appended.
+        offset: Its place on that topic, dense from 0; -1 before it is appended.
+        source: Who wrote it, as a URI reference: ``/agents/weather``.
+        subject: What it is about: the task's id for task events.
+        time: Seconds since the Unix epoch, to the microsecond.
+        datacontenttype: Media type of the body.
+        traceparent: W3C trace context.
+        id: Producer's id; where none was given, the offset in decimal.
+        generation: The task's own dense count of events, from 1; 0 where the record is no task event.
+        epoch: Which opening of the store wrote it.
+        flags: What a reader must know without parsing the body.
+    """
+
+    type: str
+    body: bytes = b""
+    topic: str = ""
+    offset: int = -1
+    source: str = ""
+    subject: str = ""
+    time: float = 0.0
+    datacontenttype: str = "application/json"
+    traceparent: str = ""
+    id: str = ""
+    generation: int = 0
+    epoch: int = 0
+    flags: Flags = Flags.NONE
+
+    def at(self, topic: str, offset: int) -> Record:
+        """The same record, placed."""
+        return replace(self, topic=topic, offset=offset, id=self.id or str(offset))
+
+
+def encode(
+    type: str,  # noqa: A002 -- CloudEvents' name
+    body: bytes,
+    *,
+    source: bytes = b"",
+    subject: bytes = b"",
+    time: float = 0.0,
+    datacontenttype: bytes = b"application/json",
+    traceparent: bytes = b"",
+    id: bytes = b"",  # noqa: A002 -- CloudEvents' name
+    generation: int = 0,
+    epoch: int = 0,
+    flags: int = 0,
+) -> bytes:
+    """Packs a record into the bytes that a store keeps; attributes as in `Record`, text already in UTF-8."""
+    kind = type.encode()
+    return b"".join(
+        (
+            _FIXED.pack(
+                _LAYOUT,
+                flags,
+                epoch,
+                int(time * 1e6),
+                generation,
+                len(kind),
+                len(source),
+                len(subject),
+                len(datacontenttype),
+                len(traceparent),
+                len(id),
+            ),
+            subject,
+            kind,
+            source,
+            datacontenttype,
+            traceparent,
+            id,
+            body,
+        )
+    )
+
+
+def head_of(stored: bytes) -> Head:
+    """The routing part of a stored record, without touching its body."""
+    layout, flags, epoch, time, generation, kind, source, subject, content, trace, own = _FIXED.unpack_from(stored)
+    if layout != _LAYOUT:
+        raise StoreCorrupt(f"a record has layout {layout}, not {_LAYOUT}", "restore the store from a copy")
+    start = _FIXED.size
+    body_at = start + subject + kind + source + content + trace + own
+    return Head(flags, epoch, time, generation, stored[start : start + subject], body_at)
+
+
+def decode(stored: bytes, topic: str, offset: int) -> Record:
+    """The whole record that `encode` packed."""
+    layout, flags, epoch, time, generation, *lengths = _FIXED.unpack_from(stored)
+    if layout != _LAYOUT:
+        raise StoreCorrupt(f"record {offset} of {topic} has layout {layout}", "restore the store from a copy")
+    kind, source, subject, content, trace, own = lengths
+    at = _FIXED.size
+    texts = []
+    for length in (subject, kind, source, content, trace, own):
+        texts.append(stored[at : at + length].decode())
+        at += length
+    return Record(
+        type=texts[1],
+        body=stored[at:],
+        topic=topic,
+        offset=offset,
+        source=texts[2],
+        subject=texts[0],
+        time=time / 1e6,
+        datacontenttype=texts[3],
+        traceparent=texts[4],
+        id=texts[5] or str(offset),
+        generation=generation,
+        epoch=epoch,
+        flags=Flags(flags),
+    )

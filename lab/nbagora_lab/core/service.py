@@ -1,0 +1,142 @@
+"""The service loop: one daemon thread with an event loop of its own, on which all doors and readers live.
+
+A kernel's own loop stands still for as long as a cell runs, so nothing of the lab may live there. The thread is
+anyio's blocking portal; what is added here is a name, a bounded life, and errors that say what to do.
+
+Thread rules: `start`, `stop` and `call` are for other threads; calling them on the loop's own thread would wait for
+oneself and raises `WrongThread`. Everything that the loop owns is touched on the loop's thread alone.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar, TypeVarTuple
+
+from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
+
+__all__ = ["ServiceLoop"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+def _uvloop() -> bool:
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+class ServiceLoop:
+    """An event loop on a daemon thread.
+
+    Args:
+        name: Name of the thread, as debuggers and `%lab status` show it.
+
+    Example:
+        >>> loop = ServiceLoop("example")
+        >>> loop.start()
+        >>> async def double(x): return 2 * x
+        >>> loop.call(double, 21)
+        42
+        >>> loop.stop()
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._manager: AbstractContextManager[Any] | None = None
+        self._portal: Any = None
+        self._thread_id: int | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def running(self) -> bool:
+        """Whether the loop takes calls."""
+        return self._portal is not None
+
+    @property
+    def thread_id(self) -> int | None:
+        """Identifier of the loop's thread (`threading.get_ident`), None while it is stopped."""
+        return self._thread_id
+
+    def start(self) -> None:
+        """Starts the thread and returns once its loop runs; a second start does nothing.
+
+        Raises:
+            StartTimeout: The thread died before its loop ran.
+        """
+        from anyio.from_thread import start_blocking_portal
+
+        with self._lock:
+            if self._portal is not None:
+                return
+            manager = start_blocking_portal("asyncio", {"use_uvloop": _uvloop()}, name=self.name)
+            try:
+                portal = manager.__enter__()
+            except Exception as error:
+                raise StartTimeout(f"the thread {self.name} ended as it started: {error}", "see %lab status") from error
+            self._thread_id = portal.call(threading.get_ident)
+            self._manager, self._portal = manager, portal
+
+    def stop(self) -> None:
+        """Cancels what still runs on the loop, ends the thread and waits for it; a second stop does nothing."""
+        self._refuse_own_thread("stop")
+        with self._lock:
+            if self._portal is None:
+                return
+            portal, manager = self._portal, self._manager
+            self._portal = self._manager = self._thread_id = None
+            portal.call(portal.stop, True)
+            assert manager is not None
+            manager.__exit__(None, None, None)
+
+    def call(self, function: Callable[[*Ts], Awaitable[T] | T], *args: *Ts, timeout: float | None = None) -> T:
+        """Runs a function or coroutine function on the loop and waits for what it returns.
+
+        Ctrl-C, or the time-out, cancels it there.
+
+        Args:
+            function: What to run; an awaitable that it returns is awaited on the loop.
+            args: Its positional arguments.
+            timeout: Seconds to wait at most; None waits for as long as it takes.
+
+        Raises:
+            NotStarted: The loop does not run.
+            WrongThread: Called on the loop's own thread.
+            TimeoutError: `timeout` ran out.
+        """
+        self._refuse_own_thread("call")
+        future = self.submit(function, *args)
+        try:
+            return future.result(timeout)
+        except BaseException:
+            future.cancel()
+            raise
+
+    def submit(self, function: Callable[[*Ts], Awaitable[T] | T], *args: *Ts) -> Future[T]:
+        """Runs a function or coroutine function on the loop and returns at once.
+
+        Returns:
+            A future whose cancellation cancels the work.
+
+        Raises:
+            NotStarted: The loop does not run.
+        """
+        portal = self._portal
+        if portal is None:
+            raise NotStarted(f"{self.name} is not running", "start it with %lab start")
+        try:
+            future: Future[T] = portal.start_task_soon(function, *args)
+        except RuntimeError as error:  # the portal was stopped in between
+            raise NotStarted(f"{self.name} has stopped", "start it with %lab start") from error
+        return future
+
+    def _refuse_own_thread(self, verb: str) -> None:
+        if self._thread_id == threading.get_ident():
+            raise WrongThread(
+                f"{verb} on {self.name}'s own thread would wait for itself", "await the coroutine there instead"
+            )

@@ -1,0 +1,93 @@
+"""Every setting of a lab, declared once: type, unit, default and help.
+
+`%config`, the command line and the table in the README are made from this class. A value is taken from the first of:
+the constructor or command, the environment (``NBAGORA_PORT=8765``), ``[tool.nbagora]`` in the nearest
+``pyproject.toml`` at or above the working folder, the default.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nbagora_lab.core.errors import UsageError, did_you_mean
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseModel):
+    """A lab's settings.
+
+    Example:
+        >>> Settings.load(port=8765).port
+        8765
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    store: Path = Field(Path(".nbagora"), description="folder that holds the lab's topics, registry and keys")
+    broker: Literal["embedded"] = Field("embedded", description="engine of the topics")
+    registry: Literal["embedded"] = Field("embedded", description="engine of the registry")
+    seed: int | None = Field(None, description="makes ids repeatable; unset, they are random")
+    clock: Literal["system", "virtual"] = Field("system", description="virtual stands still, for repeatable traces")
+    durability: Literal["os", "fsync"] = Field(
+        "os", description="os: survives the death of the process; fsync: also the loss of power"
+    )
+    host: str = Field("127.0.0.1", description="address that the doors listen on")
+    port: int = Field(0, ge=0, le=65535, description="port of the doors; 0: the store's former one, or else a free one")
+    token: str | None = Field(None, description="bearer token of the doors; unset: the store's own; empty: no token")
+    allowed_hosts: tuple[str, ...] = Field((), description="Host names that the doors answer to, beside loopback")
+    allowed_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call the doors")
+    body_limit: int = Field(8 << 20, ge=1024, description="largest request body at the doors, in bytes")
+    depth_limit: int = Field(100, ge=8, description="deepest nesting of JSON at the doors")
+    record_limit: int = Field(64 << 20, ge=1024, description="largest body of one record, in bytes")
+    cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
+    lease: float = Field(30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat")
+    view_rate: float = Field(10.0, gt=0, le=20, description="snapshots a second that a live view gets at most")
+
+    @classmethod
+    def load(cls, **given: Any) -> Settings:
+        """The settings in force here.
+
+        Args:
+            given: Values that go before all others; those that are None count as not given.
+
+        Raises:
+            UsageError: A name that is no setting, or a value that does not fit; names all of them at once.
+        """
+        values: dict[str, Any] = {}
+        values |= _pyproject(Path.cwd())
+        values |= {
+            name: os.environ[variable]
+            for name in cls.model_fields
+            if (variable := f"NBAGORA_{name.upper()}") in os.environ
+        }
+        values |= {name: value for name, value in given.items() if value is not None}
+        if unknown := [name for name in values if name not in cls.model_fields]:
+            raise UsageError(f"no setting '{unknown[0]}'", did_you_mean(unknown[0], cls.model_fields))
+        for name in ("allowed_hosts", "allowed_origins"):
+            if isinstance(values.get(name), str):
+                values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            problems = "; ".join(f"{item['loc'][0]}: {item['msg']} (got {item['input']!r})" for item in error.errors())
+            raise UsageError(f"settings that do not fit: {problems}", "see %config Lab for what each takes") from None
+
+
+def _pyproject(folder: Path) -> dict[str, Any]:
+    """The table ``[tool.nbagora]`` of the nearest ``pyproject.toml`` at or above `folder`."""
+    for parent in (folder, *folder.parents):
+        path = parent / "pyproject.toml"
+        if not path.is_file():
+            continue
+        try:
+            table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("nbagora", {})
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise UsageError(f"can't read {path}: {error}", "mend the file") from None
+        return dict(table)
+    return {}
