@@ -1,0 +1,37 @@
+"""Runs the tests: sets up what they need, and leaves the last word to pytest's own summary."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import _system
+from _check import CHECKS, run_checks
+from _setup import ROOT, become, command, environment, say, tool
+
+__all__ = ["main"]
+
+HELP = """usage: scripts/test [--strict] [--campaign] [pytest's options]
+
+  --strict     skip nothing: what is missing fails; and run the checks first (scripts/check)
+  --campaign   add the long tests"""
+
+
+@command
+def main(args: list[str]) -> int:
+    """``scripts/test [--strict] [--campaign] …``; see `HELP`."""
+    if {"-h", "--help"} & set(args):
+        say(HELP)
+        return 0
+    strict, campaign = "--strict" in args, "--campaign" in args
+    passed_on = [arg for arg in args if arg not in {"--strict", "--campaign"}]
+    environment("test")
+    _system.install(_system.TOOLS)
+    failed = run_checks(list(CHECKS)) if strict else []
+    env = {"NBAGORA_FAILED_CHECKS": " ".join(failed)}  # tests/conftest.py names them above the summary
+    env |= {"NBAGORA_STRICT": "1"} if strict else {}
+    env |= {"NBAGORA_CAMPAIGN": "1"} if campaign else {}
+    if not failed:
+        become([tool("pytest"), *passed_on], env=env)
+    say(f"failed checks: {', '.join(failed)}; the tests run all the same")
+    return subprocess.call([str(tool("pytest")), *passed_on], cwd=ROOT, env={**os.environ, **env}) or 1

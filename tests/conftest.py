@@ -1,0 +1,92 @@
+"""What every test gets: it leaves nothing behind, and it says what it needs of the system.
+
+`./scripts/test` sets ``NBAGORA_STRICT``, ``NBAGORA_CAMPAIGN`` and ``NBAGORA_FAILED_CHECKS``; the first two are options
+as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+
+import pytest
+
+import _system
+from leaks import held, leaked
+
+os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the environment's kernel, not a namesake in the home folder
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("nbagora")
+    group.addoption("--strict-env", action="store_true", help="a test that would be skipped fails instead")
+    group.addoption("--campaign", action="store_true", help="run the tests marked campaign, too")
+
+
+def _wanted(config: pytest.Config, option: str, variable: str) -> bool:
+    return bool(config.getoption(option) or os.environ.get(variable))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if _wanted(config, "--campaign", "NBAGORA_CAMPAIGN"):
+        return
+    if long := [item for item in items if item.get_closest_marker("campaign")]:
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
+
+
+def _require(name: str) -> str:
+    if (path := _system.find(name)) is None:
+        pytest.skip(f"needs {name}: {_system.hint(name)}")
+    return path
+
+
+@pytest.fixture
+def require() -> Callable[[str], str]:
+    """``require("chromium")`` is the program's path; where the system lacks it, the test is skipped and says why."""
+    return _require
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, name in (("browser", "chromium"), ("node", "node")):
+        if item.get_closest_marker(marker):
+            _require(name)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Under ``--strict-env`` a skip is a failure, but for one that a mark declares (another platform)."""
+    report = yield
+    declared = hasattr(report, "wasxfail") or next(item.iter_markers("skipif"), None) is not None
+    if report.skipped and not declared and _wanted(item.config, "--strict-env", "NBAGORA_STRICT"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome, report.longrepr = "failed", f"nothing may be skipped here. {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole module that skips itself."""
+    report = yield
+    if report.outcome == "skipped" and _wanted(collector.config, "--strict-env", "NBAGORA_STRICT"):
+        report.outcome, report.longrepr = "failed", f"nothing may be skipped here. {report.longrepr}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.getbasetemp()
+    before = held(folder)
+    yield
+    if request.node.get_closest_marker("leaves"):
+        return
+    if problems := leaked(before, folder):
+        pytest.fail("left behind:\n" + "\n".join(problems), pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if failed := os.environ.get("NBAGORA_FAILED_CHECKS"):
+        terminalreporter.section("failed checks", red=True)
+        terminalreporter.line(f"{failed}: scripts/check shows why")
