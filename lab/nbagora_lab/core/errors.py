@@ -6,6 +6,7 @@
     │   └── BadName             a topic, agent or other name that breaks the rules for names
     ├── NotFound                the thing named does not exist (says which name is near)
     │   ├── AgentNotFound
+    │   ├── EndpointNotFound
     │   ├── TaskNotFound
     │   ├── TopicNotFound
     │   └── VersionNotFound
@@ -57,6 +58,7 @@ __all__ = [
     "CellFailed",
     "CellsPending",
     "Conflict",
+    "EndpointNotFound",
     "LabError",
     "LabRunning",
     "NotFound",
@@ -152,6 +154,10 @@ class NotFound(LabError):
 
 class AgentNotFound(NotFound):
     """No agent of that name is registered."""
+
+
+class EndpointNotFound(NotFound):
+    """An agent answers nowhere, or an endpoint's lease has ended."""
 
 
 class TaskNotFound(NotFound):
