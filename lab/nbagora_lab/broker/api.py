@@ -131,6 +131,10 @@ class Log(Protocol):
         """
         ...
 
+    def revision(self) -> int:
+        """A number that grows with every write to the store; equal numbers mean that nothing was written between."""
+        ...
+
     def close(self) -> None:
         """Gives the store back; a second call does nothing."""
         ...

@@ -427,6 +427,11 @@ class EmbeddedLog:
 
         return unwatch
 
+    def revision(self) -> int:
+        """See `Log.revision`."""
+        with self._edge():
+            return self._db.latest_sequence_number()
+
     def close(self) -> None:
         """See `Log.close`."""
         with self._lock:
@@ -434,8 +439,9 @@ class EmbeddedLog:
                 return
             self._closed = True
             self._hot.clear()
-            for family in (*self._families, self._db):  # the file lock goes with the last of them
+            for family in (*self._families, self._db):
                 family.close()
+            del self._parents_cf, self._topics_cf, self._records_cf  # the file lock goes with the last handle
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@
     │   ├── BadAgent            a cell or file that defines no usable agent
     │   ├── BadYield            a yielded value of a type that has no meaning
     │   └── TaskEnded           output for a task that has already ended
+    ├── TimedOut                a wait ran out of time; what was waited for goes on
     ├── TaskFailed              a task ended FAILED, REJECTED or CANCELED; carries `.task`
     ├── RemoteError             an A2A peer answered with an error
     │   ├── Unreachable
@@ -78,6 +79,7 @@ __all__ = [
     "TaskEnded",
     "TaskFailed",
     "TaskNotFound",
+    "TimedOut",
     "TooLarge",
     "TopicExists",
     "TopicNotFound",
@@ -264,6 +266,10 @@ class TaskFailed(LabError):
     def __init__(self, what: str, hint: str = "", task: object = None) -> None:
         super().__init__(what, hint)
         self.task = task
+
+
+class TimedOut(LabError, TimeoutError):
+    """A wait ran out of time; what was waited for goes on."""
 
 
 class RemoteError(LabError):

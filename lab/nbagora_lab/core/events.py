@@ -33,6 +33,7 @@ class Flags(IntFlag):
     TASK = 8  # opens a task
     PROVISIONAL = 16  # an opening that is withheld until the agent's first word
     SPLICED = 32  # readers put offset and generation into the body's metadata, before its last four bytes
+    CLAIM = 64  # the writer of this epoch takes the task over
 
 
 class RecordType:

@@ -9,13 +9,16 @@ oneself and raises `WrongThread`. Everything that the loop owns is touched on th
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from contextlib import AbstractContextManager
-from typing import Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
 
 from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 __all__ = ["ServiceLoop"]
 
@@ -48,9 +51,8 @@ class ServiceLoop:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._manager: AbstractContextManager[Any] | None = None
-        self._portal: Any = None
-        self._thread_id: int | None = None
+        self._portal: BlockingPortal | None = None
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     @property
@@ -61,38 +63,67 @@ class ServiceLoop:
     @property
     def thread_id(self) -> int | None:
         """Identifier of the loop's thread (`threading.get_ident`), None while it is stopped."""
-        return self._thread_id
+        return self._thread.ident if self._thread is not None else None
 
-    def start(self) -> None:
+    def start(self, timeout: float = 10.0) -> None:
         """Starts the thread and returns once its loop runs; a second start does nothing.
 
+        Args:
+            timeout: Seconds to wait at most.
+
         Raises:
-            StartTimeout: The thread died before its loop ran.
+            StartTimeout: The thread died before its loop ran, or was too slow.
         """
-        from anyio.from_thread import start_blocking_portal
+        import anyio
+        from anyio.from_thread import BlockingPortal
 
         with self._lock:
             if self._portal is not None:
                 return
-            manager = start_blocking_portal("asyncio", {"use_uvloop": _uvloop()}, name=self.name)
-            try:
-                portal = manager.__enter__()
-            except Exception as error:
-                raise StartTimeout(f"the thread {self.name} ended as it started: {error}", "see %lab status") from error
-            self._thread_id = portal.call(threading.get_ident)
-            self._manager, self._portal = manager, portal
+            ready: Future[BlockingPortal] = Future()
 
-    def stop(self) -> None:
-        """Cancels what still runs on the loop, ends the thread and waits for it; a second stop does nothing."""
+            async def main() -> None:
+                async with BlockingPortal() as portal:
+                    ready.set_result(portal)
+                    await portal.sleep_until_stopped()
+
+            def run() -> None:
+                try:
+                    anyio.run(main, backend_options={"use_uvloop": _uvloop()})
+                except BaseException as error:  # noqa: BLE001 -- told to whoever waits; a thread has no caller
+                    if not ready.done():
+                        ready.set_exception(error)
+
+            thread = threading.Thread(target=run, name=self.name, daemon=True)
+            thread.start()
+            try:
+                self._portal = ready.result(timeout)
+            except TimeoutError:
+                raise StartTimeout(f"{self.name} was not ready after {timeout} s", "see %lab status") from None
+            except Exception as error:
+                raise StartTimeout(f"{self.name} ended as it started: {error}", "see %lab status") from error
+            self._thread = thread
+
+    def stop(self, timeout: float | None = None) -> bool:
+        """Cancels what still runs on the loop, ends the thread and waits for it; a second stop does nothing.
+
+        Args:
+            timeout: Seconds to wait for a loop that somebody blocks; None waits for as long as it takes.
+
+        Returns:
+            Whether the thread has ended; False leaves it behind, as a daemon.
+        """
         self._refuse_own_thread("stop")
         with self._lock:
-            if self._portal is None:
-                return
-            portal, manager = self._portal, self._manager
-            self._portal = self._manager = self._thread_id = None
-            portal.call(portal.stop, True)
-            assert manager is not None
-            manager.__exit__(None, None, None)
+            if self._portal is None or self._thread is None:
+                return True
+            portal, thread = self._portal, self._thread
+            self._portal = None
+            with contextlib.suppress(RuntimeError):  # its loop has ended by itself
+                portal.start_task_soon(portal.stop, True)
+            thread.join(timeout)
+            self._thread = None
+            return not thread.is_alive()
 
     def call(self, function: Callable[[*Ts], Awaitable[T] | T], *args: *Ts, timeout: float | None = None) -> T:
         """Runs a function or coroutine function on the loop and waits for what it returns.
@@ -136,7 +167,7 @@ class ServiceLoop:
         return future
 
     def _refuse_own_thread(self, verb: str) -> None:
-        if self._thread_id == threading.get_ident():
+        if self.thread_id == threading.get_ident():
             raise WrongThread(
                 f"{verb} on {self.name}'s own thread would wait for itself", "await the coroutine there instead"
             )

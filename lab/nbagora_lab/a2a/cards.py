@@ -1,0 +1,102 @@
+"""Agent cards: what an agent says of itself, as A2A 1.0's `AgentCard` in ProtoJSON, and as 0.3's at its own path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nbagora_lab.core.errors import UsageError
+from nbagora_lab.inspect.fold import LOG_EXTENSION
+
+__all__ = ["INPUT_MODES", "OUTPUT_MODES", "build_card", "card_v03", "parse_skill", "with_interfaces"]
+
+INPUT_MODES = (
+    "text/plain",
+    "application/json",
+    "text/markdown",
+    "text/html",
+    "text/csv",
+    "application/pdf",
+    "image/png",
+    "image/jpeg",
+    "application/octet-stream",
+)
+"""Media types that an agent's cell takes unless it says otherwise."""
+
+OUTPUT_MODES = ("text/plain", "application/json", "application/octet-stream")
+"""Media types that it may answer with."""
+
+
+def parse_skill(text: str, tags: Sequence[str]) -> dict[str, Any]:
+    """A skill as typed, ``forecast: the weather of a city on a day``.
+
+    Args:
+        text: The skill's id, a colon, and its description.
+        tags: The agent's tags, which are the skill's; its id stands in where there are none.
+
+    Raises:
+        UsageError: It has no id.
+    """
+    identifier, _, description = (part.strip() for part in text.partition(":"))
+    if not identifier:
+        raise UsageError(f"a skill without an id: '{text}'", "write --skill 'forecast: the weather of a city on a day'")
+    return {
+        "id": identifier,
+        "name": identifier,
+        "description": description or identifier,
+        "tags": list(tags) or [identifier],
+    }
+
+
+def build_card(
+    name: str, description: str, version: str, *, skills: Sequence[str], tags: Sequence[str], token: bool
+) -> dict[str, Any]:
+    """A card without interfaces, which are put in when it is served.
+
+    Args:
+        name: The agent's name.
+        description: What it does; the name stands in where there is none.
+        version: Its version, empty where the registry is to choose one.
+        skills: As `parse_skill` takes them; none makes one skill of the agent itself.
+        tags: Words to find it by.
+        token: Whether the doors ask for the bearer token.
+    """
+    description = description or name
+    security = {
+        "securitySchemes": {"token": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
+        "securityRequirements": [{"schemes": {"token": {}}}],
+    }
+    return {
+        "name": name,
+        "description": description,
+        "version": version,
+        "capabilities": {
+            "streaming": True,
+            "extensions": [
+                {"uri": LOG_EXTENSION, "description": "topic, offset and generation of each event; resume by offset"}
+            ],
+        },
+        "defaultInputModes": list(INPUT_MODES),
+        "defaultOutputModes": list(OUTPUT_MODES),
+        "skills": [parse_skill(skill, tags) for skill in skills] or [parse_skill(f"{name}: {description}", tags)],
+    } | (security if token else {})
+
+
+def with_interfaces(card: dict[str, Any], url: str) -> dict[str, Any]:
+    """The card as served: with the addresses at which the agent answers."""
+    interfaces = [
+        {"url": url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in ("JSONRPC", "HTTP+JSON")
+    ]
+    return {**card, "supportedInterfaces": interfaces}
+
+
+def card_v03(card: dict[str, Any], url: str) -> dict[str, Any]:
+    """The card in the form of A2A 0.3, converted by the SDK."""
+    from a2a.compat.v0_3.conversions import to_compat_agent_card
+    from a2a.types import a2a_pb2 as pb
+    from google.protobuf.json_format import ParseDict
+
+    interfaces = [{"url": url, "protocolBinding": "JSONRPC", "protocolVersion": "0.3"}]
+    message = ParseDict({**card, "supportedInterfaces": interfaces}, pb.AgentCard(), ignore_unknown_fields=True)
+    converted: dict[str, Any] = to_compat_agent_card(message).model_dump(mode="json", by_alias=True, exclude_none=True)
+    return converted

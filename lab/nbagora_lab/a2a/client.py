@@ -1,0 +1,260 @@
+"""An A2A client that resumes: the official SDK's transports inside, the cut connection's repair around them.
+
+It names the context of each message itself, so that a message whose answer was lost can be sent again and finds the
+task that it opened. It remembers the last offset, sees an end that was none (no terminal or asking state before it),
+backs off, and subscribes again after that offset; each event is given on exactly once. With peers that don't know the
+log extension it falls back on the specification: subscribe's snapshot, and GetTask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from a2a.client import A2ACardResolver, A2AClientError, Client, ClientCallContext, ClientConfig, ClientFactory
+from a2a.types import a2a_pb2 as pb
+from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationError
+from google.protobuf.json_format import MessageToDict, ParseDict
+
+from nbagora_lab.a2a.task import Task, TaskEvent, event_of
+from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
+from nbagora_lab.core.log import logger
+from nbagora_lab.inspect.fold import TaskFold
+
+__all__ = ["AgentClient", "Patience", "collect"]
+
+_log = logger.getChild("client")
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a cut stream is mended.
+
+    Attributes:
+        first: Seconds before the first try.
+        longest: Seconds between tries at most; they double from the first.
+        total: Seconds without an event after which it gives up.
+    """
+
+    first: float = 0.02
+    longest: float = 2.0
+    total: float = 60.0
+
+
+class AgentClient:
+    """A client for one agent. Lives on one event loop.
+
+    Args:
+        name: The agent's name, for messages.
+        url: Where its doors are.
+        http: The HTTP client, with the token among its headers.
+        patience: How long a cut stream is mended.
+        on_cut: Told of each cut that is about to be mended.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        url: str,
+        http: httpx.AsyncClient,
+        *,
+        patience: Patience | None = None,
+        on_cut: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.url = url.rstrip("/")
+        self._http = http
+        self._patience = patience or Patience()
+        self._on_cut = on_cut
+        self._client: Client | None = None
+
+    async def connect(self) -> Client:
+        """The SDK's client, made from the card on first use."""
+        if self._client is None:
+            card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
+            self._client = ClientFactory(ClientConfig(httpx_client=self._http)).create(card)
+        return self._client
+
+    async def stream(
+        self, message: dict[str, Any], *, headers: dict[str, str] | None = None
+    ) -> AsyncGenerator[TaskEvent]:
+        """Sends a message and gives its events until the task ends or asks for something.
+
+        Args:
+            message: The message as ProtoJSON; it should name its context.
+            headers: Headers of the call, such as ``traceparent``.
+
+        Raises:
+            RemoteError: The peer refused it.
+            Unreachable: The connection could not be mended.
+        """
+        client = await self.connect()
+        request = ParseDict({"message": message}, pb.SendMessageRequest())
+
+        def send(cursor: int) -> Any:  # noqa: ARG001 -- a message has no cursor yet
+            return client.send_message(request, context=ClientCallContext(service_parameters=headers or None, timeout=None))
+
+        async for event in self._mended(send, "", -1):
+            yield event
+
+    async def follow(self, task_id: str, *, after: int = -1) -> AsyncGenerator[TaskEvent]:
+        """A task's events past an offset (or from a snapshot on), until it ends.
+
+        Raises:
+            TaskNotFound: The peer knows no such task.
+        """
+        client = await self.connect()
+        async for event in self._mended(lambda cursor: self._subscribe(client, task_id, cursor), task_id, after):
+            yield event
+
+    def _subscribe(self, client: Client, task_id: str, cursor: int) -> Any:
+        headers = {"Last-Event-ID": str(cursor)} if cursor >= 0 else None
+        context = ClientCallContext(service_parameters=headers)
+        return client.subscribe(pb.SubscribeToTaskRequest(id=task_id), context=context)
+
+    async def _mended(
+        self, start: Callable[[int], Any], task_id: str, cursor: int
+    ) -> AsyncGenerator[TaskEvent]:
+        """The events of a stream that is started again after `cursor` whenever it is cut."""
+        waited, pause = 0.0, self._patience.first
+        client = await self.connect()
+        while True:
+            cut = "the stream ended before the task did"
+            stream = start(cursor)
+            try:
+                async for response in stream:
+                    event = event_of(MessageToDict(response))
+                    if 0 <= event.offset <= cursor:
+                        continue
+                    cursor = max(cursor, event.offset)
+                    waited, pause = 0.0, self._patience.first
+                    task_id = task_id or _task_id(event)
+                    yield event
+                    if event.last:
+                        return
+            except (A2AClientError, httpx.TransportError) as error:
+                if (refused := _refusal(self.name, error)) is not None:
+                    raise refused from None
+                cut = str(error) or type(error).__name__
+            except UnsupportedOperationError as error:
+                if not task_id:
+                    raise _mapped(self.name, error) from None
+                yield _ended(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))
+                return
+            except A2AError as error:
+                raise _mapped(self.name, error) from None
+            finally:
+                await stream.aclose()
+            if waited >= self._patience.total:
+                raise Unreachable(
+                    f"{self.name} at {self.url} stayed cut off: {cut}", "is its lab running? the task may go on there"
+                )
+            _log.info("the stream of %s %s was cut after %d: %s", self.name, task_id, cursor, cut)
+            if self._on_cut is not None:
+                self._on_cut(cut)
+            await asyncio.sleep(pause)
+            waited, pause = waited + pause, min(pause * 2, self._patience.longest)
+            if task_id:
+                known = task_id
+
+                def start(cursor: int) -> Any:
+                    return self._subscribe(client, known, cursor)
+
+    async def send(self, message: dict[str, Any], *, headers: dict[str, str] | None = None) -> Task:
+        """Sends a message and returns at once with the task as it was opened."""
+        client = await self.connect()
+        configuration = {"returnImmediately": True}
+        request = ParseDict({"message": message, "configuration": configuration}, pb.SendMessageRequest())
+        raw = await self._guarded(
+            client._transport.send_message(  # type: ignore[attr-defined]  # noqa: SLF001 -- the face always streams
+                request, context=ClientCallContext(service_parameters=headers)
+            )
+        )
+        answer = MessageToDict(raw)
+        if "message" in answer:
+            return collect(self.name, [event_of(answer)])
+        return Task(self.name, answer["task"], (event_of(answer),))
+
+    async def get(self, task_id: str) -> Task:
+        """A task as it stands now.
+
+        Raises:
+            TaskNotFound: The peer knows no such task.
+        """
+        client = await self.connect()
+        raw = MessageToDict(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))
+        return Task(self.name, raw, (event_of({"task": raw}),))
+
+    async def cancel(self, task_id: str) -> Task:
+        """Cancels a task.
+
+        Raises:
+            RemoteError: It has ended.
+        """
+        client = await self.connect()
+        raw = MessageToDict(await self._guarded(client.cancel_task(pb.CancelTaskRequest(id=task_id))))
+        return Task(self.name, raw, (event_of({"task": raw}),))
+
+    async def _guarded(self, call: Any) -> Any:
+        """Awaits a call of the SDK's with its errors made ours."""
+        try:
+            return await call
+        except A2AError as error:
+            raise _mapped(self.name, error) from None
+        except (A2AClientError, httpx.TransportError) as error:
+            refused = _refusal(self.name, error)
+            raise refused or Unreachable(
+                f"{self.name} at {self.url} can't be reached: {error}", "is its lab running?"
+            ) from None
+
+
+def collect(agent: str, events: list[TaskEvent]) -> Task:
+    """The task that a list of its events tells."""
+    fold = TaskFold("", "")
+    raw: dict[str, Any] = {}
+    place: dict[str, Any] = {}
+    for event in events:
+        [(member, body)] = event.raw.items()
+        place = body.get("metadata", {}) or place
+        if member == "message":
+            answer = {**body, "role": "ROLE_AGENT"}
+            status = {"state": "TASK_STATE_COMPLETED", "message": answer}
+            return Task(agent, {"id": "", "contextId": body.get("contextId", ""), "status": status}, tuple(events), True)
+        if member == "task":
+            raw = body
+            fold = TaskFold(body["id"], body.get("contextId", ""))
+            fold.load(body)
+        else:
+            fold.apply("a2a.status" if member == "statusUpdate" else "a2a.artifact", event.raw)
+    metadata = {**raw.get("metadata", {}), **fold.as_json().get("metadata", {}), **place}
+    return Task(agent, {**fold.as_json(), "metadata": metadata}, tuple(events))
+
+
+def _task_id(event: TaskEvent) -> str:
+    [body] = event.raw.values()
+    return str(body.get("id", "")) if event.kind == "task" else str(body.get("taskId", ""))
+
+
+def _ended(task: pb.Task) -> TaskEvent:
+    return event_of({"task": MessageToDict(task)})
+
+
+def _mapped(agent: str, error: A2AError) -> LabError:
+    if isinstance(error, TaskNotFoundError):
+        return TaskNotFound(f"{agent}: {error.message}", "see %task ls")
+    return RemoteError(f"{agent} refused: {error.message}", f"({type(error).__name__} of the A2A protocol)")
+
+
+def _refusal(agent: str, error: Exception) -> LabError | None:
+    """A refusal for good among the SDK's errors for HTTP; None where another try may help."""
+    cause = error.__cause__
+    status = cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else 0
+    status = status or int(getattr(error, "status_code", 0) or 0)
+    if status in {401, 403}:
+        return Unauthorized(f"{agent} refused the token (HTTP {status})", "use the token of that lab: see its lab.json")
+    if 400 <= status < 500:
+        return RemoteError(f"{agent} refused: HTTP {status}", "see that lab's %lab status")
+    return None

@@ -1,0 +1,232 @@
+"""One agent's doors: JSON-RPC and HTTP+JSON in 1.0, and the 0.3 face of both.
+
+The SDK's dispatchers do routing, validation, errors and the 0.3 conversion. What is overridden is the hot path:
+streams send stored bytes, a batch of events in one write, each with its offset as the SSE id; unary calls send the
+folded dict. Faces that the overrides don't reach parse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from typing import Any
+
+import a2a.server.routes  # noqa: F401 -- first: the SDK's 0.3 modules and its routes import each other
+from a2a.compat.v0_3.jsonrpc_adapter import JSONRPC03Adapter
+from a2a.compat.v0_3.rest_adapter import REST03Adapter
+from a2a.server.context import ServerCallContext
+from a2a.server.request_handlers.response_helpers import build_error_response
+from a2a.server.routes.common import DefaultServerCallContextBuilder, create_event_source_response
+from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
+from a2a.server.routes.rest_dispatcher import RestDispatcher
+from a2a.types import a2a_pb2 as pb
+from a2a.utils.error_handlers import build_rest_error_payload, rest_stream_error_handler
+from a2a.utils.errors import A2AError, InternalError
+from a2a.utils.version_validator import validate_version
+from google.protobuf.json_format import Parse
+from sse_starlette.sse import EventSourceResponse
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, Router
+
+from nbagora_lab.a2a.handler import Frame, LogRequestHandler, validated
+from nbagora_lab.a2a.wire import dumps
+from nbagora_lab.core.log import logger
+
+__all__ = ["build_doors"]
+
+_V1 = "1.0"
+_log = logger.getChild("a2a")
+
+
+class _ContextBuilder(DefaultServerCallContextBuilder):
+    """Takes from the query what a browser's EventSource can't put into headers."""
+
+    def build(self, request: Request) -> ServerCallContext:
+        context = super().build(request)
+        headers = context.state["headers"]
+        for parameter, header in (("A2A-Version", "a2a-version"), ("lastEventId", "last-event-id")):
+            if parameter in request.query_params:
+                headers.setdefault(header, request.query_params[parameter])
+        return context
+
+
+async def _sse(
+    first: list[Frame] | None,
+    batches: AsyncGenerator[list[Frame]],
+    before: bytes,
+    after: bytes,
+    failed: Callable[[Exception], bytes],
+) -> AsyncGenerator[bytes]:
+    """Server-sent events, a batch in one chunk: one write a batch doubles the rate of one write an event."""
+    try:
+        batch = first
+        while batch is not None:
+            yield b"".join([b"id: %d\r\ndata: %b%b%b\r\n\r\n" % (one.offset, before, one.body, after) for one in batch])
+            batch = await anext(batches, None)
+    except Exception as error:  # the stream's own error event is the only way left to say it
+        _log.warning("a stream ended with an error", exc_info=error)
+        yield b"event: error\r\ndata: %b\r\n\r\n" % failed(error)
+    finally:
+        await batches.aclose()
+
+
+class _JsonRpc(JsonRpcDispatcher):
+    request_handler: LogRequestHandler
+
+    def __init__(self, handler: LogRequestHandler) -> None:
+        super().__init__(handler, context_builder=_ContextBuilder(), enable_v0_3_compat=True)
+        self._v03_adapter = _JsonRpc03(handler, context_builder=_ContextBuilder())
+
+    @validate_version(_V1)
+    async def _process_streaming_request(  # type: ignore[override] -- bytes in place of dicts, for our own response
+        self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
+    ) -> AsyncGenerator[bytes]:
+        handler = self.request_handler
+        if context.state["method"] == "SendStreamingMessage":
+            batches = handler.stream_batches(validated(request_obj), context)
+        else:
+            batches = handler.subscribe_batches(validated(request_obj), context)
+        first = await anext(batches, None)  # so that an error answers in JSON-RPC, not inside the stream
+        before = b'{"jsonrpc":"2.0","id":%b,"result":' % dumps(request_id)
+
+        def failed(error: Exception) -> bytes:
+            known = error if isinstance(error, A2AError) else InternalError(message=str(error))
+            return dumps(build_error_response(request_id, known))
+
+        return _sse(first, batches, before, b"}", failed)
+
+    def _create_response(self, context: ServerCallContext, handler_result: Any) -> Response:
+        if isinstance(handler_result, AsyncGenerator):
+            response: Response = create_event_source_response(handler_result)
+            return response
+        return super()._create_response(context, handler_result)
+
+    async def _handle_send_message(
+        self, request_obj: pb.SendMessageRequest, context: ServerCallContext
+    ) -> dict[str, Any]:
+        return await self.request_handler.send_json(validated(request_obj), context)
+
+    async def _handle_get_task(self, request_obj: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
+        return self.request_handler.get_json(validated(request_obj), context)
+
+
+class _JsonRpc03(JSONRPC03Adapter):
+    """The 0.3 face, with SSE ids."""
+
+    @validate_version("0.3")
+    async def _process_streaming_request(
+        self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
+    ) -> EventSourceResponse:
+        send = request_obj.method == "message/stream"
+        operation = self.handler.on_message_send_stream if send else self.handler.on_subscribe_to_task
+        stream = aiter(operation(request_obj, context))
+        first = await anext(stream, None)
+
+        async def events(stream: AsyncIterable[Any]) -> AsyncGenerator[dict[str, str]]:
+            if first is None:
+                return
+            yield _event03(first)
+            async for item in stream:
+                yield _event03(item)
+
+        response: EventSourceResponse = create_event_source_response(events(stream))
+        return response
+
+
+def _event03(item: Any) -> dict[str, str]:
+    from nbagora_lab.inspect.fold import LOG_EXTENSION
+
+    result = getattr(item, "result", None) or item.root.result
+    place = (result.metadata or {}).get(LOG_EXTENSION, {})
+    event = {"data": item.model_dump_json(by_alias=True, exclude_none=True)}
+    return event | ({"id": place["offset"]} if "offset" in place else {})
+
+
+class _Rest(RestDispatcher):
+    request_handler: LogRequestHandler
+
+    def __init__(self, handler: LogRequestHandler) -> None:
+        super().__init__(handler, context_builder=_ContextBuilder())
+
+    @rest_stream_error_handler
+    async def on_message_send_stream(self, request: Request) -> Response:
+        """POST /message:stream."""
+        params = Parse(await request.body(), pb.SendMessageRequest(), ignore_unknown_fields=True)
+        return await self._stream(request, lambda context: self.request_handler.stream_batches(params, context), params)
+
+    @rest_stream_error_handler
+    async def on_subscribe_to_task(self, request: Request) -> Response:
+        """GET or POST /tasks/{id}:subscribe; 204 where a cursor is at the end, which stops a browser's EventSource."""
+        params = pb.SubscribeToTaskRequest(id=request.path_params["id"])
+        return await self._stream(
+            request, lambda context: self.request_handler.subscribe_batches(params, context), params
+        )
+
+    async def _stream(
+        self,
+        request: Request,
+        operation: Callable[[ServerCallContext], AsyncGenerator[list[Frame]]],
+        params: Any,
+    ) -> Response:
+        context = self._build_call_context(request)
+        await _check_version(context)
+        validated(params)
+        batches = operation(context)
+        first = await anext(batches, None)
+        if first is None:
+            return Response(status_code=204)
+        response: Response = create_event_source_response(
+            _sse(first, batches, b"", b"", lambda error: dumps(build_rest_error_payload(error)))
+        )
+        return response
+
+
+@validate_version(_V1)
+async def _check_version(context: ServerCallContext) -> None:
+    """Refuses a request whose A2A-Version is not 1.x."""
+
+
+def build_doors(
+    handler: LogRequestHandler, card: Callable[[], dict[str, Any]], card03: Callable[[], dict[str, Any]]
+) -> Router:
+    """The ASGI app of one agent, below its own path.
+
+    Args:
+        handler: Its operations.
+        card: Its card as served now, in ProtoJSON.
+        card03: The same in the form of 0.3.
+    """
+    from a2a.server.routes.agent_card_routes import _etag_for, _if_none_match_hits
+
+    rpc, rest = _JsonRpc(handler), _Rest(handler)
+
+    def card_route(path: str, content: Callable[[], dict[str, Any]]) -> Route:
+        async def serve(request: Request) -> Response:
+            body = content()
+            headers = {"ETag": _etag_for(body), "Cache-Control": "private, max-age=0, must-revalidate"}
+            if _if_none_match_hits(request.headers.get("if-none-match", ""), headers["ETag"]):
+                return Response(status_code=304, headers=headers)
+            return JSONResponse(body, headers=headers)
+
+        return Route(path, serve, methods=["GET"])
+
+    push = "/tasks/{id}/pushNotificationConfigs"
+    routes = [
+        Route("/", rpc.handle_requests, methods=["POST"]),
+        card_route("/.well-known/agent-card.json", card),
+        card_route("/v0.3/.well-known/agent-card.json", card03),
+        Route("/message:send", rest.on_message_send, methods=["POST"]),
+        Route("/message:stream", rest.on_message_send_stream, methods=["POST"]),
+        Route("/tasks/{id}:cancel", rest.on_cancel_task, methods=["POST"]),
+        Route("/tasks/{id}:subscribe", rest.on_subscribe_to_task, methods=["GET", "POST"]),
+        Route("/tasks/{id}", rest.on_get_task, methods=["GET"]),
+        Route("/tasks", rest.list_tasks, methods=["GET"]),
+        Route(push, rest.set_push_notification, methods=["POST"]),
+        Route(push, rest.list_push_notifications, methods=["GET"]),
+        Route(push + "/{push_id}", rest.get_push_notification, methods=["GET"]),
+        Route(push + "/{push_id}", rest.delete_push_notification, methods=["DELETE"]),
+        Route("/extendedAgentCard", rest.handle_authenticated_agent_card, methods=["GET"]),
+    ]
+    adapter = REST03Adapter(http_handler=handler, context_builder=_ContextBuilder())
+    routes += [Route(path, endpoint, methods=[method]) for (path, method), endpoint in adapter.routes().items()]
+    return Router(routes, redirect_slashes=False)

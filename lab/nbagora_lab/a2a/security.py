@@ -1,0 +1,175 @@
+"""The doors' guard: what may come in at all, before any of it is parsed.
+
+| check | against |
+|---|---|
+| Host is loopback or allowed | a page that rebinds its own name to 127.0.0.1 |
+| Origin is this server's or allowed; Sec-Fetch-Site, where sent, is same-origin or none | a page of another origin |
+| bearer token | everybody else on the machine |
+| POST bodies are JSON by their content type | forms and text, which browsers send across origins unasked |
+| size and depth of the body | a caller that exhausts memory or the parser |
+
+Refusals are RFC 9457 problem details, and JSON-RPC errors at a JSON-RPC door.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+__all__ = ["Guard", "json_depth_exceeds", "problem"]
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_JSON_TYPES = frozenset({"application/json", "application/a2a+json", "application/cloudevents+json"})
+
+
+def json_depth_exceeds(body: bytes, limit: int) -> bool:
+    """Whether JSON text nests deeper than `limit`; in time linear in its length, without recursion.
+
+    Strings go first, then all but brackets; a round takes out every innermost pair, so what is left after `limit`
+    rounds is nested deeper, or is unbalanced and no JSON anyway.
+    """
+    if body.count(b"[") + body.count(b"{") <= limit:
+        return False
+    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    for _ in range(limit):
+        inner = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        if len(inner) == len(brackets):
+            break
+        brackets = inner
+    return bool(brackets)
+
+
+class Guard:
+    """ASGI middleware that lets in what the table in the module's text allows.
+
+    Args:
+        app: What it guards.
+        token: The bearer token; empty lets everybody in.
+        hosts: Host names that are answered to, beside loopback.
+        origins: Origins of pages that may call.
+        body_limit: Largest body, in bytes.
+        depth_limit: Deepest nesting of a JSON body.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str,
+        hosts: Iterable[str] = (),
+        origins: Iterable[str] = (),
+        body_limit: int,
+        depth_limit: int,
+    ) -> None:
+        self._app = app
+        self._token = token.encode()
+        self._hosts = _LOOPBACK | set(hosts)
+        self._origins = set(origins)
+        self._body_limit = body_limit
+        self._depth_limit = depth_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a refusal itself; passes everything else on."""
+        if scope["type"] != "http":
+            return
+        headers = Headers(scope=scope)
+        refusal = self._refuse_caller(scope, headers)
+        if refusal is None and scope["method"] in {"POST", "PUT", "PATCH"}:
+            body, refusal = await self._body(scope, headers, receive)
+            if refusal is None:
+                await self._app(scope, _replay(body, receive), send)
+                return
+        if refusal is not None:
+            await refusal(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _refuse_caller(self, scope: Scope, headers: Headers) -> Response | None:
+        host = headers.get("host", "")
+        name = urlsplit(f"//{host}").hostname if host else None
+        if name is None or (name not in self._hosts and f"[{name}]" not in self._hosts):
+            return problem(403, "Host not allowed", f"this server does not answer to the Host {host!r}")
+        origin = headers.get("origin")
+        own = f"{scope.get('scheme', 'http')}://{host}"
+        if origin is not None and origin != own and origin not in self._origins:
+            return problem(403, "Origin not allowed", f"pages of {origin!r} may not call this server")
+        site = headers.get("sec-fetch-site", "none")
+        if origin is None and site not in {"none", "same-origin"}:
+            return problem(403, "Origin not allowed", "pages of other origins may not call this server")
+        if self._token and scope["path"] != "/healthz":
+            scheme, _, given = headers.get("authorization", "").partition(" ")
+            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), self._token):
+                what = "wrong" if given else "missing"
+                return problem(
+                    401,
+                    f"Token {what}",
+                    "send the header 'Authorization: Bearer TOKEN'; %lab status and lab.json have the token",
+                    {"WWW-Authenticate": 'Bearer realm="nbagora"'},
+                )
+        return None
+
+    async def _body(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[bytes, Response | None]:
+        rpc = _is_rpc(scope["path"])
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        length = headers.get("content-length", "")
+        empty = length in {"", "0"} and "transfer-encoding" not in headers
+        if kind not in _JSON_TYPES and not (empty and not rpc):
+            what = f"the content type {kind or 'none'} is not JSON"
+            return b"", _rpc_error(200, -32005, what) if rpc else problem(415, "Content type not supported", what)
+        too_large = f"the body is larger than {self._body_limit} bytes"
+        refusal = _rpc_error(413, -32600, too_large) if rpc else problem(413, "Body too large", too_large)
+        if length.isdigit() and int(length) > self._body_limit:
+            return b"", refusal
+        chunks, size = [], 0
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return b"", Response(status_code=400)  # the caller has gone
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self._body_limit:
+                return b"", refusal
+            if not message.get("more_body"):
+                break
+        body = b"".join(chunks)
+        if json_depth_exceeds(body, self._depth_limit):
+            what = f"the JSON nests deeper than {self._depth_limit}, or is not balanced"
+            return b"", _rpc_error(200, -32700, what) if rpc else problem(400, "JSON too deep", what)
+        return body, None
+
+
+def _is_rpc(path: str) -> bool:
+    parts = path.strip("/").split("/")
+    return len(parts) <= 1 or (len(parts) == 2 and parts[0] == "agents")
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    """Gives the body that was read once more, then what really comes (a disconnect)."""
+    pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def again() -> Message:
+        return pending.pop() if pending else await receive()
+
+    return again
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:
+    """An answer as RFC 9457 has it."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
+    return JSONResponse(body, status, headers, media_type="application/problem+json")
+
+
+def _rpc_error(status: int, code: int, message: str) -> Response:
+    reason = {-32005: "CONTENT_TYPE_NOT_SUPPORTED", -32700: "JSON_PARSE", -32600: "INVALID_REQUEST"}[code]
+    info = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": reason, "domain": "a2a-protocol.org"}
+    error = {"code": code, "message": message, "data": [info]}
+    return Response(json.dumps({"jsonrpc": "2.0", "id": None, "error": error}), status, media_type="application/json")

@@ -1,0 +1,153 @@
+"""The HTTP server: one port on loopback with every agent's doors below ``/agents/{name}``.
+
+Agents come and go while it runs. Routing is a look-up by name, so ten thousand agents cost what one costs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import uvicorn
+from starlette.responses import JSONResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from nbagora_lab.a2a.security import Guard, problem
+from nbagora_lab.core.errors import PortInUse, did_you_mean
+from nbagora_lab.core.settings import Settings
+
+__all__ = ["Server", "bind"]
+
+
+def bind(host: str, port: int, former: int = 0) -> socket.socket:
+    """A bound socket for the doors.
+
+    Args:
+        host: Address to listen on.
+        port: Port that must be had; 0 where any will do.
+        former: Port to try first where any will do, so that clients outside find the lab again.
+
+    Raises:
+        PortInUse: `port` is taken, or the address is not this machine's.
+    """
+    for number in [port] if port else [former, 0] if former else [0]:
+        # without IPPROTO_TCP asyncio leaves Nagle's algorithm on, which costs 44 ms a request
+        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, number))
+            listener.listen(2048)
+        except OSError as error:
+            listener.close()
+            if not port and number:
+                continue
+            raise PortInUse(f"can't listen on {host}:{number}: {error.strerror}", "choose another --port, or 0") from None
+        return listener
+    raise AssertionError("port 0 is always to be had")  # pragma: no cover
+
+
+@dataclass(slots=True)
+class _Doors:
+    app: ASGIApp
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn without signal handlers: the kernel's are not ours to take."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """The lab's one HTTP server. Lives on the service loop; `mount` and `unmount` may be called from any thread.
+
+    Args:
+        settings: Hosts, origins and limits.
+        token: Bearer token; empty lets everybody in.
+    """
+
+    def __init__(self, settings: Settings, token: str) -> None:
+        self._agents: dict[str, _Doors] = {}
+        self._mounts: dict[str, ASGIApp] = {}
+        self.root: str | None = None
+        self._app = Guard(
+            self._route,
+            token=token,
+            hosts=settings.allowed_hosts,
+            origins=settings.allowed_origins,
+            body_limit=settings.body_limit,
+            depth_limit=settings.depth_limit,
+        )
+        self._uvicorn: _Uvicorn | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def app(self) -> ASGIApp:
+        """The whole application, guard included."""
+        return self._app
+
+    def mount(self, name: str, app: ASGIApp) -> None:
+        """Puts an agent's doors at ``/agents/{name}``, in place of those that were there."""
+        self._agents[name] = _Doors(app)
+
+    def unmount(self, name: str) -> None:
+        """Takes an agent's doors away."""
+        self._agents.pop(name, None)
+
+    def mount_path(self, prefix: str, app: ASGIApp) -> None:
+        """Puts an app at ``/{prefix}``, beside the agents."""
+        self._mounts[prefix] = app
+
+    async def start(self, listener: socket.socket) -> None:
+        """Serves on a bound socket; returns once requests are answered."""
+        config = uvicorn.Config(
+            self._app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
+        )
+        self._uvicorn = server = _Uvicorn(config)
+        self._task = asyncio.create_task(server.serve(sockets=[listener]))
+        while not server.started:
+            if self._task.done():
+                await self._task  # raises what ended it
+                raise RuntimeError("the server ended as it started")
+            await asyncio.sleep(0.001)
+
+    async def stop(self) -> None:
+        """Closes the port and every connection; tells streams nothing, they resume."""
+        if self._uvicorn is None or self._task is None:
+            return
+        self._uvicorn.should_exit = self._uvicorn.force_exit = True
+        for connection in list(self._uvicorn.server_state.connections):
+            transport = getattr(connection, "transport", None)
+            if transport is not None:
+                transport.abort()
+        for task in list(self._uvicorn.server_state.tasks):
+            task.cancel()
+        await self._task
+        self._uvicorn = self._task = None
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if path == "/healthz":
+            await JSONResponse({"status": "ok"})(scope, receive, send)
+            return
+        parts = path.split("/", 3)
+        if len(parts) > 2 and parts[1] == "agents":
+            name, rest = parts[2], "/" + (parts[3] if len(parts) > 3 else "")
+            doors = self._agents.get(name)
+        else:
+            mounted = self._mounts.get(parts[1])
+            if mounted is not None:
+                await mounted(scope, receive, send)
+                return
+            name, rest = self.root or "", path
+            doors = self._agents.get(name) if self.root else None
+        if doors is None:
+            what = f"no agent '{name}'" if name else f"nothing is at {path}"
+            response: Response = problem(404, "Not found", f"{what}; {did_you_mean(name, self._agents)}")
+            await response(scope, receive, send)
+            return
+        await doors.app({**scope, "path": rest, "raw_path": None, "root_path": ""}, receive, send)

@@ -1,0 +1,311 @@
+"""The task log: A2A contexts and tasks on session topics, the one truth that every door reads.
+
+A context has one session topic, whose name includes its owner, so that another owner's context id is as unknown as
+one that never was. A task's id starts with its context's id, so that finding a task needs no index. What a task says
+is a fold over its records; the folds kept here are caches that note how far they are folded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import AsyncGenerator
+from typing import Any
+from urllib.parse import quote, unquote
+
+from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.wire import (
+    FAILED,
+    SUBMITTED,
+    WORKING,
+    dumps,
+    message_body,
+    message_of,
+    task_body,
+)
+from nbagora_lab.broker.api import Log
+from nbagora_lab.broker.model import TopicSpec, join_topic
+from nbagora_lab.broker.tail import tail_batches
+from nbagora_lab.core.clock import Clock, rfc3339
+from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
+from nbagora_lab.core.events import Flags, Head, RecordType, head_of
+from nbagora_lab.core.ids import Ids
+from nbagora_lab.inspect.directory import DIRECTORY, DirectoryEntry, DirectoryFold
+from nbagora_lab.inspect.fold import SessionFold, TaskFold
+
+__all__ = ["SESSIONS", "TaskLog", "context_key", "parse_context_key"]
+
+SESSIONS = "sessions"
+"""The parent topic of all session topics."""
+
+_TTL = 7 * 86400.0  # seconds
+_FOLDS = 256  # sessions whose folds are kept
+
+
+def context_key(owner: str, context_id: str) -> str:
+    """The lite topic of a context.
+
+    The lab's own user (owner ``""``) has the bare id; others have theirs in front.
+
+    Example:
+        >>> context_key("", "ctx-1"), context_key("bob", "ctx-1")
+        ('ctx-1', 'bob:ctx-1')
+    """
+    if not owner and ":" not in context_id:
+        return context_id
+    return f"{quote(owner, safe='')}:{context_id}"
+
+
+def parse_context_key(key: str) -> tuple[str, str]:
+    """Owner and context id of a lite topic; the inverse of `context_key`."""
+    owner, colon, context_id = key.partition(":")
+    return (unquote(owner), context_id) if colon else ("", key)
+
+
+class TaskLog:
+    """All contexts and tasks of a store.
+
+    Methods may be called from any thread.
+
+    Args:
+        log: The broker's engine.
+        clock: Time of the records.
+        ids: What makes context, task and message ids.
+    """
+
+    def __init__(self, log: Log, clock: Clock, ids: Ids) -> None:
+        self.log = log
+        self.clock = clock
+        self.ids = ids
+        self._live: dict[str, LiveTask] = {}
+        self._folds: OrderedDict[str, SessionFold] = OrderedDict()
+        self._lock = threading.RLock()
+        self._directory = DirectoryFold(log)
+        log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))
+        log.create_topic(DIRECTORY.partition("/")[0], TopicSpec())
+
+    def open(
+        self,
+        owner: str,
+        agent: str,
+        message: dict[str, Any],
+        *,
+        context_id: str = "",
+        provisional: bool = False,
+        traceparent: str = "",
+        parent: str = "",
+    ) -> tuple[LiveTask, int, dict[str, Any]]:
+        """Opens a task for a message: the message, the claim and SUBMITTED, in one batch with the directory's entry.
+
+        Args:
+            owner: Whose it is.
+            agent: Name of the agent that it is for.
+            message: The user's message.
+            context_id: The context that it belongs to; empty makes a new one.
+            provisional: Withholds SUBMITTED until the agent's first word, which may be a plain message instead.
+            traceparent: W3C trace context; empty starts a trace.
+            parent: Id of the task that calls.
+
+        Returns:
+            The task to write, the offset of SUBMITTED, and the task as it stands there, as ProtoJSON.
+
+        Raises:
+            BadName: The context id can't be part of a topic's name.
+        """
+        context_id = context_id or f"ctx-{self.ids.new('context', parent)}"
+        topic = join_topic(SESSIONS, context_key(owner, context_id))
+        task_id = f"{context_id}.{self.ids.new('task', context_id)[:8]}"
+        trace = traceparent or f"00-{self._hex('trace', task_id, 32)}-{self._hex('span', task_id, 16)}-01"
+        live = LiveTask(
+            self,
+            task_id=task_id,
+            context_id=context_id,
+            agent=agent,
+            owner=owner,
+            topic=topic,
+            traceparent=trace,
+            generation=0,
+        )
+        message = {**message, "taskId": task_id, "contextId": context_id}
+        now = rfc3339(self.clock.now())
+        flags = Flags.TASK | Flags.SPLICED | (Flags.PROVISIONAL if provisional else Flags.NONE)
+        opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
+        live.generation = 1
+        entry = {"context": context_id, "agent": agent, "owner": owner, "topic": topic} | (
+            {"parent": parent} if parent else {}
+        )
+        with self._lock:
+            self._live[task_id] = live
+        try:
+            offsets = self.log.append(
+                [
+                    (topic, live.claim_record()),
+                    (topic, live.record(RecordType.MESSAGE, message_body(message, topic), source=b"/users")),
+                    (topic, opened),
+                    (DIRECTORY, live.record(RecordType.TASK_OPENED, dumps(entry))),
+                ]
+            )
+        except BaseException:
+            self.forget(live)
+            raise
+        task = {
+            "id": task_id,
+            "contextId": context_id,
+            "status": {"state": SUBMITTED, "timestamp": now},
+            "history": [message],
+        }
+        return live, offsets[2], task
+
+    def _hex(self, kind: str, scope: str, digits: int) -> str:
+        text = (self.ids.new(kind, scope) + self.ids.new(kind, scope) + self.ids.new(kind, scope)).encode().hex()
+        return text[:digits]
+
+    def live(self, task_id: str) -> LiveTask | None:
+        """The task's writer, if this process has one."""
+        return self._live.get(task_id)
+
+    def revive(self, entry: DirectoryEntry, fold: TaskFold) -> LiveTask:
+        """A writer for an open task that another process left."""
+        live = LiveTask(
+            self,
+            task_id=entry.task,
+            context_id=entry.context,
+            agent=entry.agent,
+            owner=entry.owner,
+            topic=entry.topic,
+            traceparent=entry.traceparent,
+            state=fold.state,
+            generation=fold.generation,
+        )
+        with self._lock:
+            return self._live.setdefault(entry.task, live)
+
+    def forget(self, live: LiveTask) -> None:
+        """Lets go of a task that has ended."""
+        with self._lock:
+            self._live.pop(live.id, None)
+
+    def directory(self) -> dict[str, DirectoryEntry]:
+        """All tasks by id, oldest first."""
+        with self._lock:
+            return self._directory.refresh().entries
+
+    def session(self, owner: str, context_id: str) -> SessionFold:
+        """The fold of a context, up to now.
+
+        Raises:
+            TopicNotFound: The owner has no such context.
+        """
+        topic = join_topic(SESSIONS, context_key(owner, context_id))
+        with self._lock:
+            fold = self._folds.get(topic)
+            if fold is None:
+                forked_at = int((self.log.info(topic).forked_from or "@-1").rpartition("@")[2])
+                fold = self._folds[topic] = SessionFold(topic, context_id, forked_at=forked_at)
+                if len(self._folds) > _FOLDS:
+                    self._folds.popitem(last=False)
+            self._folds.move_to_end(topic)
+            while batch := self.log.scan(topic, after=fold.offset):
+                fold.feed(batch)
+            return fold
+
+    def find(self, owner: str, task_id: str) -> TaskFold:
+        """A task, folded up to now.
+
+        Raises:
+            TaskNotFound: The owner has no such task.
+        """
+        context_id = task_id.rpartition(".")[0]
+        try:
+            fold = self.session(owner, context_id).tasks.get(task_id) if context_id else None
+        except (TopicNotFound, ValueError):
+            fold = None
+        if fold is None or fold.opened < 0 or fold.inherited:
+            raise TaskNotFound(f"no task '{task_id}'", "see %task ls")
+        return fold
+
+    def fold_at(self, owner: str, task_id: str, offset: int) -> TaskFold:
+        """A task as it stood at `offset` of its session topic.
+
+        Raises:
+            TaskNotFound: The owner has no such task.
+        """
+        fold = self.find(owner, task_id)
+        if fold.offset <= offset:
+            return fold
+        topic = join_topic(SESSIONS, context_key(owner, task_id.rpartition(".")[0]))
+        past = SessionFold(topic, fold.as_json()["contextId"])
+        while past.offset < offset:
+            past.feed(one for one in self.log.scan(topic, after=past.offset, limit=offset - past.offset))
+        return past.tasks[task_id]
+
+    def task_json(
+        self, owner: str, task_id: str, *, at: int | None = None, history: int | None = None, artifacts: bool = True
+    ) -> dict[str, Any]:
+        """A task as ProtoJSON, stamped with topic, offset and generation.
+
+        Args:
+            owner: Whose it is.
+            task_id: Its id.
+            at: Offset to fold to; None for now.
+            history: Number of newest messages to include; None for all.
+            artifacts: Whether to include artifacts.
+
+        Raises:
+            TaskNotFound: The owner has no such task.
+        """
+        with self._lock:
+            fold = self.find(owner, task_id) if at is None else self.fold_at(owner, task_id, at)
+            topic = join_topic(SESSIONS, context_key(owner, task_id.rpartition(".")[0]))
+            return fold.stamped(topic, history=history, artifacts=artifacts)
+
+    async def events(self, topic: str, task_id: str, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
+        """A task's events past an offset, for ever, in batches of what is there: offset, head, stored record.
+
+        Reads the log at the reader's own pace. Records of a writer that had lost the task are left out.
+        """
+        subject = task_id.encode()
+        claim = 0
+        async for batch in tail_batches(self.log, topic, after=after):
+            found = []
+            for offset, stored in batch:
+                head = head_of(stored)
+                if head.subject != subject or head.epoch < claim:
+                    continue
+                if head.flags & Flags.CLAIM:
+                    claim = head.epoch
+                elif head.generation:
+                    found.append((offset, head, stored))
+            if found:
+                yield found
+
+    def settle(self) -> list[str]:
+        """Ends what a dead epoch left WORKING, as FAILED with the reason.
+
+        SUBMITTED tasks and those that wait for somebody stay as they are.
+
+        Returns:
+            Ids of the tasks that it ended.
+        """
+        ended = []
+        for entry in list(self.directory().values()):
+            if entry.ended or entry.task in self._live:
+                continue
+            try:
+                fold = self.find(entry.owner, entry.task)
+            except TaskNotFound:
+                continue  # its session has expired
+            if fold.state != WORKING:
+                continue
+            live = self.revive(entry, fold)
+            said = message_of(
+                "ROLE_AGENT",
+                self.ids.new("message", entry.task),
+                [{"text": "The process that ran this task ended before the task did."}],
+                task_id=entry.task,
+                context_id=entry.context,
+            )
+            self.log.append([(live.topic, live.claim_record())])
+            live.status(FAILED, said)
+            ended.append(entry.task)
+        return ended

@@ -1,0 +1,200 @@
+"""A2A's JSON, written straight as the bytes that go out.
+
+Bodies are the ProtoJSON of `StreamResponse` (A2A 1.0, `specification/a2a.proto`): one of ``task``, ``message``,
+``statusUpdate``, ``artifactUpdate``. Each ends in the log extension's own metadata,
+
+    ..."metadata":{"urn:nbagora:a2a-log:1":{"topic":"sessions/ctx-1"}}}}
+
+so that a reader puts the offset, which nobody knows while writing, in front of the last four bytes (`splice`) and
+never parses the rest. Offset and generation travel as strings: a protobuf `Struct` would make doubles of them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import mimetypes
+from json.encoder import encode_basestring
+from pathlib import Path
+from typing import Any, Final
+
+from nbagora_lab.core.errors import BadYield
+from nbagora_lab.inspect.fold import LOG_EXTENSION
+
+__all__ = [
+    "CANCELED",
+    "COMPLETED",
+    "FAILED",
+    "INPUT_REQUIRED",
+    "INTERRUPTED_STATES",
+    "REJECTED",
+    "SUBMITTED",
+    "TERMINAL_STATES",
+    "WORKING",
+    "artifact_body",
+    "dumps",
+    "message_body",
+    "message_of",
+    "part_of",
+    "short_state",
+    "splice",
+    "status_body",
+    "task_body",
+    "text_of",
+]
+
+SUBMITTED: Final = "TASK_STATE_SUBMITTED"
+WORKING: Final = "TASK_STATE_WORKING"
+COMPLETED: Final = "TASK_STATE_COMPLETED"
+FAILED: Final = "TASK_STATE_FAILED"
+CANCELED: Final = "TASK_STATE_CANCELED"
+REJECTED: Final = "TASK_STATE_REJECTED"
+INPUT_REQUIRED: Final = "TASK_STATE_INPUT_REQUIRED"
+TERMINAL_STATES: Final = frozenset({COMPLETED, FAILED, CANCELED, REJECTED})
+INTERRUPTED_STATES: Final = frozenset({INPUT_REQUIRED, "TASK_STATE_AUTH_REQUIRED"})
+
+_TAIL = len(b"}}}}")
+
+
+def dumps(value: object) -> bytes:
+    """Strict JSON in UTF-8 on one line: no NaN, lone surrogates replaced."""
+    return _encoded(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+
+
+def _text(value: str) -> bytes:
+    return _encoded(encode_basestring(value))
+
+
+def _encoded(text: str) -> bytes:
+    """Escapes what JSON allows in a string but line readers, the SDK's client among them, take for a line's end."""
+    if not text.isascii():
+        text = text.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return text.encode("utf-8", "replace")
+
+
+def _stamp(topic: str, metadata: dict[str, Any] | None) -> bytes:
+    """The closing metadata; the extension's must be the last of it."""
+    own = b"".join(_text(key) + b":" + dumps(value) + b"," for key, value in (metadata or {}).items())
+    return b'"metadata":{%s"%s":{"topic":%s}}}}' % (own, LOG_EXTENSION.encode(), _text(topic))
+
+
+def splice(body: bytes, offset: int, generation: int) -> bytes:
+    """`body` as readers get it: with its offset and generation in the extension's metadata."""
+    return b'%b,"offset":"%d","generation":"%d"}}}}' % (body[:-_TAIL], offset, generation)
+
+
+def task_body(task_id: str, context_id: str, state: str, timestamp: str, topic: str) -> bytes:
+    """A ``task`` event that opens a task."""
+    return b'{"task":{"id":%b,"contextId":%b,"status":{"state":"%b","timestamp":"%b"},%b' % (
+        _text(task_id),
+        _text(context_id),
+        state.encode(),
+        timestamp.encode(),
+        _stamp(topic, None),
+    )
+
+
+def status_body(
+    ids: bytes, state: str, timestamp: str, topic: str, message: dict[str, Any] | None, metadata: dict[str, Any] | None
+) -> bytes:
+    """A ``statusUpdate`` event.
+
+    Args:
+        ids: The JSON of the members taskId and contextId, with their closing comma.
+        state: Full name of the state.
+        timestamp: RFC 3339.
+        topic: Full name of the session topic.
+        message: What the agent says with it, as an A2A message.
+        metadata: Caller's own metadata of the event.
+    """
+    said = b',"message":%b' % dumps(message) if message else b""
+    return b'{"statusUpdate":{%b"status":{"state":"%b"%b,"timestamp":"%b"},%b' % (
+        ids,
+        state.encode(),
+        said,
+        timestamp.encode(),
+        _stamp(topic, metadata),
+    )
+
+
+def artifact_body(
+    ids: bytes, artifact: bytes, parts: bytes, topic: str, *, append: bool, last: bool, metadata: dict[str, Any] | None
+) -> bytes:
+    """An ``artifactUpdate`` event.
+
+    Args:
+        ids: As for `status_body`.
+        artifact: The JSON of the artifact's members before its parts, with their closing comma.
+        parts: The JSON of its parts, without the brackets.
+        topic: Full name of the session topic.
+        append: Whether the parts are put after those that the artifact has.
+        last: Whether the artifact is complete with this.
+        metadata: Caller's own metadata of the event.
+    """
+    return b'{"artifactUpdate":{%b"artifact":{%b"parts":[%b]},%b%b%b' % (
+        ids,
+        artifact,
+        parts,
+        b'"append":true,' if append else b"",
+        b'"lastChunk":true,' if last else b"",
+        _stamp(topic, metadata),
+    )
+
+
+def message_body(message: dict[str, Any], topic: str) -> bytes:
+    """A ``message`` event: a plain reply, or a user's message."""
+    own = {key: value for key, value in message.items() if key != "metadata"}
+    return b'{"message":%b,%b' % (dumps(own)[:-1], _stamp(topic, message.get("metadata")))
+
+
+def message_of(
+    role: str, message_id: str, parts: list[dict[str, Any]], *, task_id: str = "", context_id: str = ""
+) -> dict[str, Any]:
+    """An A2A message; `role` is ``ROLE_USER`` or ``ROLE_AGENT``."""
+    ids = {"taskId": task_id, "contextId": context_id}
+    return {"messageId": message_id, "role": role, "parts": parts} | {key: value for key, value in ids.items() if value}
+
+
+def part_of(value: object) -> dict[str, Any]:
+    """The A2A part for a Python value.
+
+    Args:
+        value: str, a dict or pydantic model, bytes, a `Path` (read now), or a dict that is a part already.
+
+    Raises:
+        BadYield: Another type, or data that JSON can't hold; names it.
+    """
+    match value:
+        case str():
+            return {"text": value}
+        case bytes():
+            return {"raw": base64.b64encode(value).decode(), "mediaType": "application/octet-stream"}
+        case Path():
+            try:
+                content = value.read_bytes()
+            except OSError as error:
+                raise BadYield(f"can't read the file {value}: {error.strerror}", "yield a Path that exists") from None
+            kind = mimetypes.guess_type(value.name)[0] or "application/octet-stream"
+            return {"raw": base64.b64encode(content).decode(), "filename": value.name, "mediaType": kind}
+    dump = getattr(value, "model_dump", None)
+    data = dump(mode="json") if callable(dump) else value
+    if not isinstance(data, dict | list):
+        raise BadYield(
+            f"a {type(value).__name__} has no meaning as output of an agent",
+            "yield str, dict, a pydantic model, bytes, a Path, or task.status(), task.artifact() and their like",
+        )
+    try:
+        dumps(data)
+    except (TypeError, ValueError) as error:
+        raise BadYield(f"data that JSON can't hold: {error}", "yield plain dicts of str, numbers and lists") from None
+    return {"data": data, "mediaType": "application/json"}
+
+
+def text_of(parts: list[dict[str, Any]]) -> str:
+    """The text parts, joined."""
+    return "".join(part.get("text", "") for part in parts)
+
+
+def short_state(state: str) -> str:
+    """A state as people read it: ``INPUT_REQUIRED``."""
+    return state.removeprefix("TASK_STATE_")

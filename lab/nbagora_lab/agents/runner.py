@@ -1,0 +1,346 @@
+"""Runs agents: async ones on a loop thread of their own, sync ones on workers, so that no agent stops a door.
+
+A run's owner thread is the agents' loop (or the worker that it waits for); `start`, `resume` and `cancel` hand over.
+A cancelled run is given `cancel_grace` seconds; then the task ends CANCELED whatever the code does, its later output
+is dropped, and code that still holds its thread gets an exception raised in it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import threading
+import traceback
+from collections.abc import Awaitable
+from concurrent.futures import Future, wait
+from typing import Any, Protocol
+
+from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.task import Task
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.a2a.wire import CANCELED, FAILED, INTERRUPTED_STATES, SUBMITTED, text_of
+from nbagora_lab.agents.definition import AgentDefinition
+from nbagora_lab.agents.message import Message
+from nbagora_lab.agents.output import Output
+from nbagora_lab.agents.prints import TaskPrinter, current_printer
+from nbagora_lab.agents.task import AgentTask, EndOfTask
+from nbagora_lab.core.errors import BadYield, LabError, StoreError, TaskEnded
+from nbagora_lab.core.events import RecordType
+from nbagora_lab.core.log import logger
+from nbagora_lab.core.service import ServiceLoop
+
+__all__ = ["Caller", "Runner", "Runs"]
+
+_WORKERS = 64  # sync functions that run at once
+_log = logger.getChild("agents")
+
+_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
+
+
+class Caller(Protocol):
+    """Calls another agent for a task; the lab gives it."""
+
+    def __call__(self, live: LiveTask, agent: str, message: object) -> Awaitable[Task]:
+        """The called agent's task, once it has ended or asks for something."""
+        ...
+
+
+class _Interrupted(BaseException):
+    """Raised inside code that a cancelled task left running."""
+
+
+class _Run:
+    """One call of an agent's function for one task."""
+
+    def __init__(self, live: LiveTask, *, sync: bool) -> None:
+        self.live = live
+        self.sync = sync
+        self.task: asyncio.Task[None] | None = None
+        self.waiting: asyncio.Future[dict[str, Any]] | None = None
+        self.done: Future[None] = Future()
+        self.worker: int | None = None  # the thread of a sync function, while it runs
+        self.lock = threading.Lock()
+
+    def interrupt(self, thread: int | None) -> None:
+        """Raises an exception inside the user's code.
+
+        Args:
+            thread: The agents' loop's, where this run's code blocks it; else the run's own worker is meant.
+        """
+        with self.lock:
+            target = thread or self.worker
+            if target is not None and not self.done.done():
+                _raise_in_thread(ctypes.c_ulong(target), ctypes.py_object(_Interrupted))
+
+    def expect(self) -> asyncio.Future[dict[str, Any]]:
+        """A future that gets the next answer. On the agents' loop."""
+        self.waiting = waiting = asyncio.get_running_loop().create_future()
+        return waiting
+
+
+class Runs:
+    """All runs of a lab, and the loop they are on.
+
+    Args:
+        tasks: The task log.
+        call: Calls another agent for a task.
+        cancel_grace: Seconds that a cancelled run has to end.
+    """
+
+    def __init__(self, tasks: TaskLog, call: Caller, cancel_grace: float) -> None:
+        self.tasks = tasks
+        self.call = call
+        self.cancel_grace = cancel_grace
+        self.loop = ServiceLoop("nbagora-agents")
+        self.stopping = False
+        self._runs: dict[str, _Run] = {}
+        self._limiter: Any = None
+        self._asyncio: asyncio.AbstractEventLoop | None = None
+
+    def start(self) -> None:
+        """Starts the agents' loop."""
+        self.loop.start()
+        self._asyncio = self.loop.call(asyncio.get_running_loop)
+
+    def stop(self) -> None:
+        """Ends all runs: what works ends FAILED with the reason, what waits for somebody is left as it is."""
+        self.stopping = True
+        runs = list(self._runs.values())
+        for run in runs:
+            self._cancel(run)
+        _, late = wait([run.done for run in runs], min(self.cancel_grace, 2.0))
+        for run in runs:
+            if run.done in late:
+                self._close(run)
+                run.interrupt(self._blocked_by(run))
+        if not self.loop.stop(timeout=5.0):
+            _log.error("the agents' loop is blocked by an agent and was left behind")
+
+    def launch(self, definition: AgentDefinition, live: LiveTask, message: dict[str, Any], *, restarted: bool) -> None:
+        """Begins a run; returns at once."""
+        run = _Run(live, sync=definition.sync)
+        self._runs[live.id] = run
+
+        def spawn() -> None:
+            run.task = asyncio.get_running_loop().create_task(
+                self._run(run, definition, message, restarted=restarted), name=f"{live.agent} {live.id}"
+            )
+
+        self.loop.submit(spawn)
+
+    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
+        """Hands an answer to the run that waits for it; False where none does."""
+        run = self._runs.get(live.id)
+        waiting = run.waiting if run is not None else None
+        if waiting is None or waiting.done():
+            return False
+
+        def hand_over() -> None:
+            if not waiting.done():
+                waiting.set_result(message)
+
+        self.loop.submit(hand_over)
+        return True
+
+    async def cancel(self, live: LiveTask) -> None:
+        """Ends a task CANCELED; returns when it has ended."""
+        live.cancelled.set()
+        run = self._runs.get(live.id)
+        if run is None:
+            live.end_if_open(CANCELED)
+            return
+        live.note("task.cancel", {})
+        self._cancel(run)
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(run.done), self.cancel_grace)
+        except TimeoutError:
+            if live.end_if_open(CANCELED):
+                _log.warning("the agent %s did not end when its task %s was cancelled", live.agent, live.id)
+            run.interrupt(self._blocked_by(run))
+            return
+        live.end_if_open(CANCELED)
+
+    def open_tasks(self, agent: str) -> int:
+        """Number of runs of an agent."""
+        return sum(run.live.agent == agent for run in list(self._runs.values()))
+
+    def busy(self) -> str:
+        """Which task's code holds the agents' loop at this moment: ``agent task-id``, or empty."""
+        current = asyncio.current_task(self._asyncio) if self._asyncio is not None else None
+        return current.get_name() if current is not None else ""
+
+    def _blocked_by(self, run: _Run) -> int | None:
+        """The agents' loop's thread, if this run's code holds it."""
+        current = asyncio.current_task(self._asyncio) if self._asyncio is not None else None
+        return self.loop.thread_id if current is not None and current is run.task else None
+
+    def _cancel(self, run: _Run) -> None:
+        run.live.cancelled.set()
+
+        def cancel() -> None:
+            if run.waiting is not None:
+                run.waiting.cancel()
+            if run.task is not None and not run.sync:  # a sync function hears of it at its next call
+                run.task.cancel()
+
+        self.loop.submit(cancel)
+
+    async def _run(
+        self, run: _Run, definition: AgentDefinition, message: dict[str, Any], *, restarted: bool
+    ) -> None:
+        live = run.live
+        output = Output(live, self.tasks.ids, definition.reply)
+        printer = TaskPrinter(lambda stream, line: self._note(live, stream, line))
+        current_printer.set(printer)
+        try:
+            output.begin()
+            task = AgentTask(
+                live,
+                output,
+                sync=definition.sync,
+                restarted=restarted,
+                expect=run.expect,
+                caller=self.call,
+                history=lambda: self._history(live),
+                session=lambda: self._session(live),
+            )
+            if definition.sync:
+                await self._run_sync(run, definition, Message(message), task, output)
+            else:
+                await definition.run(Message(message), task, output)
+        except (asyncio.CancelledError, _Interrupted):
+            self._close(run)
+        except TaskEnded:
+            _log.info("later output of %s for %s was dropped", live.agent, live.id)
+        except EndOfTask as end:
+            output.end(end.state, end.what)
+        except StoreError as error:
+            _log.error("the task %s of %s can't go on: %s", live.id, live.agent, error.what)
+        except Exception as error:  # noqa: BLE001 -- whatever an agent raises ends its task, and nothing else
+            if live.cancelled.is_set():
+                self._close(run)
+            else:
+                self._fail(live, output, error)
+        finally:
+            printer.flush()
+            self._runs.pop(live.id, None)
+            if not run.done.done():
+                run.done.set_result(None)
+
+    async def _run_sync(
+        self, run: _Run, definition: AgentDefinition, message: Message, task: AgentTask, output: Output
+    ) -> None:
+        from anyio import CapacityLimiter, to_thread
+
+        if self._limiter is None:
+            self._limiter = CapacityLimiter(_WORKERS)
+
+        def work() -> bool:
+            run.worker = threading.get_ident()
+            try:
+                definition.run_sync(message, task, output)
+            except (asyncio.CancelledError, _Interrupted):
+                return False
+            finally:
+                with run.lock:
+                    run.worker = None
+            return True
+
+        if not await to_thread.run_sync(work, limiter=self._limiter):
+            raise asyncio.CancelledError
+
+    def _close(self, run: _Run) -> None:
+        """Ends the task of a run that was cancelled, as whoever cancelled it wants."""
+        live = run.live
+        if not self.stopping:
+            live.end_if_open(CANCELED)
+        elif live.state not in INTERRUPTED_STATES and live.state != SUBMITTED:
+            self._end(live, "The lab was stopped while the task ran.")
+
+    def _fail(self, live: LiveTask, output: Output, error: Exception) -> None:
+        try:
+            lines = traceback.format_exception(error)
+            self._note(live, "traceback", "".join(_users_part(lines))[-8000:])
+            said = error.what if isinstance(error, LabError) else f"{type(error).__name__}: {error}".rstrip(": ")
+            if isinstance(error, BadYield) and error.hint:
+                said += f"; {error.hint}"
+            output.end(FAILED, said)
+        except StoreError as failure:
+            _log.error("the task %s of %s can't go on: %s", live.id, live.agent, failure.what)
+
+    def _end(self, live: LiveTask, why: str) -> None:
+        message = {
+            "messageId": self.tasks.ids.new("message", live.id),
+            "role": "ROLE_AGENT",
+            "parts": [{"text": why}],
+            "taskId": live.id,
+            "contextId": live.context_id,
+        }
+        live.end_if_open(FAILED, message)
+
+    def _note(self, live: LiveTask, stream: str, text: str) -> None:
+        try:
+            live.note(RecordType.TASK_LOG, {"stream": stream, "text": text})
+        except StoreError as error:
+            _log.error("a line of %s's log is lost: %s", live.id, error.what)
+
+    def _history(self, live: LiveTask) -> list[Message]:
+        return [Message(one) for one in self.tasks.task_json(live.owner, live.id).get("history", [])]
+
+    def _session(self, live: LiveTask) -> list[Message]:
+        said = []
+        for task_id in list(self.tasks.session(live.owner, live.context_id).tasks):
+            said += _told(self.tasks, live.owner, live.context_id, task_id)
+        return said
+
+
+class Runner:
+    """The runner of one agent; its definition can be replaced while tasks run on the former one.
+
+    Args:
+        runs: All runs of the lab.
+        definition: The agent.
+    """
+
+    def __init__(self, runs: Runs, definition: AgentDefinition) -> None:
+        self.definition = definition
+        self._runs = runs
+
+    @property
+    def reply(self) -> str:
+        """``task``, ``message`` or ``either``."""
+        return self.definition.reply
+
+    def start(self, live: LiveTask, message: dict[str, Any], *, restarted: bool = False) -> None:
+        """See `AgentRunner.start`."""
+        self._runs.launch(self.definition, live, message, restarted=restarted or live.generation > 1)
+
+    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
+        """See `AgentRunner.resume`."""
+        return self._runs.resume(live, message)
+
+    async def cancel(self, live: LiveTask) -> None:
+        """See `AgentRunner.cancel`."""
+        await self._runs.cancel(live)
+
+
+def _told(tasks: TaskLog, owner: str, context_id: str, task_id: str) -> list[Message]:
+    """What one task of a context said, in order: its messages, then its text artifacts as the agent's words."""
+    fold = tasks.session(owner, context_id).tasks[task_id]
+    task = fold.as_json()
+    said = [Message(one) for one in task.get("history", [])]
+    for artifact in task.get("artifacts", []):
+        if text := text_of(artifact["parts"]):
+            said.append(Message({"role": "ROLE_AGENT", "parts": [{"text": text}], "taskId": task_id}))
+    if fold.reply is not None:
+        said.append(Message(fold.reply))
+    elif "message" in task["status"]:
+        said.append(Message(task["status"]["message"]))
+    return said
+
+
+def _users_part(lines: list[str]) -> list[str]:
+    """A traceback without the lab's own frames, so that it starts at the cell's line."""
+    return [line for line in lines if "nbagora_lab" not in line.partition("\n")[0]]
+
+

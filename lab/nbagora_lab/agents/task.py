@@ -1,0 +1,221 @@
+"""The task as an agent's function gets it: what it can say, ask, call and know."""
+
+from __future__ import annotations
+
+import asyncio
+import warnings
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.wire import INPUT_REQUIRED, part_of
+from nbagora_lab.agents.message import Message, parts_of
+from nbagora_lab.agents.output import Output
+from nbagora_lab.core.errors import LabError
+
+if TYPE_CHECKING:
+    from nbagora_lab.a2a.task import Task
+
+__all__ = ["AgentTask", "Emission", "EndOfTask", "Reply"]
+
+
+class EndOfTask(LabError):
+    """What `task.reject` and `task.fail` return, to be raised.
+
+    Attributes:
+        state: Full name of the state in which the task ends.
+    """
+
+    def __init__(self, state: str, what: str) -> None:
+        super().__init__(what)
+        self.state = state
+
+
+class Reply:
+    """What `task.message` returns, to be returned.
+
+    Attributes:
+        parts: The parts of the plain message.
+    """
+
+    def __init__(self, parts: list[dict[str, Any]]) -> None:
+        self.parts = parts
+
+
+class Emission:
+    """An output that is on its way: yield it or await it; one that is dropped warns."""
+
+    def __init__(self, what: str, act: Callable[[], None]) -> None:
+        self._what = what
+        self._act: Callable[[], None] | None = act
+
+    def act(self) -> None:
+        """Writes it, once."""
+        act, self._act = self._act, None
+        if act is not None:
+            act()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        self.act()
+        return asyncio.sleep(0).__await__()
+
+    def __del__(self) -> None:
+        if self._act is not None:
+            warnings.warn(f"{self._what} was neither yielded nor awaited", RuntimeWarning, stacklevel=2)
+
+
+class AgentTask:
+    """What an agent's function gets as `task`.
+
+    Attributes:
+        id: The task's id.
+        context_id: Id of its context.
+        restarted: Whether the function is called anew for a task that an earlier process began, or whose function had
+            returned; `history` then tells all that was said.
+    """
+
+    def __init__(
+        self,
+        live: LiveTask,
+        output: Output,
+        *,
+        sync: bool,
+        restarted: bool,
+        expect: Callable[[], asyncio.Future[dict[str, Any]]],
+        caller: Callable[[LiveTask, str, object], Awaitable[Task]],
+        history: Callable[[], list[Message]],
+        session: Callable[[], list[Message]],
+    ) -> None:
+        self.id = live.id
+        self.context_id = live.context_id
+        self.restarted = restarted
+        self._live = live
+        self._output = output
+        self._sync = sync
+        self._expect = expect
+        self._call = caller
+        self._history = history
+        self._session = session
+
+    @property
+    def history(self) -> list[Message]:
+        """The messages of this task so far, oldest first."""
+        return self._history()
+
+    @property
+    def session(self) -> list[Message]:
+        """What was said in the whole context so far, over all its tasks: questions and answers, oldest first."""
+        return self._session()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has asked to cancel the task."""
+        return self._live.cancelled.is_set()
+
+    @property
+    def traceparent(self) -> str:
+        """W3C trace context of the task."""
+        return self._live.traceparent
+
+    def status(self, text: str, **metadata: Any) -> Emission:
+        """Says what the agent is doing; the task stays WORKING."""
+        return self._emit("task.status()", lambda: self._output.status(text, metadata or None))
+
+    def artifact(self, name: str, part: object, *, append: bool = False, last: bool = True) -> Emission:
+        """Writes a part, or a list of parts, to the artifact called `name`.
+
+        Args:
+            name: The artifact's name.
+            part: str, dict, pydantic model, bytes or `Path`; or a list of these.
+            append: Adds to the artifact of that name instead of starting it.
+            last: Whether it is complete with this.
+        """
+        return self._emit(
+            "task.artifact()", lambda: self._output.artifact(name, part, append=append, last=last)
+        )
+
+    def file(self, *, url: str, name: str = "", media_type: str = "") -> Emission:
+        """Gives out a link to a file."""
+        return self._emit("task.file()", lambda: self._output.file(url, name, media_type))
+
+    def complete(self, text: str) -> Emission:
+        """Ends the task COMPLETED, with a message."""
+        return self._emit("task.complete()", lambda: self._output.complete(text))
+
+    def message(self, *content: object) -> Reply:
+        """A plain message, to be returned in place of a task where the agent declares ``--reply message|either``."""
+        return Reply([part for one in content for part in parts_of(one)] or [part_of("")])
+
+    def reject(self, why: str) -> EndOfTask:
+        """What to raise to end the task REJECTED."""
+        return EndOfTask("TASK_STATE_REJECTED", why)
+
+    def fail(self, why: str) -> EndOfTask:
+        """What to raise to end the task FAILED."""
+        return EndOfTask("TASK_STATE_FAILED", why)
+
+    def ask(self, question: str, *, timeout: float | None = None) -> Any:
+        """Asks the user, and goes on with the answer: ``answer = await task.ask("Which day?")``.
+
+        Args:
+            question: What to ask.
+            timeout: Seconds after which it raises `TimeoutError`; None waits for ever.
+
+        Returns:
+            The answer, a `Message`; awaitable in an async function.
+        """
+        return self._ask(INPUT_REQUIRED, question, timeout)
+
+    def authorize(self, what: str, *, timeout: float | None = None) -> Any:
+        """Asks for authorisation, and goes on with the answer; as `ask`, with AUTH_REQUIRED."""
+        return self._ask("TASK_STATE_AUTH_REQUIRED", what, timeout)
+
+    def call(self, agent: str, message: object) -> Any:
+        """Asks another agent by name, in a child context and the same trace.
+
+        Returns:
+            Its `Task`; awaitable in an async function.
+
+        Raises:
+            TaskFailed: It ended FAILED, REJECTED or CANCELED.
+        """
+        if self._sync:
+            from anyio.from_thread import run
+
+            self._check_cancelled()
+            return run(self._call, self._live, agent, message)
+        return self._call(self._live, agent, message)
+
+    def _ask(self, state: str, question: str, timeout: float | None) -> Any:
+        async def ask() -> Message:
+            answered = self._expect()  # before anybody can see the question
+            self._output.ask(state, question)
+            try:
+                answer = await asyncio.wait_for(answered, timeout)
+            except TimeoutError:
+                self._output.begin(again=True)
+                raise
+            self._output.begin(again=True)
+            return Message(answer)
+
+        if self._sync:
+            from anyio.from_thread import run
+
+            self._check_cancelled()
+            return run(ask)
+        return ask()
+
+    def _emit(self, what: str, act: Callable[[], None]) -> Emission:
+        emission = Emission(what, act)
+        if self._sync:
+            self._check_cancelled()
+            emission.act()
+        return emission
+
+    def _check_cancelled(self) -> None:
+        """Ends a sync function whose task was cancelled: nothing else could."""
+        if self.cancelled:
+            raise asyncio.CancelledError
+
+    def __repr__(self) -> str:
+        return f"<AgentTask {self.id}>"

@@ -1,0 +1,168 @@
+"""Calls to agents: from people, and from agents to one another. All of it lives on the service loop."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any
+
+import httpx
+
+from nbagora_lab.a2a.client import AgentClient, Patience, collect
+from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.task import Task, TaskEvent
+from nbagora_lab.a2a.wire import message_of
+from nbagora_lab.agents.message import parts_of
+from nbagora_lab.core.errors import LabError, UsageError
+from nbagora_lab.core.events import RecordType
+from nbagora_lab.core.ids import Ids
+
+__all__ = ["Calls"]
+
+
+class _OwnToken(httpx.Auth):
+    """Gives the lab's token to the lab's own doors and to nobody else."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self._origin = httpx.URL(url)
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        own = (request.url.scheme, request.url.host, request.url.port)
+        if self._token and own == (self._origin.scheme, self._origin.host, self._origin.port):
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+class Calls:
+    """Sends messages to agents and follows their tasks.
+
+    Args:
+        url: The lab's own URL.
+        token: The lab's own token.
+        ids: What makes message and context ids.
+        resolve: Gives an agent's URL by its name.
+        local: Gives a task of this lab by its id, None for others'.
+        patience: How long cut streams are mended.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        ids: Ids,
+        resolve: Callable[[str], str],
+        local: Callable[[str], Task | None],
+        patience: Patience | None = None,
+    ) -> None:
+        self._url = url
+        self._token = token
+        self._ids = ids
+        self._resolve = resolve
+        self._local = local
+        self._patience = patience or Patience()
+        self._clients: dict[str, AgentClient] = {}
+        self._http: httpx.AsyncClient | None = None
+        self.on_cut: Callable[[str], None] | None = None
+
+    def http(self) -> httpx.AsyncClient:
+        """The one HTTP client; streams may be silent for as long as an agent thinks."""
+        if self._http is None:
+            self._http = httpx.AsyncClient(
+                auth=_OwnToken(self._url, self._token),
+                timeout=httpx.Timeout(None, connect=5.0),
+                limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
+                trust_env=False,
+            )
+        return self._http
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        if self._http is not None:
+            await self._http.aclose()
+        self._http = None
+        self._clients.clear()
+
+    def client(self, agent: str) -> AgentClient:
+        """The client for an agent, by name or URL.
+
+        Raises:
+            AgentNotFound: No agent of that name is registered.
+        """
+        url = agent if agent.startswith(("http://", "https://")) else self._resolve(agent)
+        client = self._clients.get(url)
+        if client is None:
+            client = self._clients[url] = AgentClient(
+                agent, url, self.http(), patience=self._patience, on_cut=lambda cut: self.on_cut and self.on_cut(cut)
+            )
+        return client
+
+    def forget(self, url: str) -> None:
+        """Has the next call to `url` read its card anew."""
+        self._clients.pop(url, None)
+
+    def message(self, content: object, *, context_id: str = "", task_id: str = "") -> dict[str, Any]:
+        """A user's message; it names its context, so that it can be sent again if its answer is lost."""
+        parts = parts_of(content)
+        if not parts or parts == [{"text": ""}]:
+            raise UsageError("an empty message", "say something: lab.ask('weather', 'Beijing, tomorrow?')")
+        context_id = context_id or f"ctx-{self._ids.new('context')}"
+        message_id = self._ids.new("message", context_id)
+        return message_of("ROLE_USER", message_id, parts, task_id=task_id, context_id=context_id)
+
+    async def stream(self, agent: str, message: dict[str, Any]) -> AsyncGenerator[TaskEvent]:
+        """Sends a message; its events until the task ends or asks for something."""
+        async for event in self.client(agent).stream(message):
+            yield event
+
+    async def ask(self, agent: str, message: dict[str, Any]) -> Task:
+        """Sends a message and waits until its task ends or asks for something."""
+        return await self._finish(agent, self.client(agent).stream(message))
+
+    async def send(self, agent: str, message: dict[str, Any]) -> Task:
+        """Sends a message; the task as it was opened."""
+        return await self.client(agent).send(message)
+
+    async def wait(self, agent: str, task_id: str) -> Task:
+        """Waits until a task ends or asks for something."""
+        return await self._finish(agent, self.client(agent).follow(task_id))
+
+    async def cancel(self, agent: str, task_id: str) -> Task:
+        """Cancels a task."""
+        return await self.client(agent).cancel(task_id)
+
+    async def call(self, live: LiveTask, agent: str, content: object) -> Task:
+        """Calls an agent for another's task: in a child context and the same trace, intent and result on record.
+
+        Raises:
+            TaskFailed: The called task ended FAILED, REJECTED or CANCELED.
+        """
+        context_id = f"ctx-{self._ids.new('context', live.id)}"
+        message = message_of("ROLE_USER", self._ids.new("message", live.id), parts_of(content), context_id=context_id)
+        trace = live.traceparent.split("-")
+        span = (self._ids.new("span", live.id) + self._ids.new("span", live.id)).encode().hex()[:16]
+        headers = {"nbagora-parent-task": live.id}
+        if len(trace) == 4:
+            headers["traceparent"] = f"{trace[0]}-{trace[1]}-{span}-{trace[3]}"
+        live.note(RecordType.CALL, {"agent": agent, "context": context_id, "message": message["messageId"]})
+        try:
+            task = await self._finish(agent, self.client(agent).stream(message, headers=headers))
+        except LabError as error:
+            live.note(RecordType.RETURN, {"agent": agent, "context": context_id, "error": error.what})
+            raise
+        live.note(
+            RecordType.RETURN, {"agent": agent, "context": context_id, "task": task.id, "state": task.state}
+        )
+        return task.check()
+
+    async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent]) -> Task:
+        """The task at the end of a stream, with all its events where this lab has them."""
+        seen: list[TaskEvent] = []
+        try:
+            async for event in events:
+                seen.append(event)
+                if event.last:
+                    break
+        finally:
+            await events.aclose()
+        task = collect(agent, seen)
+        return (self._local(task.id) if task.id else None) or task

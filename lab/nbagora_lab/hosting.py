@@ -1,0 +1,199 @@
+"""What the lab hosts: agents with their doors, cards, endpoints and leases."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from nbagora_lab.a2a.server import Server
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.agents.definition import define
+from nbagora_lab.agents.runner import Runner, Runs
+from nbagora_lab.broker.model import check_name
+from nbagora_lab.core.errors import AgentNotFound, LabError, did_you_mean
+from nbagora_lab.core.log import logger
+from nbagora_lab.core.settings import Settings
+from nbagora_lab.inspect.status import AgentInfo
+from nbagora_lab.registry import Registry
+
+if TYPE_CHECKING:
+    from a2a.types import a2a_pb2 as pb
+
+__all__ = ["Hosting"]
+
+_STUCK = 2.0  # seconds without an answer after which the agents' loop counts as blocked
+
+
+@dataclass(slots=True)
+class _Hosted:
+    runner: Runner
+    card: dict[str, Any]
+    message: pb.AgentCard
+    version: str
+    url: str
+    endpoint: str
+
+
+class Hosting:
+    """The agents of a lab. Methods may be called from any thread; `keep_alive` is the service loop's.
+
+    Args:
+        settings: Leases.
+        url: Where the lab's doors are.
+        token: The doors' token; cards declare it.
+        registry: Where agents are published.
+        tasks: The task log.
+        server: Where their doors are mounted.
+        runs: What runs their tasks.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        url: str,
+        token: str,
+        registry: Registry,
+        tasks: TaskLog,
+        server: Server,
+        runs: Runs,
+    ) -> None:
+        self._settings = settings
+        self._url = url
+        self._token = token
+        self._registry = registry
+        self._tasks = tasks
+        self._server = server
+        self._runs = runs
+        self._hosted: dict[str, _Hosted] = {}
+        self._lock = threading.Lock()
+
+    def names(self) -> list[str]:
+        """Names of the agents."""
+        return sorted(self._hosted)
+
+    def define(
+        self,
+        name: str,
+        target: object,
+        *,
+        skills: Sequence[str],
+        tags: Sequence[str],
+        version: str | None,
+        reply: str,
+        description: str | None,
+    ) -> AgentInfo:
+        """See `Lab.define`."""
+        from a2a.types import a2a_pb2 as pb
+        from google.protobuf.json_format import ParseDict
+
+        from nbagora_lab.a2a.cards import build_card, card_v03, with_interfaces
+        from nbagora_lab.a2a.doors import build_doors
+        from nbagora_lab.a2a.handler import LogRequestHandler
+
+        check_name(name, "agent")
+        definition = define(name, target, reply=reply, description=description)
+        card = build_card(
+            name, definition.description, version or "", skills=skills, tags=tags, token=bool(self._token)
+        )
+        url = f"{self._url}/agents/{quote(name, safe='')}"
+        with self._lock:
+            published = self._registry.publish(card, version=version)
+            card = with_interfaces({**card, "version": published.version}, url)
+            before = self._hosted.get(name)
+            if before is not None:
+                self._registry.deregister(before.endpoint)
+            endpoint = self._registry.register_endpoint(name, published.version, url, lease=self._settings.lease)
+            message = ParseDict(card, pb.AgentCard())
+            if before is not None:  # tasks that run keep the definition that they began with
+                hosted = before
+                hosted.runner.definition = definition
+                hosted.card, hosted.message = card, message
+                hosted.version, hosted.endpoint = published.version, endpoint.id
+            else:
+                hosted = _Hosted(
+                    Runner(self._runs, definition), card, message, published.version, url, endpoint.id
+                )
+                handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
+                doors = build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, url))
+                self._hosted[name] = hosted
+                self._server.mount(name, doors)
+        if before is None:
+            self._take_up(name, hosted.runner)
+        logger.info("agent %s %s at %s", name, published.version, url)
+        return self._info(name, hosted)
+
+    def _take_up(self, name: str, runner: Runner) -> None:
+        """Runs the agent's tasks that were SUBMITTED before it came."""
+        for entry in list(self._tasks.directory().values()):
+            if entry.agent != name or entry.ended or self._tasks.live(entry.task) is not None:
+                continue
+            try:
+                fold = self._tasks.find(entry.owner, entry.task)
+            except LabError:
+                continue
+            if fold.state == "TASK_STATE_SUBMITTED" and fold.history:
+                live = self._tasks.revive(entry, fold)
+                self._tasks.log.append([(live.topic, live.claim_record())])
+                runner.start(live, fold.history[-1], restarted=True)
+
+    def remove(self, name: str) -> None:
+        """See `Lab.remove`."""
+        with self._lock:
+            hosted = self._hosted.pop(name, None)
+            if hosted is None:
+                raise AgentNotFound(f"no agent '{name}' here", did_you_mean(name, self._hosted))
+            self._server.unmount(name)
+            self._registry.deregister(hosted.endpoint)
+
+    def infos(self) -> list[AgentInfo]:
+        """The agents, by name."""
+        return [self._info(name, hosted) for name, hosted in sorted(self._hosted.items())]
+
+    def _info(self, name: str, hosted: _Hosted) -> AgentInfo:
+        definition = hosted.runner.definition
+        return AgentInfo(
+            name=name,
+            version=hosted.version,
+            description=hosted.card["description"],
+            skills=tuple(skill["id"] for skill in hosted.card["skills"]),
+            url=hosted.url,
+            kind=definition.kind,
+            model=definition.model,
+            reply=definition.reply,
+            running=self._runs.open_tasks(name),
+        )
+
+    def close(self) -> None:
+        """Deregisters all agents."""
+        for name in self.names():
+            try:
+                self.remove(name)
+            except LabError as error:
+                logger.warning("could not deregister %s: %s", name, error.what)
+
+    async def keep_alive(self) -> None:
+        """Renews leases, and names the agent that blocks the others; until it is cancelled."""
+        while True:
+            await asyncio.sleep(min(self._settings.lease / 3, _STUCK))
+            self.renew()
+            await self._watch()
+
+    def renew(self) -> None:
+        """Renews every endpoint's lease once."""
+        for name, hosted in list(self._hosted.items()):
+            try:
+                self._registry.renew(hosted.endpoint)
+            except LabError as error:
+                logger.warning("the lease of %s could not be renewed: %s", name, error.what)
+
+    async def _watch(self) -> None:
+        if not self._runs.loop.running:
+            return
+        answer = asyncio.wrap_future(self._runs.loop.submit(lambda: None))
+        done, _ = await asyncio.wait([answer], timeout=_STUCK)
+        if not done and (culprit := self._runs.busy()):
+            logger.warning("%s blocks the agents' loop; make its function sync, or await in it", culprit)

@@ -1,0 +1,87 @@
+"""What spans sessions: which tasks there are, whose they are and how they ended, as a fold over one topic.
+
+The directory topic gets a record when a task opens or ends, in one batch with the event itself. An entry is small and
+says where to look; what a task says now is its session's to tell.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from nbagora_lab.broker.api import Log
+from nbagora_lab.core.events import RecordType, decode
+
+__all__ = ["DIRECTORY", "DirectoryEntry", "DirectoryFold"]
+
+DIRECTORY = "lab/directory"
+"""Full name of the directory topic."""
+
+
+@dataclass(slots=True)
+class DirectoryEntry:
+    """One task.
+
+    Attributes:
+        task: The task's id.
+        context: Id of its A2A context.
+        agent: Name of the agent that it is for.
+        owner: Whose it is; empty for the lab's own user.
+        topic: Full name of its session topic.
+        parent: Id of the task that called for it, or empty.
+        traceparent: W3C trace context that it was opened with.
+        opened: Seconds since the Unix epoch.
+        ended: The same; 0 while it is open.
+        state: Full name of the state in which it ended, ``MESSAGE`` for a plain reply; empty while it is open.
+    """
+
+    task: str
+    context: str
+    agent: str
+    owner: str
+    topic: str
+    parent: str
+    traceparent: str
+    opened: float
+    ended: float = 0.0
+    state: str = ""
+
+
+class DirectoryFold:
+    """All tasks of a store.
+
+    Args:
+        log: The engine; `refresh` reads from it what has come since.
+
+    Attributes:
+        offset: Offset that it is folded to.
+        entries: Tasks by id, in the order in which they were opened.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.offset = -1
+        self.entries: dict[str, DirectoryEntry] = {}
+
+    def refresh(self) -> DirectoryFold:
+        """Folds up to now; costs what has come since the last time."""
+        while batch := self._log.scan(DIRECTORY, after=self.offset):
+            for offset, stored in batch:
+                self.offset = offset
+                record = decode(stored, DIRECTORY, offset)
+                if record.type == RecordType.TASK_OPENED:
+                    body = json.loads(record.body)
+                    self.entries[record.subject] = DirectoryEntry(
+                        task=record.subject,
+                        context=body["context"],
+                        agent=body["agent"],
+                        owner=body["owner"],
+                        topic=body["topic"],
+                        parent=body.get("parent", ""),
+                        traceparent=record.traceparent,
+                        opened=record.time,
+                    )
+                elif record.type == RecordType.TASK_ENDED and record.subject in self.entries:
+                    entry = self.entries[record.subject]
+                    entry.ended, entry.state = record.time, json.loads(record.body)["state"]
+        return self

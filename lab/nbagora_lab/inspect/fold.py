@@ -1,0 +1,218 @@
+"""Sessions and tasks as folds over the records of a session topic.
+
+A `SessionFold` notes the offset that it is folded to and can be thrown away and rebuilt at any time. It folds to the
+task's ProtoJSON (A2A 1.0) as a dict; history and artifact rules are those of the specification's sections 3.1 and 4.2:
+an artifact update with ``append`` adds parts, a status message that is superseded moves to the history, and the
+question that an answer is for moves there before the answer.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from nbagora_lab.core.events import Flags, RecordType, decode, head_of
+
+__all__ = ["LOG_EXTENSION", "SessionFold", "TaskFold", "message_key"]
+
+LOG_EXTENSION = "urn:nbagora:a2a-log:1"
+"""URI of the A2A extension under which each event carries topic, offset and generation."""
+
+_CANCELED = "TASK_STATE_CANCELED"
+
+
+def message_key(message: dict[str, Any]) -> str:
+    """What makes two user messages the same: their id and content.
+
+    Returns:
+        ``messageId`` and the SHA-256 of the message without the ids of its task and context.
+    """
+    bare = {key: value for key, value in message.items() if key not in {"taskId", "contextId"}}
+    bare["metadata"] = {key: value for key, value in bare.get("metadata", {}).items() if key != LOG_EXTENSION}
+    digest = hashlib.sha256(json.dumps(bare, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{message.get('messageId', '')}/{digest}"
+
+
+class TaskFold:
+    """One task, as its records up to `offset` tell it.
+
+    Attributes:
+        id: The task's id.
+        agent: Name of the agent that it is for.
+        opened: Offset of the record that opened it.
+        offset: Offset of its last record that counted.
+        generation: Number of its events.
+        claim: Epoch of its newest claim; records of an older one after it don't count.
+        flags: Of the last event.
+        traceparent: W3C trace context that it was opened with.
+        created, updated: Seconds since the Unix epoch.
+        reply: The plain message that it was answered with, instead of a task.
+        inherited: Whether it came with a fork: it is history there, and counts as CANCELED if it was open.
+    """
+
+    def __init__(self, task_id: str, context_id: str) -> None:
+        self.id = task_id
+        self.agent = ""
+        self.opened = -1
+        self.offset = -1
+        self.generation = 0
+        self.claim = 0
+        self.flags = Flags.NONE
+        self.traceparent = ""
+        self.created = 0.0
+        self.updated = 0.0
+        self.reply: dict[str, Any] | None = None
+        self.inherited = False
+        self._task: dict[str, Any] = {"id": task_id, "contextId": context_id, "status": {}}
+        self._artifacts: dict[str, dict[str, Any]] = {}
+
+    @property
+    def state(self) -> str:
+        """Full name of the state, ``TASK_STATE_…``; empty before it was opened."""
+        if self.inherited and not self.flags & (Flags.TERMINAL | Flags.MESSAGE):
+            return _CANCELED
+        return str(self._task["status"].get("state", ""))
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the task has ended, be it with a plain reply."""
+        return self.inherited or bool(self.flags & (Flags.TERMINAL | Flags.MESSAGE))
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """Messages so far, oldest first."""
+        return self._task.get("history", [])
+
+    def as_json(self, *, history: int | None = None, artifacts: bool = True) -> dict[str, Any]:
+        """The task as ProtoJSON; the caller's to keep.
+
+        Args:
+            history: Number of newest messages to include; None for all.
+            artifacts: Whether to include artifacts.
+        """
+        task = dict(self._task)
+        task["status"] = {**copy.deepcopy(task["status"]), "state": self.state}
+        if history is not None:
+            task["history"] = task.get("history", [])[-history:] if history else []
+        if not task.get("history"):
+            task.pop("history", None)
+        else:
+            task["history"] = list(task["history"])
+        if artifacts and self._artifacts:
+            task["artifacts"] = [{**artifact, "parts": list(artifact["parts"])} for artifact in self._artifacts.values()]
+        return task
+
+    def stamped(self, topic: str, **options: Any) -> dict[str, Any]:
+        """`as_json`, with where it is folded to in the log extension's metadata."""
+        task = self.as_json(**options)
+        place = {"topic": topic, "offset": str(self.offset), "generation": str(self.generation)}
+        task["metadata"] = {**task.get("metadata", {}), LOG_EXTENSION: place}
+        return task
+
+    def load(self, task: dict[str, Any]) -> None:
+        """Starts from a task as somebody else folded it; takes `task` for its own."""
+        self._task = {key: value for key, value in task.items() if key not in {"artifacts", "metadata"}}
+        self._task.setdefault("status", {})
+        self._artifacts = {one["artifactId"]: one for one in copy.deepcopy(task.get("artifacts", []))}
+        self._merge(task)
+
+    def apply(self, type_: str, body: dict[str, Any]) -> None:
+        """Takes in the body of one of its records."""
+        status = self._task["status"]
+        if type_ == RecordType.MESSAGE:
+            if "message" in status:
+                self._remember(status.pop("message"))
+            self._remember(_bare(body["message"]))
+        elif type_ == RecordType.TASK:
+            self._task["status"] = body["task"]["status"]
+        elif type_ == RecordType.STATUS:
+            update = body["statusUpdate"]
+            if "message" in status:
+                self._remember(status["message"])
+            self._task["status"] = update["status"]
+            self._merge(update)
+        elif type_ == RecordType.ARTIFACT:
+            update = body["artifactUpdate"]
+            artifact = update["artifact"]
+            known = self._artifacts.get(artifact["artifactId"])
+            if known is not None and update.get("append"):
+                known["parts"].extend(artifact["parts"])
+            else:
+                self._artifacts[artifact["artifactId"]] = artifact
+            self._merge(update)
+
+    def _remember(self, message: dict[str, Any]) -> None:
+        self._task.setdefault("history", []).append(message)
+
+    def _merge(self, update: dict[str, Any]) -> None:
+        own = {key: value for key, value in update.get("metadata", {}).items() if key != LOG_EXTENSION}
+        if own:
+            self._task.setdefault("metadata", {}).update(own)
+
+
+class SessionFold:
+    """All tasks of one session topic, folded to `offset`.
+
+    Args:
+        topic: Full name of the session topic.
+        context_id: The A2A context that it holds.
+        forked_at: Offset of the last record that it inherited by being forked; -1 for none.
+
+    Attributes:
+        offset: Offset of the last record that was taken in; -1 for none.
+        tasks: The tasks by id, in the order in which they were opened.
+        messages: Task id and offset of each user message, by `message_key`.
+    """
+
+    def __init__(self, topic: str, context_id: str, *, forked_at: int = -1) -> None:
+        self.topic = topic
+        self.context_id = context_id
+        self.forked_at = forked_at
+        self.offset = -1
+        self.tasks: dict[str, TaskFold] = {}
+        self.messages: dict[str, tuple[str, int]] = {}
+
+    def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
+        """Takes in stored records, which must follow on `offset`."""
+        for offset, stored in batch:
+            self.offset = offset
+            head = head_of(stored)
+            if not head.subject:
+                continue
+            record = decode(stored, self.topic, offset)
+            task = self.tasks.get(record.subject)
+            if task is None:
+                task = self.tasks[record.subject] = TaskFold(record.subject, self.context_id)
+                task.inherited = offset <= self.forked_at
+            if head.epoch < task.claim:
+                continue  # written by a holder that had lost the task
+            if record.type == RecordType.CLAIM:
+                task.claim = head.epoch
+                continue
+            if not record.type.startswith("a2a."):
+                continue
+            body = json.loads(record.body)
+            task.offset = offset
+            if record.type == RecordType.MESSAGE and not head.generation:
+                self.messages[message_key(_bare(body["message"]))] = task.id, offset
+            if head.generation:
+                task.generation = head.generation
+                task.flags = record.flags
+            if task.opened < 0 and record.flags & Flags.TASK:
+                task.opened, task.created, task.traceparent = offset, record.time, record.traceparent
+                task.agent = record.source.removeprefix("/agents/")
+            task.updated = record.time
+            if record.flags & Flags.MESSAGE:
+                task.reply = _bare(body["message"])
+            else:
+                task.apply(record.type, body)
+
+
+def _bare(message: dict[str, Any]) -> dict[str, Any]:
+    """A message without the log extension's stamp."""
+    metadata = {key: value for key, value in message.get("metadata", {}).items() if key != LOG_EXTENSION}
+    bare = {key: value for key, value in message.items() if key != "metadata"}
+    return bare | ({"metadata": metadata} if metadata else {})

@@ -1,0 +1,169 @@
+"""The snapshots of tasks that tables and views show: a projection of the directory and the sessions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Protocol
+
+from nbagora_lab.broker.api import Log
+from nbagora_lab.core.errors import TopicNotFound
+from nbagora_lab.core.events import Record, RecordType, decode
+from nbagora_lab.inspect.directory import DirectoryEntry
+from nbagora_lab.inspect.fold import SessionFold
+from nbagora_lab.inspect.model import EVENTS, EventRow, TaskDetail, TaskRow, TasksSnapshot
+
+__all__ = ["Sessions", "TaskInspector"]
+
+_KEPT_ROWS = 2000  # rows of ended tasks, which never change
+
+
+class Sessions(Protocol):
+    """What knows all tasks: the task log."""
+
+    def directory(self) -> dict[str, DirectoryEntry]:
+        """All tasks by id, oldest first."""
+        ...
+
+    def session(self, owner: str, context_id: str) -> SessionFold:
+        """The fold of a context, up to now."""
+        ...
+
+
+class TaskInspector:
+    """Makes snapshots of tasks. Owned by the thread that asks for them.
+
+    Args:
+        sessions: What knows all tasks.
+        log: The broker's engine.
+        lab: Gives the lab's URL.
+    """
+
+    def __init__(self, sessions: Sessions, log: Log, lab: str) -> None:
+        self._sessions = sessions
+        self._log = log
+        self._lab = lab
+        self._ended: dict[str, TaskRow] = {}
+
+    def version(self) -> int:
+        """Changes whenever a snapshot could be another."""
+        return self._log.revision()
+
+    def snapshot(
+        self, *, selected: str | None, agent: str | None, state: str | None, limit: int
+    ) -> TasksSnapshot:
+        """The newest tasks, newest first, and one task with its events.
+
+        Args:
+            selected: Id of the task whose events to show.
+            agent: Name of the agent whose tasks to show; None for all.
+            state: State of the tasks to show, such as ``WORKING``; None for all.
+            limit: Number of rows at most.
+        """
+        seq = self._log.revision()
+        entries = self._sessions.directory()
+        rows: list[TaskRow] = []
+        total = 0
+        for entry in reversed(list(entries.values())):
+            if (agent and entry.agent != agent) or (state and not self._may_be(entry, state)):
+                continue
+            if len(rows) < limit or (state and not entry.ended):
+                row = self._row(entry)
+                if row is None or (state and row.state != state):
+                    continue
+                if len(rows) < limit:
+                    rows.append(row)
+            total += 1
+        detail = self._detail(entries[selected]) if selected in entries else None
+        return TasksSnapshot(seq=seq, lab=self._lab, total=total, rows=tuple(rows), selected=detail)
+
+    @staticmethod
+    def _may_be(entry: DirectoryEntry, state: str) -> bool:
+        """Whether a task can be in `state`, by what the directory knows."""
+        if not entry.ended:
+            return state in {"SUBMITTED", "WORKING", "INPUT_REQUIRED", "AUTH_REQUIRED"}
+        return entry.state.removeprefix("TASK_STATE_") == state or (entry.state == "MESSAGE" and state == "COMPLETED")
+
+    def _row(self, entry: DirectoryEntry) -> TaskRow | None:
+        row = self._ended.get(entry.task)
+        if row is not None:
+            return row
+        try:
+            fold = self._sessions.session(entry.owner, entry.context).tasks[entry.task]
+        except (TopicNotFound, KeyError):
+            return None  # its session has expired
+        task = fold.as_json(history=0)
+        said = _text(task["status"].get("message", {})) if fold.reply is None else _text(fold.reply)
+        answer = "".join(_text(artifact) for artifact in task.get("artifacts", []))
+        state = "COMPLETED" if fold.reply is not None else fold.state.removeprefix("TASK_STATE_")
+        row = TaskRow(
+            id=entry.task,
+            context_id=entry.context,
+            agent=entry.agent,
+            state=state,
+            text=answer or said,
+            created=entry.opened,
+            updated=fold.updated,
+            events=fold.generation,
+            question=said if state in {"INPUT_REQUIRED", "AUTH_REQUIRED"} else "",
+        )
+        if fold.terminal:
+            if len(self._ended) >= _KEPT_ROWS:
+                self._ended.pop(next(iter(self._ended)))
+            self._ended[entry.task] = row
+        return row
+
+    def _detail(self, entry: DirectoryEntry) -> TaskDetail | None:
+        row = self._row(entry)
+        if row is None:
+            return None
+        events = [_event_row(record) for record in self.records(entry)]
+        return TaskDetail(
+            row=row, topic=entry.topic, events=tuple(events[-EVENTS:]), skipped=max(0, len(events) - EVENTS)
+        )
+
+    def records(self, entry: DirectoryEntry) -> Iterator[Record]:
+        """A task's records, oldest first, without claims."""
+        after = -1
+        subject = entry.task
+        while batch := self._log.scan(entry.topic, after=after):
+            for offset, stored in batch:
+                after = offset
+                record = decode(stored, entry.topic, offset)
+                if record.subject == subject and record.type != RecordType.CLAIM:
+                    yield record
+
+
+def _event_row(record: Record) -> EventRow:
+    body = json.loads(record.body) if record.datacontenttype == "application/json" else {}
+    text, state = "", ""
+    if record.type == RecordType.MESSAGE:
+        text = _text(body["message"])
+    elif record.type == RecordType.ARTIFACT:
+        text = _text(body["artifactUpdate"]["artifact"])
+    elif record.type in {RecordType.STATUS, RecordType.TASK}:
+        [inner] = body.values()
+        text, state = _text(inner["status"].get("message", {})), inner["status"]["state"].removeprefix("TASK_STATE_")
+    elif record.type == RecordType.TASK_LOG:
+        text = f"{body.get('stream', '')}: {body.get('text', '')}"
+    elif body:
+        text = ", ".join(f"{key} {value}" for key, value in body.items())
+    kind = record.type.removeprefix("a2a.")
+    return EventRow(
+        offset=record.offset, generation=record.generation, kind=kind, state=state, text=text, time=record.time
+    )
+
+
+def _text(holder: dict[str, object]) -> str:
+    """The text of a message's or artifact's parts; what is no text by its kind."""
+    parts = holder.get("parts", [])
+    assert isinstance(parts, list)
+    words = []
+    for part in parts:
+        if "text" in part:
+            words.append(part["text"])
+        elif "data" in part:
+            words.append(json.dumps(part["data"], ensure_ascii=False))
+        else:
+            words.append(f"[{part.get('filename') or part.get('mediaType') or 'file'}]")
+    return "".join(words)

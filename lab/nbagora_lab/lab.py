@@ -1,0 +1,474 @@
+"""The lab: wires registry, broker, doors and agents together, starts them, stops them.
+
+`Lab` is the face for notebooks and scripts, `AsyncLab` the same with awaitable methods. Both only hand over: the
+program is the rooms below.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from nbagora_lab.a2a.server import Server, bind
+from nbagora_lab.a2a.task import Task, TaskEvent
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.agents import prints
+from nbagora_lab.agents.runner import Runs
+from nbagora_lab.broker import Broker
+from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.calls import Calls
+from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
+from nbagora_lab.core.errors import AgentNotFound, NotStarted, TimedOut, did_you_mean
+from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
+from nbagora_lab.core.log import LogLine, RingLog, logger
+from nbagora_lab.core.service import ServiceLoop
+from nbagora_lab.core.settings import Settings
+from nbagora_lab.hosting import Hosting
+from nbagora_lab.inspect.status import AgentInfo, LabStatus
+from nbagora_lab.inspect.tasks import TaskInspector
+from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
+from nbagora_lab.registry import Registry
+from nbagora_lab.registry.embedded import EmbeddedCatalog
+from nbagora_lab.tasks import Tasks
+
+__all__ = ["AsyncLab", "Lab"]
+
+T = TypeVar("T")
+
+_running: list[Lab] = []
+
+
+class Lab:
+    """A registry, a broker and A2A agents in this process.
+
+    It runs once constructed, and until `stop`, the end of its ``with``, or of the process.
+
+    Args:
+        clock: Time; overrides the setting `clock`.
+        ids: Identifiers; overrides the setting `seed`.
+        settings: Fields of `nbagora_lab.core.settings.Settings`.
+
+    Attributes:
+        settings: The settings in force.
+        url: Where the doors are, ``http://127.0.0.1:port``.
+        token: Their bearer token; empty for none.
+        epoch: How often the store was opened.
+        broker: Its topics.
+        registry: Its agents, versions and endpoints.
+        settled: Ids of tasks that an earlier process left WORKING and that were ended FAILED.
+
+    Raises:
+        StoreError: The store can't be opened; says why.
+        PortInUse: The port asked for is taken.
+        UsageError: A setting does not fit.
+
+    Example:
+        >>> with Lab(store="agora") as lab:
+        ...     @lab.agent
+        ...     async def echo(message, task):
+        ...         yield message.text
+        ...     lab.ask("echo", "你好").text
+        '你好'
+    """
+
+    def __init__(self, *, clock: Clock | None = None, ids: Ids | None = None, **settings: Any) -> None:
+        self.settings = Settings.load(**settings)
+        self.clock = clock or (VirtualClock() if self.settings.clock == "virtual" else SystemClock())
+        self._stops = contextlib.ExitStack()
+        try:
+            self._start(ids)
+        except BaseException:
+            self._stops.close()
+            raise
+        _running.append(self)
+        atexit.register(self.stop)
+        logger.info("started on %s, store %s, epoch %d", self.url, self.store, self.epoch)
+
+    def _start(self, ids: Ids | None) -> None:
+        settings, stops = self.settings, self._stops
+        self.store = Path(settings.store).absolute()
+        self._ring = RingLog()
+        self._ring.install()
+        stops.callback(self._ring.uninstall)
+        log = EmbeddedLog(
+            self.store / "topics",
+            clock=self.clock,
+            durability=settings.durability,
+            record_limit=settings.record_limit,
+        )
+        stops.callback(log.close)
+        self.epoch = log.epoch
+        self.token = store_token(self.store) if settings.token is None else settings.token
+        ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
+        catalog = EmbeddedCatalog(
+            self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability
+        )
+        stops.callback(catalog.close)
+        self.broker = Broker(log, self.clock)
+        self.registry = Registry(catalog)
+        tasklog = TaskLog(log, self.clock, ids)
+        self.settled = tasklog.settle()
+
+        former = urlsplit(str(read_lab(self.store).get("url", ""))).port or 0
+        listener = bind(settings.host, settings.port, former)
+        stops.callback(listener.close)
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"http://{host}:{listener.getsockname()[1]}"
+
+        self.service = ServiceLoop("nbagora-service")
+        self.service.start()
+        stops.callback(self.service.stop)
+        self._tasks = Tasks(tasklog, log, self.url)
+        self._calls = Calls(self.url, self.token, ids, self._resolve, self._tasks.local)
+        self._runs = Runs(tasklog, self._calls.call, settings.cancel_grace)
+        server = Server(settings, self.token)
+        self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs)
+        self.service.call(server.start, listener)
+        stops.callback(self.service.call, server.stop)
+        stops.callback(self.service.call, self._calls.close)
+        self._runs.start()
+        stops.callback(self._runs.stop)
+        prints.install()
+        stops.callback(prints.uninstall)
+        stops.callback(self._hosting.close)
+        self.service.submit(self._hosting.keep_alive)
+        write_lab(self.store, url=self.url, token=self.token)
+        stops.callback(remove_lab, self.store)
+
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def current(cls) -> Lab:
+        """The lab of this process that was started last.
+
+        Raises:
+            NotStarted: None runs.
+        """
+        if not _running:
+            raise NotStarted("no lab runs in this kernel", "start one with %lab start")
+        return _running[-1]
+
+    @classmethod
+    def running_labs(cls) -> list[Lab]:
+        """All labs of this process that run."""
+        return list(_running)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been stopped."""
+        return self in _running
+
+    def stop(self) -> None:
+        """Deregisters the agents, ends what runs and closes everything; a second stop does nothing."""
+        if self not in _running:
+            return
+        _running.remove(self)
+        atexit.unregister(self.stop)
+        logger.info("stopping")
+        self._stops.close()
+
+    def __enter__(self) -> Lab:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Lab {self.url} {'running' if self.running else 'stopped'}, store {self.store}>"
+
+    # -- agents ----------------------------------------------------------------------------------------------------
+
+    def agent(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
+        """Makes a function an agent: ``@lab.agent`` or ``@lab.agent(skills=["forecast: …"])``.
+
+        Args:
+            function: A function of ``(message, task)``, or a pydantic-ai `Agent`.
+            name: The agent's name; the function's, with ``-`` for ``_``, by default.
+            options: As for `define`.
+        """
+
+        def take(target: Any) -> Any:
+            self.define(name or str(getattr(target, "__name__", None) or target.name).replace("_", "-"), target, **options)
+            return target
+
+        return take if function is None else take(function)
+
+    def define(
+        self,
+        name: str,
+        target: object,
+        *,
+        skills: Sequence[str] = (),
+        tags: Sequence[str] = (),
+        version: str | None = None,
+        reply: str = "task",
+        description: str | None = None,
+    ) -> AgentInfo:
+        """Hosts an agent under `name`; one that is there is replaced, its running tasks end as they began.
+
+        Args:
+            name: The agent's name.
+            target: A function of ``(message, task)``, or a pydantic-ai `Agent`.
+            skills: ``"id: description"`` each.
+            tags: Words to find it by.
+            version: Its version; by default the next ``0.0.N`` when its card has changed.
+            reply: ``task``, ``message`` or ``either``.
+            description: What it does; by default the first paragraph of its docstring.
+
+        Raises:
+            BadAgent: It can't be one.
+            VersionExists: That version is published with another card.
+        """
+        self._check_running()
+        info = self._hosting.define(
+            name, target, skills=skills, tags=tags, version=version, reply=reply, description=description
+        )
+        self.service.call(self._calls.forget, info.url)
+        return info
+
+    def agents(self) -> list[AgentInfo]:
+        """The agents that this lab hosts, by name."""
+        self._check_running()
+        return self._hosting.infos()
+
+    def remove(self, name: str) -> None:
+        """Stops hosting an agent; its published versions stay in the registry.
+
+        Raises:
+            AgentNotFound: It hosts none of that name.
+        """
+        self._check_running()
+        self._hosting.remove(name)
+
+    def _resolve(self, name: str) -> str:
+        if name in self._hosting.names():
+            return f"{self.url}/agents/{quote(name, safe='')}"
+        try:
+            return self.registry.resolve(name).url
+        except AgentNotFound:
+            raise AgentNotFound(f"no agent '{name}'", did_you_mean(name, self._hosting.names())) from None
+
+    # -- calls -----------------------------------------------------------------------------------------------------
+
+    def ask(
+        self,
+        agent: str,
+        message: object,
+        *,
+        context: Task | str | None = None,
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> Task:
+        """Sends a message and waits until its task ends or asks for something.
+
+        Args:
+            agent: The agent's name, or the URL of its doors.
+            message: str, dict, pydantic model, bytes, `Path`, or a list of these.
+            context: The conversation to go on with: a task of it, its id, or ``last``.
+            timeout: Seconds to wait at most; the task goes on.
+            check: Whether a task that failed is raised.
+
+        Raises:
+            AgentNotFound: No agent of that name is registered.
+            TaskFailed: It ended FAILED, REJECTED or CANCELED, and `check` is set.
+            TimedOut: `timeout` ran out.
+        """
+        sent = self._message(message, context)
+        return self._checked(self._wait(self._calls.ask, agent, sent, timeout=timeout), check)
+
+    def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> Iterator[TaskEvent]:
+        """Sends a message; gives its events as they come, until the task ends or asks for something.
+
+        The stream resumes by itself over a cut connection; each event comes once. Arguments as for `ask`.
+        """
+        return self._iterate(self._calls.stream(agent, self._message(message, context)))
+
+    def send(self, agent: str, message: object, *, context: Task | str | None = None) -> Task:
+        """Sends a message and returns at once. Arguments as for `ask`."""
+        return self._wait(self._calls.send, agent, self._message(message, context))
+
+    def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
+        """Waits until a task ends or asks for something. Arguments as for `ask`."""
+        known = task if isinstance(task, Task) else self.task(task)
+        if known.plain:
+            return known
+        return self._checked(self._wait(self._calls.wait, known.agent, known.id, timeout=timeout), check)
+
+    def answer(
+        self, task: Task | str, message: object, *, timeout: float | None = None, check: bool = True
+    ) -> Task:
+        """Answers a task that asks for something, and waits until it ends or asks again. Arguments as for `ask`."""
+        known = task if isinstance(task, Task) else self.task(task)
+        sent = self._calls.message(message, context_id=known.context_id, task_id=known.id)
+        return self._checked(self._wait(self._calls.ask, known.agent, sent, timeout=timeout), check)
+
+    def cancel(self, task: Task | str) -> Task:
+        """Cancels a task.
+
+        Raises:
+            RemoteError: It has ended.
+        """
+        known = task if isinstance(task, Task) else self.task(task)
+        return self._wait(self._calls.cancel, known.agent, known.id)
+
+    def _message(self, content: object, context: Task | str | None) -> dict[str, Any]:
+        self._check_running()
+        return self._calls.message(content, context_id=self._tasks.context_of(context))
+
+    def _wait(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
+        self._check_running()
+        try:
+            return self.service.call(function, *args, timeout=timeout)
+        except TimedOut:
+            raise
+        except TimeoutError:
+            raise TimedOut(f"no answer within {timeout} s", "the task goes on: %task ls shows it") from None
+
+    @staticmethod
+    def _checked(task: Task, check: bool) -> Task:
+        return task.check() if check else task
+
+    def _iterate(self, events: AsyncGenerator[TaskEvent]) -> Iterator[TaskEvent]:
+        """Pulls from the service loop, what is there in one hop."""
+        self._check_running()
+
+        async def pull() -> list[TaskEvent]:
+            batch = []
+            with contextlib.suppress(StopAsyncIteration):
+                batch.append(await anext(events))
+                while len(batch) < 64:  # what has come meanwhile is there at once, or not at all
+                    following = asyncio.ensure_future(anext(events))
+                    await asyncio.sleep(0)
+                    if not following.done():
+                        pending.append(following)
+                        break
+                    batch.append(following.result())
+            return batch
+
+        pending: list[asyncio.Future[TaskEvent]] = []
+
+        async def step() -> list[TaskEvent]:
+            if not pending:
+                return await pull()
+            try:
+                first = await pending.pop()
+            except StopAsyncIteration:
+                return []
+            return [first]
+
+        try:
+            while batch := self.service.call(step):
+                yield from batch
+        finally:
+            if self.service.running:
+                for future in pending:
+                    self.service.submit(future.cancel)
+                self.service.submit(events.aclose)
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def task(self, id: str) -> Task:  # noqa: A002 -- the word of every face
+        """A task of this lab as it stands now, by its id, a part of it that is unique, or ``last``.
+
+        Raises:
+            TaskNotFound: There is none, or more than one.
+        """
+        self._check_running()
+        return self._tasks.get(id)
+
+    def tasks(
+        self, *, agent: str | None = None, context: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[Task]:
+        """Tasks of this lab, newest first.
+
+        Args:
+            agent: Only this agent's.
+            context: Only this context's.
+            state: Only those in this state, such as ``WORKING``.
+            limit: Number of tasks at most.
+        """
+        self._check_running()
+        return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
+
+    def inspector(self) -> TaskInspector:
+        """What makes snapshots of tasks, for a view."""
+        return self._tasks.inspector()
+
+    def status(self) -> LabStatus:
+        """What the lab says of itself."""
+        self._check_running()
+        return LabStatus(
+            url=self.url,
+            store=str(self.store),
+            epoch=self.epoch,
+            engines={"broker": self.broker.log.engine, "registry": "embedded"},
+            agents=tuple(self.agents()),
+            open_tasks=self._tasks.open(),
+            sessions=len(self.broker.ls("sessions", limit=1000)),
+            settled=tuple(self.settled),
+            log=tuple(self.log()[-20:]),
+        )
+
+    def log(self) -> list[LogLine]:
+        """The lab's log, oldest line first."""
+        return self._ring.lines()
+
+    def _check_running(self) -> None:
+        if not self.running:
+            raise NotStarted("this lab has been stopped", "start one with %lab start")
+
+
+class AsyncLab:
+    """A `Lab` whose methods can be awaited, for code that has an event loop.
+
+    Args:
+        settings: As for `Lab`.
+
+    Example:
+        async with AsyncLab(store="agora") as lab:
+            task = await lab.ask("echo", "hello")
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self._settings = settings
+        self._lab: Lab | None = None
+
+    async def __aenter__(self) -> AsyncLab:
+        self._lab = await asyncio.to_thread(lambda: Lab(**self._settings))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """See `Lab.stop`."""
+        if self._lab is not None:
+            await asyncio.to_thread(self._lab.stop)
+
+    async def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> AsyncGenerator[TaskEvent]:
+        """See `Lab.stream`."""
+        events = self._sync.stream(agent, message, context=context)
+        while (event := await asyncio.to_thread(next, events, None)) is not None:
+            yield event
+
+    @property
+    def _sync(self) -> Lab:
+        if self._lab is None:
+            raise NotStarted("this lab was not started", "use it as 'async with AsyncLab() as lab'")
+        return self._lab
+
+    def __getattr__(self, name: str) -> Any:
+        """Methods that wait become awaitable; all else is the lab's own."""
+        value = getattr(self._sync, name)
+        if name not in {"ask", "send", "wait", "answer", "cancel", "define", "remove"}:
+            return value
+
+        async def awaitable(*args: Any, **options: Any) -> Any:
+            return await asyncio.to_thread(lambda: value(*args, **options))
+
+        return awaitable

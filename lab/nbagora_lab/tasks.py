@@ -1,0 +1,106 @@
+"""The lab's own tasks, found and shown: by id or a part of it, by agent, context and state."""
+
+from __future__ import annotations
+
+import json
+
+from nbagora_lab.a2a.task import Task, TaskEvent, event_of
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.a2a.wire import short_state, splice
+from nbagora_lab.broker.api import Log
+from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
+from nbagora_lab.core.events import Flags
+from nbagora_lab.inspect.directory import DirectoryEntry
+from nbagora_lab.inspect.tasks import TaskInspector
+
+__all__ = ["Tasks"]
+
+
+class Tasks:
+    """Finds tasks in the task log. May be called from any thread.
+
+    Args:
+        tasklog: The task log.
+        log: The broker's engine.
+        url: The lab's URL, for snapshots.
+    """
+
+    def __init__(self, tasklog: TaskLog, log: Log, url: str) -> None:
+        self._tasklog = tasklog
+        self._log = log
+        self._url = url
+
+    def get(self, id: str) -> Task:  # noqa: A002 -- the word of every face
+        """See `Lab.task`."""
+        entries = self._tasklog.directory()
+        if id == "last" and entries:
+            return self._task(next(reversed(entries.values())))
+        if id in entries:
+            return self._task(entries[id])
+        found = [entry for task_id, entry in entries.items() if id and id in task_id]
+        if len(found) == 1:
+            return self._task(found[0])
+        if found:
+            names = ", ".join(entry.task for entry in found[-3:])
+            raise TaskNotFound(f"'{id}' is part of {len(found)} tasks' ids", f"among them {names}; write more of it")
+        raise TaskNotFound(f"no task '{id}'", "see %task ls" if entries else "there are none yet")
+
+    def local(self, id: str) -> Task | None:  # noqa: A002
+        """A task by its whole id; None where it is not this lab's."""
+        entry = self._tasklog.directory().get(id)
+        return self._task(entry) if entry is not None else None
+
+    def ls(self, *, agent: str | None, context: str | None, state: str | None, limit: int) -> list[Task]:
+        """See `Lab.tasks`."""
+        found: list[Task] = []
+        for entry in reversed(list(self._tasklog.directory().values())):
+            if (agent and entry.agent != agent) or (context and entry.context != context):
+                continue
+            try:
+                task = self._task(entry)
+            except (TaskNotFound, TopicNotFound):
+                continue  # its session has expired
+            if state is None or task.state == short_state(state.upper()):
+                found.append(task)
+            if len(found) == limit:
+                break
+        return found
+
+    def open(self) -> int:
+        """Number of tasks that have not ended."""
+        return sum(not entry.ended for entry in self._tasklog.directory().values())
+
+    def context_of(self, context: Task | str | None) -> str:
+        """The context id that a person means: a task's, one as it is, or ``last``; empty for a new one."""
+        if context is None:
+            return ""
+        if isinstance(context, Task):
+            return context.context_id
+        if context == "last":
+            entries = self._tasklog.directory()
+            if not entries:
+                raise TaskNotFound("there is no last context", "ask an agent first")
+            return next(reversed(entries.values())).context
+        return context.removeprefix("sessions/")
+
+    def inspector(self) -> TaskInspector:
+        """See `Lab.inspector`."""
+        return TaskInspector(self._tasklog, self._log, self._url)
+
+    def _task(self, entry: DirectoryEntry) -> Task:
+        events = tuple(self._events(entry))
+        if events and events[-1].kind == "message":
+            reply = events[-1].raw["message"]
+            status = {"state": "TASK_STATE_COMPLETED", "message": reply}
+            return Task(
+                entry.agent, {"id": entry.task, "contextId": entry.context, "status": status}, events, plain=True
+            )
+        return Task(entry.agent, self._tasklog.task_json(entry.owner, entry.task), events)
+
+    def _events(self, entry: DirectoryEntry) -> list[TaskEvent]:
+        inspector = self.inspector()
+        return [
+            event_of(json.loads(splice(record.body, record.offset, record.generation)))
+            for record in inspector.records(entry)
+            if record.generation and record.flags & Flags.SPLICED
+        ]
