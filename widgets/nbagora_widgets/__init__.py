@@ -1,0 +1,13 @@
+"""The views: live tables of what the lab does, as anywidgets over read-only snapshots.
+
+A view is one Python class and one JavaScript module in ``static/``. It knows its source by a small protocol, gets
+whole snapshots, sends commands, and leaves a plain table where there is no kernel or no script.
+"""
+
+from __future__ import annotations
+
+from nbagora_widgets.live import LiveView, flush_all, living, stop_all
+from nbagora_widgets.source import LiveSource, TaskSource
+from nbagora_widgets.tasks import TaskView
+
+__all__ = ["LiveSource", "LiveView", "TaskSource", "TaskView", "flush_all", "living", "stop_all"]

@@ -1,0 +1,71 @@
+"""What a view needs of the lab: snapshots, a version to compare, the service thread, and what a person may do.
+
+The views know nothing else of it, so that tests and tables can stand in for it. No method blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from nbagora_lab.inspect.model import TasksSnapshot
+
+__all__ = ["LiveSource", "TaskSource"]
+
+
+class LiveSource(Protocol):
+    """What every live view needs."""
+
+    def version(self) -> int:
+        """A number that changes whenever a snapshot could differ from the last one; cheap. On the service thread."""
+        ...
+
+    def every(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
+        """Calls `function` on the service thread again and again, `seconds` apart, until stopped. From any thread.
+
+        Returns:
+            What stops it; may be called from any thread, also from `function` itself, and more than once.
+
+        Raises:
+            NotStarted: The lab does not run.
+        """
+        ...
+
+    def soon(self, function: Callable[[], None]) -> None:
+        """Calls `function` on the service thread once, in the order of these calls. From any thread.
+
+        Raises:
+            NotStarted: The lab does not run.
+        """
+        ...
+
+
+class TaskSource(LiveSource, Protocol):
+    """What the task view needs; all of it is called on the service thread."""
+
+    def tasks(self, *, selected: str | None, agent: str | None, state: str | None, limit: int) -> TasksSnapshot:
+        """The newest tasks, newest first, and one task with its events.
+
+        Args:
+            selected: Id of the task whose events to show.
+            agent: Name of the agent whose tasks to show; None for all.
+            state: State of the tasks to show, one of `nbagora_lab.inspect.model.STATES`; None for all.
+            limit: Number of rows at most.
+        """
+        ...
+
+    def cancel(self, task_id: str) -> None:
+        """Asks for a task to be cancelled, and returns at once.
+
+        Raises:
+            LabError: It can't be; the view shows both lines.
+        """
+        ...
+
+    def answer(self, task_id: str, text: str) -> None:
+        """Answers a task that asked for input, and returns at once.
+
+        Raises:
+            LabError: It can't be; the view shows both lines.
+        """
+        ...

@@ -1,0 +1,133 @@
+/** The selected task: its events as a feed, and the box that answers what it asks. */
+import { button, h, patch, put, say, setTime, short } from "./live.js";
+import { badge, label, setBadge } from "./state.js";
+
+/**
+ * @typedef {import("./types.js").EventRow} EventRow
+ * @typedef {import("./types.js").TaskDetail} TaskDetail
+ * @typedef {import("./types.js").TaskRow} TaskRow
+ */
+
+const FEED = 1000; // ms between two changes of the feed, which screen readers read out
+const RUN = 4000; // characters of a run of chunks at most: the last ones
+
+/**
+ * Events as lines of a feed: a run of chunks is one line that grows.
+ * @param {EventRow[]} events @param {number} skipped
+ * @returns {{key: string, at: string, first: EventRow, text: string}[]}
+ */
+export function lines(events, skipped) {
+  /** @type {EventRow[][]} */
+  const runs = [];
+  for (const event of events) {
+    const last = runs.at(-1);
+    if (last && event.kind === "artifact" && last[0].kind === "artifact") last.push(event);
+    else runs.push([event]);
+  }
+  return runs.map((run, index) => ({
+    key: index === 0 && skipped ? "head" : `${run[0].offset}`, // a head that loses events is still the same line
+    at: run.length > 1 ? `${run[0].offset}–${run[run.length - 1].offset}` : `${run[0].offset}`,
+    first: run[0],
+    text: run.map((event) => event.text).join("").slice(-RUN),
+  }));
+}
+
+const makeLine = () => h("li", {}, h("time"), ...["at", "kind", "text"].map((kind) => h("span", { class: kind })));
+/** @param {any} node @param {ReturnType<typeof lines>[number]} line */
+function paintLine(node, { at, first, text }) {
+  const [time, place, kind, words] = node.children;
+  setTime(time, first.time);
+  say(place, `#${at}`);
+  say(kind, first.state ? label(first.state) : first.kind);
+  put(node, "data-state", first.state);
+  say(words, text);
+}
+
+/**
+ * @param {object} view
+ * @param {string} view.id element id of the panel
+ * @param {AbortSignal} view.signal
+ * @param {(id: string, text: string, says: (text: string) => void, sent: () => void) => void} view.answer
+ * @returns `node`, its two buttons, and `paint`, which shows a task, or nothing
+ */
+export function panel({ id: name, signal, answer }) {
+  /** @type {Map<string, string>} answers begun */
+  const drafts = new Map();
+  let shown = "";
+  let fed = -FEED;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+
+  const mark = badge();
+  const title = h("strong");
+  const where = h("span", { class: "where" });
+  const cancel = button("cancel", "Cancel");
+  const close = button("close", "Close");
+  const question = h("label", { for: `${name}-answer` });
+  const box = h("textarea", { id: `${name}-answer`, rows: "2" });
+  const send = h("button", { type: "submit", class: "main" }, "Answer");
+  const form = h("form", {}, question, h("div", {}, box, send));
+  const skips = h("p", { class: "skips" });
+  const feed = h("ol");
+  const live = { role: "log", "aria-live": "polite", "aria-relevant": "additions", tabindex: "0" };
+  const log = h("div", { class: "feed", ...live }, skips, feed);
+  const about = h("header", {}, mark, title, where, cancel, close);
+  const node = h("section", { class: "detail", id: name }, about, form, log);
+
+  function submit() {
+    const id = shown;
+    if (!box.value.trim() || send.getAttribute("aria-disabled") === "true") return;
+    const says = (/** @type {string} */ text) => {
+      say(send, text);
+      put(send, "aria-disabled", `${text !== "Answer"}`); // `disabled` would throw the focus away
+    };
+    answer(id, box.value, says, () => {
+      drafts.delete(id);
+      if (shown === id) box.value = "";
+    });
+  }
+  function paintFeed(/** @type {TaskDetail} */ { events, skipped }) {
+    fed = performance.now();
+    const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
+    skips.hidden = !skipped;
+    say(skips, `${skipped.toLocaleString("en")} earlier events`);
+    patch(feed, lines(events, skipped), (line) => line.key, makeLine, paintLine);
+    if (atEnd) log.scrollTop = log.scrollHeight;
+  }
+  function paint(/** @type {TaskRow | undefined} */ task, /** @type {TaskDetail | null} */ full, alive = true) {
+    clearTimeout(timer);
+    node.hidden = !task;
+    if (!task) return;
+    if (shown !== task.id) {
+      shown = task.id;
+      fed = -FEED;
+      feed.replaceChildren();
+      skips.hidden = true;
+      box.value = drafts.get(shown) ?? "";
+    }
+    put(node, "aria-label", `Task ${short(task.id)} of ${task.agent}`);
+    put(log, "aria-label", `Events of task ${short(task.id)}`);
+    setBadge(mark, task.state);
+    say(title, task.agent);
+    say(where, `task ${task.id} · context ${task.context_id}`);
+    say(close.lastChild, " the task's events");
+    form.hidden = task.state !== "INPUT_REQUIRED" || !alive;
+    say(question, task.question || "The task asks for input.");
+    const rest = fed + FEED - performance.now();
+    if (full && rest > 0) timer = setTimeout(paintFeed, rest, full);
+    else if (full) paintFeed(full);
+  }
+
+  box.addEventListener("input", () => drafts.set(shown, box.value), { signal });
+  box.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also ends a Chinese word
+    event.preventDefault();
+    submit();
+  }, { signal });
+  form.addEventListener("submit", (/** @type {Event} */ event) => {
+    event.preventDefault();
+    submit();
+  }, { signal });
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  return { node, cancel, close, paint };
+}

@@ -1,0 +1,29 @@
+/** A task's state for eyes and ears: an icon and a word, so that colour never stands alone. */
+import { h, icon, put, say } from "./live.js";
+
+const RING = "M8 2a6 6 0 1 1 0 12A6 6 0 0 1 8 2Z";
+/** @type {Record<string, string>} the path of each state's icon */
+const ICONS = {
+  SUBMITTED: `${RING}M8 4.8V8l2.2 1.4`,
+  WORKING: "M8 2a6 6 0 1 1-6 6",
+  INPUT_REQUIRED: "M2 3h12v8H8.5l-3 2.6V11H2ZM5 7h.01M8 7h.01M11 7h.01",
+  AUTH_REQUIRED: "M3.5 7.5h9v6h-9zM5.5 7.5V5a2.5 2.5 0 0 1 5 0v2.5",
+  COMPLETED: `${RING}M5.2 8.3l2 2 3.7-4.2`,
+  FAILED: `${RING}M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4`,
+  CANCELED: `${RING}M3.8 12.2l8.4-8.4`,
+  REJECTED: `${RING}M5.2 8h5.6`,
+};
+
+export const STATES = Object.keys(ICONS);
+
+/** @param {string} state */
+export const label = (state) => state.toLowerCase().replaceAll("_", " ");
+
+export const badge = () => h("span", { class: "state" }, icon(), h("span"));
+
+/** @param {any} node made by `badge` @param {string} state */
+export function setBadge(node, state) {
+  put(node, "data-state", state);
+  put(node.querySelector("path"), "d", ICONS[state] ?? RING);
+  say(node.lastChild, label(state));
+}

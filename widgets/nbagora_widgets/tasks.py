@@ -1,0 +1,82 @@
+"""The task view: live tasks, the events of one of them, cancel and answer."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from pydantic import TypeAdapter
+
+from nbagora_lab.inspect.model import ROWS, Answer, Cancel, Filter, Select, TaskCommand, TasksSnapshot
+from nbagora_widgets.esm import STATIC, bundle
+from nbagora_widgets.live import LiveView
+from nbagora_widgets.source import TaskSource
+from nbagora_widgets.table import tasks_html, tasks_text
+
+__all__ = ["TaskView"]
+
+
+class TaskView(LiveView):
+    """A live table of tasks; `%task view`.
+
+    Beside the live view it shows itself as a plain table in HTML and in text, for readers without a kernel or scripts.
+
+    Args:
+        source: Where the tasks come from.
+        selected: Id of the task whose events to show at first.
+        agent: Name of the agent whose tasks to show; None for all.
+        state: State of the tasks to show; None for all.
+        rate: Snapshots a second at most.
+
+    Example:
+        A view of a lab, which is a `TaskSource`, in the last line of a cell::
+
+            TaskView(lab.task_source, agent="weather")
+    """
+
+    _esm = bundle("tasks")
+    _css = (STATIC / "tasks.css").read_text(encoding="utf-8")
+    _commands: ClassVar[TypeAdapter[Any]] = TypeAdapter(TaskCommand)
+    _latest: TasksSnapshot
+
+    def __init__(
+        self,
+        source: TaskSource,
+        *,
+        selected: str | None = None,
+        agent: str | None = None,
+        state: str | None = None,
+        rate: float = 10.0,
+    ) -> None:
+        self._tasks = source
+        self._selected, self._agent, self._state = selected, agent, state  # the service thread's from here on
+        super().__init__(source, rate=rate)
+
+    def __repr__(self) -> str:
+        return f"<TaskView of {self._latest.lab}, {self._latest.total} tasks, seq {self._latest.seq}>"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        shown = super()._repr_mimebundle_(**kwargs)
+        if shown is None:
+            return None
+        self.flush()
+        data, metadata = shown
+        text = {"text/plain": tasks_text(self._latest), "text/html": tasks_html(self._latest)}
+        return data | text, metadata
+
+    def _take(self) -> TasksSnapshot:
+        chosen = {"agent": self._agent, "state": self._state}
+        taken = self._tasks.tasks(selected=self._selected, **chosen, limit=ROWS)
+        return taken.model_copy(update={**chosen, "rows": taken.rows[:ROWS]})
+
+    def _obey(self, command: TaskCommand) -> None:
+        match command:
+            case Select():
+                self._selected = command.task_id
+                self._refresh()
+            case Filter():
+                self._agent, self._state = command.agent, command.state
+                self._refresh()
+            case Cancel():
+                self._tasks.cancel(command.task_id)
+            case Answer():
+                self._tasks.answer(command.task_id, command.text)
