@@ -149,9 +149,7 @@ class Calls:
         except LabError as error:
             live.note(RecordType.RETURN, {"agent": agent, "context": context_id, "error": error.what})
             raise
-        live.note(
-            RecordType.RETURN, {"agent": agent, "context": context_id, "task": task.id, "state": task.state}
-        )
+        live.note(RecordType.RETURN, {"agent": agent, "context": context_id, "task": task.id, "state": task.state})
         return task.check()
 
     async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent]) -> Task:

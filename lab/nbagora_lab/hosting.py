@@ -114,9 +114,7 @@ class Hosting:
                 hosted.card, hosted.message = card, message
                 hosted.version, hosted.endpoint = published.version, endpoint.id
             else:
-                hosted = _Hosted(
-                    Runner(self._runs, definition), card, message, published.version, url, endpoint.id
-                )
+                hosted = _Hosted(Runner(self._runs, definition), card, message, published.version, url, endpoint.id)
                 handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
                 doors = build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, url))
                 self._hosted[name] = hosted

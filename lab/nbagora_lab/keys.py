@@ -24,7 +24,9 @@ def _write_private(path: Path, content: dict[str, Any]) -> None:
             json.dump(content, file)
         draft.replace(path)
     except OSError as error:
-        raise StoreReadOnly(f"can't write {path}: {error.strerror}", "make the folder writable, or use --store") from None
+        raise StoreReadOnly(
+            f"can't write {path}: {error.strerror}", "make the folder writable, or use --store"
+        ) from None
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """The lab: wires registry, broker, doors and agents together, starts them, stops them.
 
-`Lab` is the face for notebooks and scripts, `AsyncLab` the same with awaitable methods. Both only hand over: the
-program is the rooms below.
+The face for notebooks and scripts. It only hands over: the program is the rooms below.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import atexit
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 from nbagora_lab.a2a.server import Server, bind
@@ -30,15 +29,13 @@ from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.hosting import Hosting
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
-from nbagora_lab.inspect.tasks import TaskInspector
 from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
 from nbagora_lab.registry import Registry
 from nbagora_lab.registry.embedded import EmbeddedCatalog
 from nbagora_lab.tasks import Tasks
+from nbagora_lab.views import ViewSource
 
-__all__ = ["AsyncLab", "Lab"]
-
-T = TypeVar("T")
+__all__ = ["Lab"]
 
 _running: list[Lab] = []
 
@@ -105,9 +102,7 @@ class Lab:
         self.epoch = log.epoch
         self.token = store_token(self.store) if settings.token is None else settings.token
         ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
-        catalog = EmbeddedCatalog(
-            self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability
-        )
+        catalog = EmbeddedCatalog(self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability)
         stops.callback(catalog.close)
         self.broker = Broker(log, self.clock)
         self.registry = Registry(catalog)
@@ -172,7 +167,7 @@ class Lab:
         logger.info("stopping")
         self._stops.close()
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -193,7 +188,9 @@ class Lab:
         """
 
         def take(target: Any) -> Any:
-            self.define(name or str(getattr(target, "__name__", None) or target.name).replace("_", "-"), target, **options)
+            self.define(
+                name or str(getattr(target, "__name__", None) or target.name).replace("_", "-"), target, **options
+            )
             return target
 
         return take if function is None else take(function)
@@ -290,7 +287,8 @@ class Lab:
 
     def send(self, agent: str, message: object, *, context: Task | str | None = None) -> Task:
         """Sends a message and returns at once. Arguments as for `ask`."""
-        return self._wait(self._calls.send, agent, self._message(message, context))
+        task: Task = self._wait(self._calls.send, agent, self._message(message, context))
+        return task
 
     def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
         """Waits until a task ends or asks for something. Arguments as for `ask`."""
@@ -299,9 +297,7 @@ class Lab:
             return known
         return self._checked(self._wait(self._calls.wait, known.agent, known.id, timeout=timeout), check)
 
-    def answer(
-        self, task: Task | str, message: object, *, timeout: float | None = None, check: bool = True
-    ) -> Task:
+    def answer(self, task: Task | str, message: object, *, timeout: float | None = None, check: bool = True) -> Task:
         """Answers a task that asks for something, and waits until it ends or asks again. Arguments as for `ask`."""
         known = task if isinstance(task, Task) else self.task(task)
         sent = self._calls.message(message, context_id=known.context_id, task_id=known.id)
@@ -314,7 +310,8 @@ class Lab:
             RemoteError: It has ended.
         """
         known = task if isinstance(task, Task) else self.task(task)
-        return self._wait(self._calls.cancel, known.agent, known.id)
+        canceled: Task = self._wait(self._calls.cancel, known.agent, known.id)
+        return canceled
 
     def _message(self, content: object, context: Task | str | None) -> dict[str, Any]:
         self._check_running()
@@ -338,7 +335,7 @@ class Lab:
         self._check_running()
 
         async def pull() -> list[TaskEvent]:
-            batch = []
+            batch: list[TaskEvent] = []
             with contextlib.suppress(StopAsyncIteration):
                 batch.append(await anext(events))
                 while len(batch) < 64:  # what has come meanwhile is there at once, or not at all
@@ -395,9 +392,9 @@ class Lab:
         self._check_running()
         return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
 
-    def inspector(self) -> TaskInspector:
-        """What makes snapshots of tasks, for a view."""
-        return self._tasks.inspector()
+    def view_source(self) -> ViewSource:
+        """What a live view of this lab reads from and hands its commands to."""
+        return ViewSource(self.service, self._tasks.inspector(), self._calls, self._tasks)
 
     def status(self) -> LabStatus:
         """What the lab says of itself."""
@@ -421,54 +418,3 @@ class Lab:
     def _check_running(self) -> None:
         if not self.running:
             raise NotStarted("this lab has been stopped", "start one with %lab start")
-
-
-class AsyncLab:
-    """A `Lab` whose methods can be awaited, for code that has an event loop.
-
-    Args:
-        settings: As for `Lab`.
-
-    Example:
-        async with AsyncLab(store="agora") as lab:
-            task = await lab.ask("echo", "hello")
-    """
-
-    def __init__(self, **settings: Any) -> None:
-        self._settings = settings
-        self._lab: Lab | None = None
-
-    async def __aenter__(self) -> AsyncLab:
-        self._lab = await asyncio.to_thread(lambda: Lab(**self._settings))
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.stop()
-
-    async def stop(self) -> None:
-        """See `Lab.stop`."""
-        if self._lab is not None:
-            await asyncio.to_thread(self._lab.stop)
-
-    async def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> AsyncGenerator[TaskEvent]:
-        """See `Lab.stream`."""
-        events = self._sync.stream(agent, message, context=context)
-        while (event := await asyncio.to_thread(next, events, None)) is not None:
-            yield event
-
-    @property
-    def _sync(self) -> Lab:
-        if self._lab is None:
-            raise NotStarted("this lab was not started", "use it as 'async with AsyncLab() as lab'")
-        return self._lab
-
-    def __getattr__(self, name: str) -> Any:
-        """Methods that wait become awaitable; all else is the lab's own."""
-        value = getattr(self._sync, name)
-        if name not in {"ask", "send", "wait", "answer", "cancel", "define", "remove"}:
-            return value
-
-        async def awaitable(*args: Any, **options: Any) -> Any:
-            return await asyncio.to_thread(lambda: value(*args, **options))
-
-        return awaitable

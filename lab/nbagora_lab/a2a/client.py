@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import httpx
@@ -95,7 +96,9 @@ class AgentClient:
         request = ParseDict({"message": message}, pb.SendMessageRequest())
 
         def send(cursor: int) -> Any:  # noqa: ARG001 -- a message has no cursor yet
-            return client.send_message(request, context=ClientCallContext(service_parameters=headers or None, timeout=None))
+            return client.send_message(
+                request, context=ClientCallContext(service_parameters=headers or None, timeout=None)
+            )
 
         async for event in self._mended(send, "", -1):
             yield event
@@ -115,9 +118,7 @@ class AgentClient:
         context = ClientCallContext(service_parameters=headers)
         return client.subscribe(pb.SubscribeToTaskRequest(id=task_id), context=context)
 
-    async def _mended(
-        self, start: Callable[[int], Any], task_id: str, cursor: int
-    ) -> AsyncGenerator[TaskEvent]:
+    async def _mended(self, start: Callable[[int], Any], task_id: str, cursor: int) -> AsyncGenerator[TaskEvent]:
         """The events of a stream that is started again after `cursor` whenever it is cut."""
         waited, pause = 0.0, self._patience.first
         client = await self.connect()
@@ -158,10 +159,7 @@ class AgentClient:
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(pause * 2, self._patience.longest)
             if task_id:
-                known = task_id
-
-                def start(cursor: int) -> Any:
-                    return self._subscribe(client, known, cursor)
+                start = partial(self._subscribe, client, task_id)
 
     async def send(self, message: dict[str, Any], *, headers: dict[str, str] | None = None) -> Task:
         """Sends a message and returns at once with the task as it was opened."""
@@ -222,7 +220,9 @@ def collect(agent: str, events: list[TaskEvent]) -> Task:
         if member == "message":
             answer = {**body, "role": "ROLE_AGENT"}
             status = {"state": "TASK_STATE_COMPLETED", "message": answer}
-            return Task(agent, {"id": "", "contextId": body.get("contextId", ""), "status": status}, tuple(events), True)
+            return Task(
+                agent, {"id": "", "contextId": body.get("contextId", ""), "status": status}, tuple(events), True
+            )
         if member == "task":
             raw = body
             fold = TaskFold(body["id"], body.get("contextId", ""))

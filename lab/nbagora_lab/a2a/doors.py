@@ -63,7 +63,7 @@ async def _sse(
         while batch is not None:
             yield b"".join([b"id: %d\r\ndata: %b%b%b\r\n\r\n" % (one.offset, before, one.body, after) for one in batch])
             batch = await anext(batches, None)
-    except Exception as error:  # the stream's own error event is the only way left to say it
+    except Exception as error:  # noqa: BLE001 -- the stream's own error event is the only way left to say it
         _log.warning("a stream ended with an error", exc_info=error)
         yield b"event: error\r\ndata: %b\r\n\r\n" % failed(error)
     finally:
@@ -78,9 +78,10 @@ class _JsonRpc(JsonRpcDispatcher):
         self._v03_adapter = _JsonRpc03(handler, context_builder=_ContextBuilder())
 
     @validate_version(_V1)
-    async def _process_streaming_request(  # type: ignore[override] -- bytes in place of dicts, for our own response
+    async def _process_streaming_request(
         self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
-    ) -> AsyncGenerator[bytes]:
+    ) -> AsyncGenerator[Any]:
+        """Bytes in place of the SDK's dicts, for the response that is made of them below."""
         handler = self.request_handler
         if context.state["method"] == "SendStreamingMessage":
             batches = handler.stream_batches(validated(request_obj), context)
@@ -115,7 +116,10 @@ class _JsonRpc03(JSONRPC03Adapter):
 
     @validate_version("0.3")
     async def _process_streaming_request(
-        self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
+        self,
+        request_id: str | int | None,  # noqa: ARG002 -- the items carry it
+        request_obj: Any,
+        context: ServerCallContext,
     ) -> EventSourceResponse:
         send = request_obj.method == "message/stream"
         operation = self.handler.on_message_send_stream if send else self.handler.on_subscribe_to_task

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from a2a.server.context import ServerCallContext
 from a2a.server.owner_resolver import resolve_user_scope
@@ -26,15 +25,10 @@ from a2a.utils.errors import (
 )
 from a2a.utils.input_mode_validator import validate_input_modes
 from a2a.utils.proto_utils import validate_proto_required_fields
-from a2a.utils.task import (
-    ListTasksCursor,
-    decode_list_tasks_cursor,
-    encode_list_tasks_cursor,
-    validate_history_length,
-    validate_page_size,
-)
+from a2a.utils.task import validate_history_length
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from nbagora_lab.a2a.listing import history_length, list_tasks
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES, dumps, splice
@@ -64,8 +58,10 @@ class Frame:
 class AgentRunner(Protocol):
     """What runs an agent's tasks; the agents' room implements it."""
 
-    reply: str
-    """``task``, ``message`` or ``either``: what the agent may answer with."""
+    @property
+    def reply(self) -> str:
+        """``task``, ``message`` or ``either``: what the agent may answer with."""
+        ...
 
     def start(self, live: LiveTask, message: dict[str, Any]) -> None:
         """Runs the agent on a task that has just been opened, or on the answer to a question of a task that no
@@ -107,7 +103,7 @@ class LogRequestHandler(RequestHandler):
         Returns:
             ``{"task": …}`` or ``{"message": …}``.
         """
-        history = _history_length(params.configuration)
+        history = history_length(params.configuration)
         task_id, start, opening = self._accept(params, context)
         owner = resolve_user_scope(context)
         if params.configuration.return_immediately and self._runner().reply != "message":
@@ -124,7 +120,7 @@ class LogRequestHandler(RequestHandler):
         self, params: pb.SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[list[Frame]]:
         """SendStreamingMessage: the task as it was opened, then its events until it ends or asks for something."""
-        history = _history_length(params.configuration)
+        history = history_length(params.configuration)
         task_id, start, opening = self._accept(params, context)
         owner = resolve_user_scope(context)
         snapshot = self.tasks.task_json(owner, task_id, at=start, history=history) if opening is None else None
@@ -165,9 +161,9 @@ class LogRequestHandler(RequestHandler):
         _check_output_modes(params.configuration, self._card())
         owner = resolve_user_scope(context)
         content = MessageToDict(message)
-        if message.context_id or message.task_id:
-            if (known := self._repeated(owner, message, content)) is not None:
-                return *known, None
+        named = message.context_id or message.task_id
+        if named and (known := self._repeated(owner, message, content)) is not None:
+            return *known, None
         if message.task_id:
             return self._follow_up(owner, message, content)
         headers = context.state.get("headers", {})
@@ -251,53 +247,13 @@ class LogRequestHandler(RequestHandler):
         validate_history_length(params)
         owner = resolve_user_scope(context)
         self._find(owner, params.id)
-        return self.tasks.task_json(owner, params.id, history=_history_length(params))
+        return self.tasks.task_json(owner, params.id, history=history_length(params))
 
     def list_page(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
         """ListTasks: newest status first, with a cursor that stays valid while tasks move."""
-        validate_history_length(params)
-        size = params.page_size if params.HasField("page_size") else 50
-        validate_page_size(size)
-        cursor = None
-        if params.page_token and (cursor := decode_list_tasks_cursor(params.page_token)) is None:
-            raise InvalidParamsError("the page token is not one of this agent's")
-        owner = resolve_user_scope(context)
-        since = params.status_timestamp_after.ToNanoseconds() if params.HasField("status_timestamp_after") else None
-        rows: list[tuple[ListTasksCursor, str]] = []
-        for entry in self.tasks.directory().values():
-            if entry.owner != owner or entry.agent != self.agent or entry.state == "MESSAGE":
-                continue
-            if params.context_id and entry.context != params.context_id:
-                continue
-            try:
-                fold = self.tasks.find(owner, entry.task)
-            except TaskNotFound:
-                continue
-            if params.status and fold.state != pb.TaskState.Name(params.status):
-                continue
-            at = _nanoseconds(fold.as_json(history=0, artifacts=False)["status"].get("timestamp", ""))
-            if since is not None and at < since:
-                continue
-            rows.append((ListTasksCursor(at, entry.task), entry.task))
-        rows.sort(key=lambda row: row[0].sort_key(), reverse=True)
-        total = len(rows)
-        if cursor is not None:
-            rows = [row for row in rows if row[0].sort_key() < cursor.sort_key()]
-        page, more = rows[:size], len(rows) > size
-        history = _history_length(params)
-        found = [
-            self.tasks.task_json(owner, task_id, history=history, artifacts=params.include_artifacts)
-            for _, task_id in page
-        ]
-        token = encode_list_tasks_cursor(page[-1][0]) if more else ""
-        response = pb.ListTasksResponse(next_page_token=token, page_size=size, total_size=total)
-        for task in found:
-            ParseDict(task, response.tasks.add(), ignore_unknown_fields=True)
-        return response
+        return list_tasks(self.tasks, resolve_user_scope(context), self.agent, params)
 
-    async def _read(
-        self, owner: str, task_id: str, *, after: int
-    ) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
+    async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
         reader = self.tasks.events(self._topic(owner, task_id), task_id, after)
         try:
             async for batch in reader:
@@ -320,14 +276,12 @@ class LogRequestHandler(RequestHandler):
     # -- the SDK's interface ---------------------------------------------------------------------------------------
 
     @validate_request_params
-    async def on_message_send(
-        self, params: pb.SendMessageRequest, context: ServerCallContext
-    ) -> pb.Task | pb.Message:
+    async def on_message_send(self, params: pb.SendMessageRequest, context: ServerCallContext) -> pb.Task | pb.Message:
         """See `send_json`."""
         answer = await self.send_json(params, context)
         if "task" in answer:
-            return ParseDict(answer["task"], pb.Task(), ignore_unknown_fields=True)
-        return ParseDict(answer["message"], pb.Message(), ignore_unknown_fields=True)
+            return _filled(answer["task"], pb.Task())
+        return _filled(answer["message"], pb.Message())
 
     @validate_request_params
     async def on_message_send_stream(
@@ -348,7 +302,7 @@ class LogRequestHandler(RequestHandler):
     @validate_request_params
     async def on_get_task(self, params: pb.GetTaskRequest, context: ServerCallContext) -> pb.Task:
         """See `get_json`."""
-        return ParseDict(self.get_json(params, context), pb.Task(), ignore_unknown_fields=True)
+        return _filled(self.get_json(params, context), pb.Task())
 
     @validate_request_params
     async def on_list_tasks(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
@@ -370,34 +324,34 @@ class LogRequestHandler(RequestHandler):
         task = self.tasks.task_json(owner, fold.id)
         if task["status"]["state"] != CANCELED:
             raise TaskNotCancelableError(f"the task {fold.id} ended before it could be canceled")
-        return ParseDict(task, pb.Task(), ignore_unknown_fields=True)
+        return _filled(task, pb.Task())
 
     async def on_create_task_push_notification_config(
-        self, params: pb.TaskPushNotificationConfig, context: ServerCallContext
+        self, _params: pb.TaskPushNotificationConfig, _context: ServerCallContext
     ) -> pb.TaskPushNotificationConfig:
         """Refused: the card offers no push."""
         raise PushNotificationNotSupportedError
 
     async def on_get_task_push_notification_config(
-        self, params: pb.GetTaskPushNotificationConfigRequest, context: ServerCallContext
+        self, _params: pb.GetTaskPushNotificationConfigRequest, _context: ServerCallContext
     ) -> pb.TaskPushNotificationConfig:
         """Refused: the card offers no push."""
         raise PushNotificationNotSupportedError
 
     async def on_list_task_push_notification_configs(
-        self, params: pb.ListTaskPushNotificationConfigsRequest, context: ServerCallContext
+        self, _params: pb.ListTaskPushNotificationConfigsRequest, _context: ServerCallContext
     ) -> pb.ListTaskPushNotificationConfigsResponse:
         """Refused: the card offers no push."""
         raise PushNotificationNotSupportedError
 
     async def on_delete_task_push_notification_config(
-        self, params: pb.DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
+        self, _params: pb.DeleteTaskPushNotificationConfigRequest, _context: ServerCallContext
     ) -> None:
         """Refused: the card offers no push."""
         raise PushNotificationNotSupportedError
 
     async def on_get_extended_agent_card(
-        self, params: pb.GetExtendedAgentCardRequest, context: ServerCallContext
+        self, _params: pb.GetExtendedAgentCardRequest, _context: ServerCallContext
     ) -> pb.AgentCard:
         """Refused: the card offers no extended one."""
         raise UnsupportedOperationError("this agent has no extended card")
@@ -407,6 +361,14 @@ def validated(params: Any) -> Any:
     """`params`, once its required fields are there; for paths that bypass the SDK's decorator."""
     validate_proto_required_fields(params)
     return params
+
+
+M = TypeVar("M", pb.Task, pb.Message)
+
+
+def _filled(content: dict[str, Any], message: M) -> M:
+    ParseDict(content, message, ignore_unknown_fields=True)
+    return message
 
 
 def _context_of(task_id: str) -> str:
@@ -429,10 +391,6 @@ def _limited(task: dict[str, Any], history: int | None) -> dict[str, Any]:
     return {key: value for key, value in task.items() if key != "history"} | ({"history": kept} if kept else {})
 
 
-def _history_length(config: Any) -> int | None:
-    return int(config.history_length) if config.HasField("history_length") else None
-
-
 def _check_output_modes(config: pb.SendMessageConfiguration, card: pb.AgentCard) -> None:
     wanted, offered = set(config.accepted_output_modes), set(card.default_output_modes)
     if wanted and offered and not wanted & offered and not any(mode.endswith("*") for mode in wanted | offered):
@@ -443,13 +401,6 @@ def _cursor(context: ServerCallContext) -> int | None:
     """The offset after which the caller wants to go on; None where it gives none that could be one."""
     text = str(context.state.get("headers", {}).get("last-event-id", "")).strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-def _nanoseconds(timestamp: str) -> int:
-    if not timestamp:
-        return 0
-    moment = datetime.fromisoformat(timestamp)
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000) * 1_000_000
 
 
 async def _parsed(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[Any]:

@@ -98,9 +98,7 @@ class LiveTask:
         """Whether nothing can be added any more."""
         return self._ended
 
-    def status(
-        self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None
-    ) -> int:
+    def status(self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> int:
         """Appends a status; a terminal one ends the task.
 
         Returns:

@@ -35,7 +35,9 @@ def bind(host: str, port: int, former: int = 0) -> socket.socket:
     """
     for number in [port] if port else [former, 0] if former else [0]:
         # without IPPROTO_TCP asyncio leaves Nagle's algorithm on, which costs 44 ms a request
-        listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener = socket.socket(
+            socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP
+        )
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, number))
@@ -44,7 +46,9 @@ def bind(host: str, port: int, former: int = 0) -> socket.socket:
             listener.close()
             if not port and number:
                 continue
-            raise PortInUse(f"can't listen on {host}:{number}: {error.strerror}", "choose another --port, or 0") from None
+            raise PortInUse(
+                f"can't listen on {host}:{number}: {error.strerror}", "choose another --port, or 0"
+            ) from None
         return listener
     raise AssertionError("port 0 is always to be had")  # pragma: no cover
 

@@ -122,13 +122,14 @@ def define(name: str, target: object, *, reply: str = "task", description: str |
 
         about = description or describe(target)
         return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, model_name(target))
-    if not callable(target) or isinstance(target, type):
+    function: Any = target
+    if isinstance(target, type) or not callable(function):
         raise BadAgent(
             f"'{name}' is a {type(target).__name__}, not an agent",
             "an agent is a function of (message, task) or a pydantic-ai Agent",
         )
-    takes = _takes(name, target)
-    called = target if inspect.isroutine(target) else type(target).__call__
+    takes = _takes(name, function)
+    called: Any = target if inspect.isroutine(target) else type(target).__call__
     is_async = inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
     about = description or (inspect.getdoc(target) or "").partition("\n\n")[0].replace("\n", " ").strip()
     kind: Kind = "async function" if is_async else "sync function"

@@ -52,7 +52,11 @@ class ScriptedModel(FunctionModel):
         ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
             step = self._next()
             if isinstance(step, ToolCallPart):
-                yield {0: DeltaToolCall(step.tool_name, step.args_as_json_str(), step.tool_call_id)}
+                yield {
+                    0: DeltaToolCall(
+                        name=step.tool_name, json_args=step.args_as_json_str(), tool_call_id=step.tool_call_id
+                    )
+                }
                 return
             for number, word in enumerate(step.split(" ")):  # as a live model would, a word at a time
                 yield f" {word}" if number else word

@@ -11,7 +11,7 @@ import asyncio
 import ctypes
 import threading
 import traceback
-from collections.abc import Awaitable
+from collections.abc import Coroutine
 from concurrent.futures import Future, wait
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 class Caller(Protocol):
     """Calls another agent for a task; the lab gives it."""
 
-    def __call__(self, live: LiveTask, agent: str, message: object) -> Awaitable[Task]:
+    def __call__(self, live: LiveTask, agent: str, content: object, /) -> Coroutine[Any, Any, Task]:
         """The called agent's task, once it has ended or asks for something."""
         ...
 
@@ -185,9 +185,7 @@ class Runs:
 
         self.loop.submit(cancel)
 
-    async def _run(
-        self, run: _Run, definition: AgentDefinition, message: dict[str, Any], *, restarted: bool
-    ) -> None:
+    async def _run(self, run: _Run, definition: AgentDefinition, message: dict[str, Any], *, restarted: bool) -> None:
         live = run.live
         output = Output(live, self.tasks.ids, definition.reply)
         printer = TaskPrinter(lambda stream, line: self._note(live, stream, line))
@@ -329,9 +327,8 @@ def _told(tasks: TaskLog, owner: str, context_id: str, task_id: str) -> list[Mes
     fold = tasks.session(owner, context_id).tasks[task_id]
     task = fold.as_json()
     said = [Message(one) for one in task.get("history", [])]
-    for artifact in task.get("artifacts", []):
-        if text := text_of(artifact["parts"]):
-            said.append(Message({"role": "ROLE_AGENT", "parts": [{"text": text}], "taskId": task_id}))
+    texts = [text_of(artifact["parts"]) for artifact in task.get("artifacts", [])]
+    said += [Message({"role": "ROLE_AGENT", "parts": [{"text": text}], "taskId": task_id}) for text in texts if text]
     if fold.reply is not None:
         said.append(Message(fold.reply))
     elif "message" in task["status"]:
@@ -342,5 +339,3 @@ def _told(tasks: TaskLog, owner: str, context_id: str, task_id: str) -> list[Mes
 def _users_part(lines: list[str]) -> list[str]:
     """A traceback without the lab's own frames, so that it starts at the cell's line."""
     return [line for line in lines if "nbagora_lab" not in line.partition("\n")[0]]
-
-

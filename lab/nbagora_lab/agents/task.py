@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.live import LiveTask
@@ -82,7 +82,7 @@ class AgentTask:
         sync: bool,
         restarted: bool,
         expect: Callable[[], asyncio.Future[dict[str, Any]]],
-        caller: Callable[[LiveTask, str, object], Awaitable[Task]],
+        caller: Callable[[LiveTask, str, object], Coroutine[Any, Any, Task]],
         history: Callable[[], list[Message]],
         session: Callable[[], list[Message]],
     ) -> None:
@@ -130,9 +130,7 @@ class AgentTask:
             append: Adds to the artifact of that name instead of starting it.
             last: Whether it is complete with this.
         """
-        return self._emit(
-            "task.artifact()", lambda: self._output.artifact(name, part, append=append, last=last)
-        )
+        return self._emit("task.artifact()", lambda: self._output.artifact(name, part, append=append, last=last))
 
     def file(self, *, url: str, name: str = "", media_type: str = "") -> Emission:
         """Gives out a link to a file."""

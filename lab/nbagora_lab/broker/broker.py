@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from nbagora_lab.broker.api import Log
 from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec
@@ -102,7 +103,7 @@ class Broker:
             if datacontenttype == "application/octet-stream":
                 datacontenttype = "text/plain; charset=utf-8"
         texts = {"subject": subject, "source": source, "id": id, "datacontenttype": datacontenttype}
-        packed = {name: text.encode() for name, text in (texts | {"traceparent": traceparent}).items()}
+        packed: dict[str, Any] = {name: text.encode() for name, text in (texts | {"traceparent": traceparent}).items()}
         for name, value in {**packed, "type": type.encode()}.items():
             longest = 65535 if name in {"subject", "source"} else 255
             if len(value) > longest:

@@ -22,37 +22,22 @@ of the machine. `fsync` has it on the disk before anybody reads it; callers that
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import (
-    BlockBasedOptions,
-    Cache,
-    DBCompressionType,
-    DBRecoveryMode,
-    Options,
-    Rdict,
-    WriteBatch,
-    WriteOptions,
-)
+from rocksdict import WriteBatch, WriteOptions
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
+from nbagora_lab.broker.commit import Commit, GroupCommit
+from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic, HotTopics
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
+from nbagora_lab.broker.rocks import Rocks
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import (
-    LabError,
-    StoreClosed,
-    StoreCorrupt,
-    StoreError,
-    StoreLocked,
-    StoreReadOnly,
     StoreTooNew,
     TooLarge,
     TopicExists,
@@ -62,33 +47,6 @@ from nbagora_lab.core.errors import (
 from nbagora_lab.core.events import RecordType, encode, head_of
 
 __all__ = ["EmbeddedLog"]
-
-_HOT_TOPICS = 8192
-_LAST = (1 << 64) - 1
-_FAMILIES = ("parents", "topics", "records")
-
-
-class _Hot:
-    """A topic in use: its number and the offset that its next record gets."""
-
-    __slots__ = ("next", "number")
-
-    def __init__(self, number: int, next_offset: int) -> None:
-        self.number = number
-        self.next = next_offset
-
-
-class _Pending:
-    """A caller that waits for a shared write."""
-
-    __slots__ = ("done", "entries", "error", "offsets", "touched")
-
-    def __init__(self, entries: Sequence[tuple[str, bytes]]) -> None:
-        self.entries = entries
-        self.offsets: list[int] = []
-        self.touched: Collection[str] = ()
-        self.error: BaseException | None = None
-        self.done = threading.Event()
 
 
 class EmbeddedLog:
@@ -115,49 +73,42 @@ class EmbeddedLog:
         self._clock = clock
         self._record_limit = record_limit
         self._lock = threading.RLock()
-        self._hot: OrderedDict[str, _Hot] = OrderedDict()
         self._watches: dict[str, list[Callable[[], None]]] = {}
-        self._group: list[_Pending] = []
-        self._group_lock = threading.Lock()
         self._write_options = WriteOptions()
         self._write_options.sync = durability == "fsync"
-        self._grouped = durability == "fsync"
-        self._closed = False
-        with self._edge():
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._db = Rdict(str(self.path), _options(), {name: _options() for name in _FAMILIES})
-            self._parents_cf, self._topics_cf, self._records_cf = (
-                self._db.get_column_family_handle(name) for name in _FAMILIES
-            )
-            self._families = [self._db.get_column_family(name) for name in _FAMILIES]
-            parents, self._topics, self._records = self._families
+        self._commits = (
+            GroupCommit(self._lock, self._commit) if durability == "fsync" else Commit(self._lock, self._commit)
+        )
+        self._rocks = Rocks(self.path, ("parents", "topics", "records"))
+        self._edge, self._mapped = self._rocks.edge, self._rocks.mapped
+        self._parents_cf, self._topics_cf, self._records_cf = self._rocks.handles
+        parents, self._topics, self._records = self._rocks.families
+        self._hot = HotTopics(self._topics, self._records)
         try:
             self._open(parents)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, parents: Rdict) -> None:
+    def _open(self, parents: Any) -> None:
         with self._edge():
-            stored = self._db.get(keys.FORMAT_KEY)
+            stored = self._rocks.db.get(keys.FORMAT_KEY)
             found = keys.parse_u64(stored) if stored else keys.FORMAT
             if found > keys.FORMAT:
                 raise StoreTooNew(
                     f"the store {self.path} has format {found}, this nbagora reads up to {keys.FORMAT}",
                     "upgrade nbagora, or start on another folder with --store",
                 )
-            self.epoch = keys.parse_u64(self._db.get(keys.EPOCH) or keys.u64(0)) + 1
-            self._topic_number = keys.parse_u64(self._db.get(keys.TOPIC_NUMBER) or keys.u64(0))
+            self.epoch = keys.parse_u64(self._rocks.db.get(keys.EPOCH) or keys.u64(0)) + 1
+            self._topic_number = keys.parse_u64(self._rocks.db.get(keys.TOPIC_NUMBER) or keys.u64(0))
             self._parents: dict[str, TopicSpec] = {
-                name.decode(): TopicSpec.model_validate_json(value)
-                for name, value in parents.items()
+                name.decode(): TopicSpec.model_validate_json(value) for name, value in parents.items()
             }
             batch = WriteBatch(raw_mode=True)
             batch.put(keys.FORMAT_KEY, keys.u64(keys.FORMAT))
             batch.put(keys.EPOCH, keys.u64(self.epoch))
             self._write(batch)
-            holder = {"pid": os.getpid(), "since": self._clock.now()}
-            (self.path / "holder.json").write_text(json.dumps(holder), encoding="utf-8")
+        self._rocks.hold(self._clock.now())
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
@@ -187,44 +138,9 @@ class EmbeddedLog:
                     f"a record of {len(stored)} bytes for {topic}, the limit is {self._record_limit}",
                     "raise the setting record_limit, or send it in parts",
                 )
-        if self._grouped:
-            return self._append_grouped(entries)
-        with self._lock:
-            offsets, touched = self._commit(entries)
+        offsets, touched = self._commits.commit(entries)
         self._notify(touched)
         return offsets
-
-    def _append_grouped(self, entries: Sequence[tuple[str, bytes]]) -> list[int]:
-        """Group commit: whoever finds nobody writing writes for all that have come; the others wait for it."""
-        mine = _Pending(entries)
-        with self._group_lock:
-            self._group.append(mine)
-        with self._lock:
-            if not mine.done.is_set():
-                with self._group_lock:
-                    group, self._group = self._group, []
-                self._commit_group(group, mine)
-        if mine.error is not None:
-            raise mine.error
-        self._notify(mine.touched)
-        return mine.offsets
-
-    def _commit_group(self, group: list[_Pending], mine: _Pending) -> None:
-        try:
-            all_offsets, touched = self._commit([entry for one in group for entry in one.entries])
-            offsets = iter(all_offsets)
-            for one in group:
-                one.offsets = [next(offsets) for _ in one.entries]
-            mine.touched = touched
-        except LabError:
-            for one in group:  # one caller's bad name must not fail the others
-                try:
-                    one.offsets, one.touched = self._commit(one.entries)
-                except LabError as error:
-                    one.error = error
-        finally:
-            for one in group:
-                one.done.set()
 
     def _commit(self, entries: Sequence[tuple[str, bytes]]) -> tuple[list[int], Collection[str]]:
         """One batch for `entries`; memory changes only after the write has held.
@@ -233,17 +149,17 @@ class EmbeddedLog:
             The entries' offsets, and all topics that got records.
         """
         batch = WriteBatch(raw_mode=True)
-        fresh: dict[str, _Hot] = {}
+        fresh: dict[str, HotTopic] = {}
         nexts: dict[str, int] = {}
         offsets: list[int] = []
         number = self._topic_number
 
         def put(topic: str, stored: bytes) -> None:
             nonlocal number
-            hot = fresh.get(topic) or self._load(topic)
+            hot: HotTopic | None = fresh.get(topic) or self._hot.load(topic)
             if hot is None:
                 number += 1
-                hot = fresh[topic] = _Hot(number, 0)
+                hot = fresh[topic] = HotTopic(number, 0)
                 self._put_new_topic(batch, topic, hot, put)
             offset = nexts.get(topic, hot.next)
             batch.put(keys.record_key(hot.number, offset), stored, self._records_cf)
@@ -258,19 +174,19 @@ class EmbeddedLog:
             if fresh:
                 batch.put(keys.TOPIC_NUMBER, keys.u64(number))
             self._write(batch)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- RocksDB's errors have no class of their own
             raise self._mapped(error) from None
         self._topic_number = number
         for topic, hot in fresh.items():
-            self._remember(topic, hot)
+            self._hot.remember(topic, hot)
         for topic, following in nexts.items():
-            hot = self._hot.get(topic)
-            if hot is not None:
-                hot.next = following
+            known = self._hot.hot(topic)
+            if known is not None:
+                known.next = following
         return wanted, nexts.keys()
 
     def _put_new_topic(
-        self, batch: WriteBatch, topic: str, hot: _Hot, put: Callable[[str, bytes], None], forked_from: str = ""
+        self, batch: WriteBatch, topic: str, hot: HotTopic, put: Callable[[str, bytes], None], forked_from: str = ""
     ) -> None:
         parent, lite = split_topic(topic)
         if parent not in self._parents:
@@ -294,7 +210,7 @@ class EmbeddedLog:
             source = self._known(topic)
             if not 0 <= at < source.next:
                 raise TopicNotFound(f"{topic} has no record at offset {at}", f"its offsets end at {source.next - 1}")
-            if self._load(to) is not None:
+            if self._hot.load(to) is not None:
                 raise TopicExists(f"the topic {to} exists", "fork to another name")
             number = self._topic_number + 1
             batch = WriteBatch(raw_mode=True)
@@ -310,12 +226,12 @@ class EmbeddedLog:
                         break
                     batch.put(keys.record_key(number, offset), stored, self._records_cf)
                 self._write(batch)
-            hot = _Hot(number, at + 1)
+            hot = HotTopic(number, at + 1)
             batch = WriteBatch(raw_mode=True)
             told: list[tuple[str, bytes]] = []
             self._put_new_topic(batch, to, hot, lambda *entry: told.append(entry), f"{topic}@{at}")
             self._write(batch)
-            self._remember(to, hot)
+            self._hot.remember(to, hot)
             self._commit(told)
         self._notify([to, *(event_topic for event_topic, _ in told)])
         return self.info(to)
@@ -328,17 +244,17 @@ class EmbeddedLog:
             batch = WriteBatch(raw_mode=True)
             batch.delete(topic.encode(), self._topics_cf)
             batch.delete_range(
-                keys.record_key(hot.number, 0), keys.record_key(hot.number, _LAST), self._records_cf
+                keys.record_key(hot.number, 0), keys.record_key(hot.number, LAST_OFFSET), self._records_cf
             )
             self._write(batch)
-            self._hot.pop(topic, None)
+            self._hot.forget(topic)
             if lite != EVENTS:
                 told = [(f"{parent}/{EVENTS}", self._life_cycle("topic.expired", topic, "", self._clock.now()))]
                 self._commit(told)
 
     def _write(self, batch: WriteBatch) -> None:
         """The one place where anything is written: tests let faults in here."""
-        self._db.write(batch, self._write_options)
+        self._rocks.db.write(batch, self._write_options)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -365,7 +281,7 @@ class EmbeddedLog:
         """See `Log.scan`."""
         found: list[Stored] = []
         with self._edge():
-            hot = self._hot.get(topic) or self._peek(topic)
+            hot = self._hot.look(topic)
             if hot is None or after + 1 >= hot.next:
                 return found
             prefix = keys.u64(hot.number)
@@ -399,8 +315,8 @@ class EmbeddedLog:
             if value is None:
                 raise self._missing(topic)
             number, created, forked_from = keys.parse_topic(value)
-            first = next(iter(self._ends(number, backwards=False)), None)
-            last = next(iter(self._ends(number, backwards=True)), None)
+            first = self._hot.end(number, backwards=False)
+            last = self._hot.end(number, backwards=True)
         following = last[0] + 1 if last else 0
         return TopicInfo(
             topic=topic,
@@ -430,60 +346,24 @@ class EmbeddedLog:
     def revision(self) -> int:
         """See `Log.revision`."""
         with self._edge():
-            return self._db.latest_sequence_number()
+            return self._rocks.revision()
 
     def close(self) -> None:
         """See `Log.close`."""
         with self._lock:
-            if self._closed:
-                return
-            self._closed = True
             self._hot.clear()
-            for family in (*self._families, self._db):
-                family.close()
-            del self._parents_cf, self._topics_cf, self._records_cf  # the file lock goes with the last handle
+            for name in ("_parents_cf", "_topics_cf", "_records_cf", "_topics", "_records"):
+                self.__dict__.pop(name, None)  # the file lock goes with the last handle
+            self._rocks.close()
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
-    def _load(self, topic: str) -> _Hot | None:
-        """The topic made hot; None if there is none. Under the lock."""
-        hot = self._hot.get(topic)
-        if hot is None:
-            hot = self._peek(topic)
-            if hot is not None:
-                self._remember(topic, hot)
-        else:
-            self._hot.move_to_end(topic)
-        return hot
-
-    def _peek(self, topic: str) -> _Hot | None:
-        """The topic as the store has it, without making it hot."""
-        value = self._topics.get(topic.encode())
-        if value is None:
-            return None
-        number, _, _ = keys.parse_topic(value)
-        last = next(iter(self._ends(number, backwards=True)), None)
-        return _Hot(number, last[0] + 1 if last else 0)
-
-    def _known(self, topic: str) -> _Hot:
+    def _known(self, topic: str) -> HotTopic:
         split_topic(topic)
-        hot = self._load(topic)
+        hot = self._hot.load(topic)
         if hot is None:
             raise self._missing(topic)
         return hot
-
-    def _remember(self, topic: str, hot: _Hot) -> None:
-        self._hot[topic] = hot
-        if len(self._hot) > _HOT_TOPICS:
-            self._hot.popitem(last=False)
-
-    def _ends(self, number: int, *, backwards: bool) -> Iterator[Stored]:
-        """The last, or the first, record of a topic number, if it has any."""
-        start = keys.record_key(number, _LAST if backwards else 0)
-        for key, stored in self._records.items(backwards=backwards, from_key=start):
-            if key[:8] == keys.u64(number):
-                yield keys.record_offset(key), stored
-            return
 
     def _missing(self, topic: str) -> TopicNotFound:
         parent, lite = split_topic(topic)
@@ -499,69 +379,6 @@ class EmbeddedLog:
             wakes = [wake for topic in topics for wake in self._watches.get(topic, ())]
         for wake in wakes:
             wake()
-
-    @contextlib.contextmanager
-    def _edge(self) -> Iterator[None]:
-        """Where RocksDB's errors become ours."""
-        try:
-            yield
-        except Exception as error:
-            raise self._mapped(error) from None
-
-    def _mapped(self, error: Exception) -> Exception:
-        """Our error for one of rocksdict's, which are bare `Exception`s with RocksDB's status in their text."""
-        if isinstance(error, LabError):
-            return error
-        text = str(error)
-        if self._closed:
-            return StoreClosed(f"the store {self.path} is closed", "start the lab again with %lab start")
-        if "lock" in text.lower() and "LOCK" in text:
-            return StoreLocked(f"the store {self.path} is held by {_holder(self.path)}", "stop that one, or use --store")
-        if isinstance(error, PermissionError) or "Permission denied" in text or "Read-only file system" in text:
-            return StoreReadOnly(f"the store {self.path} can't be written", "make the folder writable, or use --store")
-        if "No space left" in text:
-            return StoreError(f"no space left for the store {self.path}", "free some; what was acknowledged is kept")
-        if text.startswith("Corruption"):
-            return StoreCorrupt(
-                f"the store {self.path} is damaged: {text.splitlines()[0]}", "restore a copy, or use another --store"
-            )
-        return StoreError(f"the store {self.path} can't serve: {text or type(error).__name__}", "see %lab status")
-
-
-def _options() -> Options:
-    options = Options(raw_mode=True)
-    options.create_if_missing(True)
-    options.create_missing_column_families(True)
-    options.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
-    options.set_compression_type(DBCompressionType.lz4())
-    options.set_max_background_jobs(2)
-    options.set_max_open_files(256)
-    options.set_keep_log_file_num(2)
-    options.set_max_log_file_size(1 << 20)
-    options.set_write_buffer_size(32 << 20)
-    table = BlockBasedOptions()
-    table.set_bloom_filter(10, False)
-    table.set_block_cache(_block_cache())
-    options.set_block_based_table_factory(table)
-    return options
-
-
-_cache: list[Any] = []
-
-
-def _block_cache() -> Any:
-    """One block cache for the process: stores that come and go in tests share its 32 MiB."""
-    if not _cache:
-        _cache.append(Cache(32 << 20))
-    return _cache[0]
-
-
-def _holder(path: Path) -> str:
-    try:
-        pid = json.loads((path / "holder.json").read_text(encoding="utf-8"))["pid"]
-    except (OSError, ValueError, KeyError):
-        return "another process"
-    return "this very process" if pid == os.getpid() else f"process {pid}"
 
 
 def _difference(there: TopicSpec, asked: TopicSpec) -> str:

@@ -46,7 +46,7 @@ class TopicSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["LITE"] = "LITE"
-    ttl: float | None = Field(None, gt=0)
+    ttl: float | None = Field(default=None, gt=0)
 
 
 class TopicInfo(BaseModel):
@@ -101,7 +101,7 @@ def check_name(name: str, what: str = "topic") -> str:
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise BadName(f"the {what} name {ascii(shown)} has half a surrogate pair", hint) from None
+        raise BadName(f"the {what} name {shown!a} has half a surrogate pair", hint) from None
     if not name:
         raise BadName(f"an empty {what} name", hint)
     if size > _LONGEST:

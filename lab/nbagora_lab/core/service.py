@@ -13,7 +13,7 @@ import contextlib
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["ServiceLoop"]
 
 T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
 
 
 def _uvloop() -> bool:
@@ -125,7 +124,11 @@ class ServiceLoop:
             self._thread = None
             return not thread.is_alive()
 
-    def call(self, function: Callable[[*Ts], Awaitable[T] | T], *args: *Ts, timeout: float | None = None) -> T:
+    @overload
+    def call(self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None) -> T: ...
+    @overload
+    def call(self, function: Callable[..., T], *args: Any, timeout: float | None = None) -> T: ...
+    def call(self, function: Any, *args: Any, timeout: float | None = None) -> Any:
         """Runs a function or coroutine function on the loop and waits for what it returns.
 
         Ctrl-C, or the time-out, cancels it there.
@@ -148,7 +151,11 @@ class ServiceLoop:
             future.cancel()
             raise
 
-    def submit(self, function: Callable[[*Ts], Awaitable[T] | T], *args: *Ts) -> Future[T]:
+    @overload
+    def submit(self, function: Callable[..., Awaitable[T]], *args: Any) -> Future[T]: ...
+    @overload
+    def submit(self, function: Callable[..., T], *args: Any) -> Future[T]: ...
+    def submit(self, function: Any, *args: Any) -> Future[Any]:
         """Runs a function or coroutine function on the loop and returns at once.
 
         Returns:
@@ -161,7 +168,7 @@ class ServiceLoop:
         if portal is None:
             raise NotStarted(f"{self.name} is not running", "start it with %lab start")
         try:
-            future: Future[T] = portal.start_task_soon(function, *args)
+            future: Future[Any] = portal.start_task_soon(function, *args)
         except RuntimeError as error:  # the portal was stopped in between
             raise NotStarted(f"{self.name} has stopped", "start it with %lab start") from error
         return future

@@ -46,7 +46,9 @@ class Settings(BaseModel):
     depth_limit: int = Field(100, ge=8, description="deepest nesting of JSON at the doors")
     record_limit: int = Field(64 << 20, ge=1024, description="largest body of one record, in bytes")
     cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
-    lease: float = Field(30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat")
+    lease: float = Field(
+        30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat"
+    )
     view_rate: float = Field(10.0, gt=0, le=20, description="snapshots a second that a live view gets at most")
 
     @classmethod

@@ -84,7 +84,8 @@ class TaskFold:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Messages so far, oldest first."""
-        return self._task.get("history", [])
+        history: list[dict[str, Any]] = self._task.get("history", [])
+        return history
 
     def as_json(self, *, history: int | None = None, artifacts: bool = True) -> dict[str, Any]:
         """The task as ProtoJSON; the caller's to keep.
@@ -102,7 +103,9 @@ class TaskFold:
         else:
             task["history"] = list(task["history"])
         if artifacts and self._artifacts:
-            task["artifacts"] = [{**artifact, "parts": list(artifact["parts"])} for artifact in self._artifacts.values()]
+            task["artifacts"] = [
+                {**artifact, "parts": list(artifact["parts"])} for artifact in self._artifacts.values()
+            ]
         return task
 
     def stamped(self, topic: str, **options: Any) -> dict[str, Any]:

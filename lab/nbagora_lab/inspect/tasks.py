@@ -49,9 +49,7 @@ class TaskInspector:
         """Changes whenever a snapshot could be another."""
         return self._log.revision()
 
-    def snapshot(
-        self, *, selected: str | None, agent: str | None, state: str | None, limit: int
-    ) -> TasksSnapshot:
+    def snapshot(self, *, selected: str | None, agent: str | None, state: str | None, limit: int) -> TasksSnapshot:
         """The newest tasks, newest first, and one task with its events.
 
         Args:

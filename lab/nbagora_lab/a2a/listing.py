@@ -1,0 +1,85 @@
+"""ListTasks: an agent's tasks, newest status first, page by page."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from a2a.types import a2a_pb2 as pb
+from a2a.utils.errors import InvalidParamsError
+from a2a.utils.task import (
+    ListTasksCursor,
+    decode_list_tasks_cursor,
+    encode_list_tasks_cursor,
+    validate_history_length,
+    validate_page_size,
+)
+from google.protobuf.json_format import ParseDict
+
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.core.errors import TaskNotFound
+
+__all__ = ["history_length", "list_tasks"]
+
+
+def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksRequest) -> pb.ListTasksResponse:
+    """One page of an owner's tasks for an agent.
+
+    The page token names the last task of the page by its place in the order and stays valid while tasks move.
+
+    Raises:
+        InvalidParamsError: A page size, history length or page token that does not fit.
+    """
+    validate_history_length(params)
+    size = params.page_size if params.HasField("page_size") else 50
+    validate_page_size(size)
+    cursor = None
+    if params.page_token and (cursor := decode_list_tasks_cursor(params.page_token)) is None:
+        raise InvalidParamsError("the page token is not one of this agent's")
+    since = params.status_timestamp_after.ToNanoseconds() if params.HasField("status_timestamp_after") else None
+    rows: list[tuple[ListTasksCursor, str]] = []
+    for entry in tasks.directory().values():
+        if entry.owner != owner or entry.agent != agent or entry.state == "MESSAGE":
+            continue
+        if params.context_id and entry.context != params.context_id:
+            continue
+        try:
+            fold = tasks.find(owner, entry.task)
+        except TaskNotFound:
+            continue
+        if params.status and fold.state != _state_name(params.status):
+            continue
+        at = _nanoseconds(fold.as_json(history=0, artifacts=False)["status"].get("timestamp", ""))
+        if since is not None and at < since:
+            continue
+        rows.append((ListTasksCursor(at, entry.task), entry.task))
+    rows.sort(key=lambda row: row[0].sort_key(), reverse=True)
+    total = len(rows)
+    if cursor is not None:
+        rows = [row for row in rows if row[0].sort_key() < cursor.sort_key()]
+    page, more = rows[:size], len(rows) > size
+    history = history_length(params)
+    found = [
+        tasks.task_json(owner, task_id, history=history, artifacts=params.include_artifacts) for _, task_id in page
+    ]
+    token = encode_list_tasks_cursor(page[-1][0]) if more else ""
+    response = pb.ListTasksResponse(next_page_token=token, page_size=size, total_size=total)
+    for task in found:
+        ParseDict(task, response.tasks.add(), ignore_unknown_fields=True)
+    return response
+
+
+def history_length(config: Any) -> int | None:
+    """The history length that a request asks for; None for all."""
+    return int(config.history_length) if config.HasField("history_length") else None
+
+
+def _state_name(state: int) -> str:
+    return pb.TaskState.DESCRIPTOR.values_by_number[state].name
+
+
+def _nanoseconds(timestamp: str) -> int:
+    if not timestamp:
+        return 0
+    moment = datetime.fromisoformat(timestamp)
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000) * 1_000_000

@@ -1,0 +1,92 @@
+"""Topics in use: a bounded cache of small objects, so that a cold topic costs nothing but its bytes on disk."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+from nbagora_lab.broker import keys
+from nbagora_lab.broker.api import Stored
+
+__all__ = ["LAST_OFFSET", "HotTopic", "HotTopics"]
+
+LAST_OFFSET = (1 << 64) - 1
+"""No record's offset: the end of a topic's range of keys."""
+
+_CAPACITY = 8192
+
+
+class HotTopic:
+    """A topic in use.
+
+    Attributes:
+        number: Its number in the keys.
+        next: The offset that its next record gets.
+    """
+
+    __slots__ = ("next", "number")
+
+    def __init__(self, number: int, following: int) -> None:
+        self.number = number
+        self.next = following
+
+
+class HotTopics:
+    """The topics in use; the least recently written go first. Changed under the engine's lock, read without.
+
+    Args:
+        topics: The family of topics.
+        records: The family of records.
+    """
+
+    def __init__(self, topics: Any, records: Any) -> None:
+        self._topics = topics
+        self._records = records
+        self._hot: OrderedDict[str, HotTopic] = OrderedDict()
+
+    def load(self, topic: str) -> HotTopic | None:
+        """The topic, hot from now on; None if there is none. Under the engine's lock."""
+        hot = self._hot.get(topic)
+        if hot is not None:
+            self._hot.move_to_end(topic)
+        elif (hot := self._peek(topic)) is not None:
+            self.remember(topic, hot)
+        return hot
+
+    def look(self, topic: str) -> HotTopic | None:
+        """The topic without making it hot; None if there is none. From any thread."""
+        return self._hot.get(topic) or self._peek(topic)
+
+    def hot(self, topic: str) -> HotTopic | None:
+        """The topic if it is hot."""
+        return self._hot.get(topic)
+
+    def remember(self, topic: str, hot: HotTopic) -> None:
+        """Makes a topic hot. Under the engine's lock."""
+        self._hot[topic] = hot
+        if len(self._hot) > _CAPACITY:
+            self._hot.popitem(last=False)
+
+    def forget(self, topic: str) -> None:
+        """Lets go of a topic that is no more. Under the engine's lock."""
+        self._hot.pop(topic, None)
+
+    def clear(self) -> None:
+        """Lets go of everything, the store's families included."""
+        self._hot.clear()
+        self._topics = self._records = None
+
+    def end(self, number: int, *, backwards: bool) -> Stored | None:
+        """A topic number's last record, or its first; None if it has none."""
+        start = keys.record_key(number, LAST_OFFSET if backwards else 0)
+        for key, stored in self._records.items(backwards=backwards, from_key=start):
+            return (keys.record_offset(key), stored) if key[:8] == keys.u64(number) else None
+        return None
+
+    def _peek(self, topic: str) -> HotTopic | None:
+        value = self._topics.get(topic.encode())
+        if value is None:
+            return None
+        number, _, _ = keys.parse_topic(value)
+        last = self.end(number, backwards=True)
+        return HotTopic(number, last[0] + 1 if last else 0)
