@@ -142,10 +142,7 @@ def execute(session: Session, source: Path, target: Path, parameters: dict[str, 
     finally:
         if session.notebook is not None:
             remove_error_markers(session.notebook)
-        with contextlib.suppress(RuntimeError):
-            loop.run_until_complete(loop.shutdown_asyncgens())
-        asyncio.set_event_loop(None)
-        loop.close()
+        _close(loop)
 
 
 class _Client(PapermillNotebookClient):
@@ -155,7 +152,7 @@ class _Client(PapermillNotebookClient):
         super().__init__(manager, **options)  # type: ignore[no-untyped-call]
         self.session = session
         self._loop = ensure_event_loop()
-        self._deadline = time.monotonic() + session.timeout
+        self._deadline = 0.0
         self._reply_status = ""
         self.timeout_func: Any = lambda _cell: max(0.001, self._deadline - time.monotonic())
         self.on_cell_executed = self._take_reply
@@ -185,6 +182,7 @@ class _Client(PapermillNotebookClient):
     def papermill_execute_cells(self) -> None:
         """Runs cell after cell up to the first that fails."""
         session = self.session
+        self._deadline = time.monotonic() + session.timeout
         total = sum(map(_is_code, self.nb.cells))
         for index, cell in enumerate(self.nb.cells):
             if not _is_code(cell):
@@ -332,6 +330,17 @@ _CALL = (
     "(lambda ns: (exec({source!r}, ns), __import__('json').dumps(ns[{function!r}](*{arguments!r})))[1])"
     "({{'__name__': 'nbagora_probe'}})"
 )
+
+
+def _close(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends what nbclient leaves on the loop, a watch on a cell that was given up for one, and the loop."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 def _escaped(path: Path) -> str:

@@ -36,12 +36,12 @@ SCRATCH = "nbagora-scenario-"
 _LOG_EXTENSION = "urn:nbagora:a2a-log:"
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\d\d)?")
 _TIME_KEY = re.compile(r"(?:^|_)(?:time|timestamp|created|updated|opened|ended|at)$|(?:Time|At)$")
-_DURATION = re.compile(r"\d+\.\d+ ?(?:ns|µs|us|ms|s|seconds)\b")
+_DURATION = re.compile(r"(?<!\d)\d++\.\d++ ?(?:ns|µs|us|ms|s|seconds)\b")
 _DURATION_KEY = re.compile(r"(?:^|_)(?:duration|elapsed|latency|took)(?:_(?:ms|s|us|ns))?$")
 _PORT = re.compile(r"\b(127\.0\.0\.1|localhost)(:|%3A)\d{2,5}\b|(\[::1\]:)\d{2,5}\b")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 _PROCESS = re.compile(r"\b(ipykernel_|pid[ =:]+)\d+")
-_SCRATCH_PATH = re.compile(r"[^\s\"'(]*" + SCRATCH + r"\w+")
+_SCRATCH_PATH = re.compile(r"(?<![^\s\"'(])[^\s\"'(]*" + SCRATCH + r"\w+")  # from a word's start: else quadratic
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 
 
