@@ -126,6 +126,15 @@ class Calls:
         """Waits until a task ends or asks for something."""
         return await self._finish(agent, self.client(agent).follow(task_id))
 
+    async def follow(self, task: Task) -> AsyncGenerator[TaskEvent]:
+        """What follows on the events that a task is known to have, until it ends or asks for something."""
+        async for event in self.client(task.agent).follow(task.id, after=task.events[-1].offset):
+            yield event
+
+    async def card(self, agent: str) -> dict[str, Any]:
+        """An agent's card as it is served."""
+        return await self.client(agent).card()
+
     async def cancel(self, agent: str, task_id: str) -> Task:
         """Cancels a task."""
         return await self.client(agent).cancel(task_id)

@@ -147,6 +147,12 @@ class Hosting:
             self._server.unmount(name)
             self._registry.deregister(hosted.endpoint)
 
+    def put_at_root(self, name: str) -> None:
+        """See `Lab.put_at_root`."""
+        if name not in self._hosted:
+            raise AgentNotFound(f"no agent '{name}' here", did_you_mean(name, self._hosted))
+        self._server.root = name
+
     def infos(self) -> list[AgentInfo]:
         """The agents, by name."""
         return [self._info(name, hosted) for name, hosted in sorted(self._hosted.items())]

@@ -5,14 +5,14 @@ The face for notebooks and scripts. It only hands over: the program is the rooms
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
+from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.server import Server, bind
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import TaskLog
@@ -181,10 +181,7 @@ class Lab:
     def agent(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
         """Makes a function an agent: ``@lab.agent`` or ``@lab.agent(skills=["forecast: …"])``.
 
-        Args:
-            function: A function of ``(message, task)``, or a pydantic-ai `Agent`.
-            name: The agent's name; the function's, with ``-`` for ``_``, by default.
-            options: As for `define`.
+        Its name is the function's, with ``-`` for ``_``, unless one is given; `options` as for `define`.
         """
 
         def take(target: Any) -> Any:
@@ -233,6 +230,21 @@ class Lab:
         self._check_running()
         return self._hosting.infos()
 
+    def card(self, agent: str) -> dict[str, Any]:
+        """An agent's card as it is served.
+
+        Args:
+            agent: The agent's name, the URL of its doors, or a file that holds a card.
+
+        Raises:
+            AgentNotFound: No agent of that name is registered.
+            Unreachable: Nothing answers at that URL.
+        """
+        if agent.endswith(".json"):
+            return read_card(Path(agent))
+        card: dict[str, Any] = self._wait(self._calls.card, agent)
+        return card
+
     def remove(self, name: str) -> None:
         """Stops hosting an agent; its published versions stay in the registry.
 
@@ -241,6 +253,15 @@ class Lab:
         """
         self._check_running()
         self._hosting.remove(name)
+
+    def put_at_root(self, name: str) -> None:
+        """Has one agent's card and doors answer at ``/`` as well.
+
+        Raises:
+            AgentNotFound: It hosts none of that name.
+        """
+        self._check_running()
+        self._hosting.put_at_root(name)
 
     def _resolve(self, name: str) -> str:
         if name in self._hosting.names():
@@ -283,7 +304,7 @@ class Lab:
 
         The stream resumes by itself over a cut connection; each event comes once. Arguments as for `ask`.
         """
-        return self._iterate(self._calls.stream(agent, self._message(message, context)))
+        return self.service.iterate(self._calls.stream(agent, self._message(message, context)))
 
     def send(self, agent: str, message: object, *, context: Task | str | None = None) -> Task:
         """Sends a message and returns at once. Arguments as for `ask`."""
@@ -329,43 +350,6 @@ class Lab:
     @staticmethod
     def _checked(task: Task, check: bool) -> Task:
         return task.check() if check else task
-
-    def _iterate(self, events: AsyncGenerator[TaskEvent]) -> Iterator[TaskEvent]:
-        """Pulls from the service loop, what is there in one hop."""
-        self._check_running()
-
-        async def pull() -> list[TaskEvent]:
-            batch: list[TaskEvent] = []
-            with contextlib.suppress(StopAsyncIteration):
-                batch.append(await anext(events))
-                while len(batch) < 64:  # what has come meanwhile is there at once, or not at all
-                    following = asyncio.ensure_future(anext(events))
-                    await asyncio.sleep(0)
-                    if not following.done():
-                        pending.append(following)
-                        break
-                    batch.append(following.result())
-            return batch
-
-        pending: list[asyncio.Future[TaskEvent]] = []
-
-        async def step() -> list[TaskEvent]:
-            if not pending:
-                return await pull()
-            try:
-                first = await pending.pop()
-            except StopAsyncIteration:
-                return []
-            return [first]
-
-        try:
-            while batch := self.service.call(step):
-                yield from batch
-        finally:
-            if self.service.running:
-                for future in pending:
-                    self.service.submit(future.cancel)
-                self.service.submit(events.aclose)
 
     # -- looking ---------------------------------------------------------------------------------------------------
 

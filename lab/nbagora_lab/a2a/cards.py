@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from nbagora_lab.core.errors import UsageError
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 
-__all__ = ["INPUT_MODES", "OUTPUT_MODES", "build_card", "card_v03", "parse_skill", "with_interfaces"]
+__all__ = ["INPUT_MODES", "OUTPUT_MODES", "build_card", "card_v03", "parse_skill", "read_card", "with_interfaces"]
 
 INPUT_MODES = (
     "text/plain",
@@ -88,6 +90,21 @@ def with_interfaces(card: dict[str, Any], url: str) -> dict[str, Any]:
         {"url": url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in ("JSONRPC", "HTTP+JSON")
     ]
     return {**card, "supportedInterfaces": interfaces}
+
+
+def read_card(path: Path) -> dict[str, Any]:
+    """The card in a JSON file.
+
+    Raises:
+        UsageError: There is none.
+    """
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} holds no card: {error}", "give a file with an AgentCard in JSON") from None
+    if not isinstance(card, dict):
+        raise UsageError(f"{path} holds no card but a {type(card).__name__}", "give a file with an AgentCard in JSON")
+    return card
 
 
 def card_v03(card: dict[str, Any], url: str) -> dict[str, Any]:

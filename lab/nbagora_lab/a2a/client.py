@@ -79,6 +79,12 @@ class AgentClient:
             self._client = ClientFactory(ClientConfig(httpx_client=self._http)).create(card)
         return self._client
 
+    async def card(self) -> dict[str, Any]:
+        """The agent's card as it is served now, in ProtoJSON."""
+        resolver = A2ACardResolver(self._http, self.url)
+        card: dict[str, Any] = MessageToDict(await self._guarded(resolver.get_agent_card()))
+        return card
+
     async def stream(
         self, message: dict[str, Any], *, headers: dict[str, str] | None = None
     ) -> AsyncGenerator[TaskEvent]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
 
@@ -172,6 +172,41 @@ class ServiceLoop:
         except RuntimeError as error:  # the portal was stopped in between
             raise NotStarted(f"{self.name} has stopped", "start it with %lab start") from error
         return future
+
+    def iterate(self, values: AsyncGenerator[T]) -> Iterator[T]:
+        """The values of an async generator that runs on the loop, for a caller in another thread.
+
+        It runs up to 256 values ahead of the caller. Leaving the iteration closes it.
+        """
+        import asyncio
+
+        end = object()
+        queue: asyncio.Queue[object] = asyncio.Queue(256)
+
+        async def pump() -> None:
+            try:
+                async for value in values:
+                    await queue.put(value)
+            finally:
+                await values.aclose()
+                await queue.put(end)
+
+        async def pull() -> list[object]:
+            batch = [await queue.get()]
+            while not queue.empty():
+                batch.append(queue.get_nowait())
+            return batch
+
+        pumping = self.submit(pump)
+        try:
+            while True:
+                for value in self.call(pull):
+                    if value is end:
+                        pumping.result()  # raises what ended it
+                        return
+                    yield cast("T", value)
+        finally:
+            pumping.cancel()
 
     def _refuse_own_thread(self, verb: str) -> None:
         if self.thread_id == threading.get_ident():
