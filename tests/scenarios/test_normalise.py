@@ -85,8 +85,18 @@ def test_text_is_normalised_and_bytes_are_not() -> None:
     assert fingerprint(b"") == hashlib.sha256(b"").hexdigest()
 
 
+DEEP = b'{"a":' * 50_000 + b"1" + b"}" * 50_000
+
+
+@pytest.mark.timeout(30)  # a pattern that looks at a long word from each of its letters would take minutes
 @pytest.mark.parametrize(
-    "body", [b"[" * 100_000, b'{"a":' * 50_000 + b"1" + b"}" * 50_000, b'"\\ud800"', b'["\\ud800"]']
+    "body",
+    [b"[" * 100_000, DEEP, b"7" * 300_000, b"pid" + b" " * 300_000, b"a-" * 150_000, b"7." * 150_000],
+    ids=["open", "deep", "digits", "spaces", "words", "points"],
 )
-def test_a_hostile_body_still_has_a_fingerprint(body: bytes) -> None:
+def test_a_long_body_is_read_in_one_pass(body: bytes) -> None:
     assert len(fingerprint(body)) == 64
+
+
+def test_half_a_surrogate_pair_still_has_a_fingerprint() -> None:
+    assert fingerprint(b'["\\ud800"]') != fingerprint(b'["\\ud801"]')

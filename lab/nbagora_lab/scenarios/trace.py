@@ -131,17 +131,22 @@ def read_trace(path: Path | str) -> Trace:
         ScenarioError: The file can't be read, is no trace, or has another format.
     """
     try:
-        head, *rest, _ = Path(path).read_text(encoding="utf-8").split("\n")  # names may hold other line separators
-        fields = json.loads(head)
-        found = fields["format"]
-        if found == FORMAT:
-            header = TraceHeader(**fields | {"normalisers": tuple(fields["normalisers"])})
-            return Trace(header, tuple(TraceLine(**json.loads(line)) for line in rest))
+        return _parsed(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise ScenarioError(
             f"{path} is no trace: {type(error).__name__}: {error}", "a run leaves its trace as <name>.trace.jsonl"
         ) from None
-    raise ScenarioError(f"{path} has trace format {found}, this nbagora reads {FORMAT}", "run the notebook again")
+
+
+def _parsed(text: str) -> Trace:
+    head, *rest, end = text.split("\n")  # names may hold other line separators
+    fields = json.loads(head)
+    if fields["format"] != FORMAT:
+        raise ScenarioError(f"a trace of format {fields['format']}; this nbagora reads {FORMAT}", "run it again")
+    if end:
+        raise ValueError("its last line was cut off")
+    header = TraceHeader(**fields | {"normalisers": tuple(fields["normalisers"])})
+    return Trace(header, tuple(TraceLine(**json.loads(line)) for line in rest))
 
 
 def _topics_folder(store: Path) -> Path | None:
