@@ -11,7 +11,7 @@ CHECKS: dict[str, list[str]] = {
     "format": ["ruff", "format", "--check", "."],
     "mypy": ["mypy"],
     "mypy-scripts": ["mypy", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "scripts").glob("_[!p]*.py")))],
-    "arrows": ["lint-imports"],
+    "arrows": ["lint-imports", "--no-logo"],
 }
 """By name, the program and its arguments; `_python.py` has no types, since any Python must be able to read it."""
 

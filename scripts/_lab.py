@@ -13,7 +13,11 @@ __all__ = ["main"]
 NOTEBOOK = ROOT / "notebooks" / "00_quickstart.ipynb"
 CHECKED = VENV / "self-check"
 """Holds the hash of what the last green self-check ran on."""
+CONFIG = ROOT / "scripts" / "jupyter"
+"""A folder of Jupyter's configuration, read beside the user's own."""
 OUT = ROOT / "artifacts" / "self-check"
+OWN_KERNEL = {"JUPYTER_PREFER_ENV_PATH": "1"}
+"""The environment's kernel, not one that the user's home has under the same name."""
 
 HELP = """usage: scripts/lab [--no-check] [Jupyter's options]
 
@@ -27,7 +31,8 @@ OPTIONS = (
     (f"/lab/tree/{NOTEBOOK.relative_to(ROOT).as_posix()}", "LabApp.default_url", "ServerApp.default_url"),
     ("WARN", "Application.log_level", "log-level", "debug"),
     ("True", "JupyterApp.answer_yes", "y"),  # Ctrl-C ends it without a question
-    # No call leaves the machine: no news feed, no look for a later JupyterLab, no catalogue of extensions.
+    # No call leaves the machine: no news feed, no look for a later JupyterLab, no catalogue of extensions. What the
+    # page would ask about them is switched off in CONFIG.
     ("None", "LabApp.news_url"),
     ("jupyterlab.NeverCheckForUpdate", "LabApp.check_for_updates_class"),
     ("readonly", "LabApp.extension_manager"),
@@ -35,8 +40,8 @@ OPTIONS = (
 """Value, Jupyter's name for the option, and other names that it goes by: given by the user, ours stays out."""
 
 
-def jupyter_options(given: list[str], *, terminal: bool, root: bool) -> list[str]:
-    """Jupyter's options: ours where the user gave none, then the user's.
+def jupyter(given: list[str], *, terminal: bool, root: bool) -> tuple[list[str], dict[str, str]]:
+    """What JupyterLab is started with: options, ours where the user gave none and then the user's, and environment.
 
     Args:
         given: The user's options.
@@ -49,7 +54,8 @@ def jupyter_options(given: list[str], *, terminal: bool, root: bool) -> list[str
         ours.append("--no-browser")
     if root and "allow-root" not in names:
         ours.append("--allow-root")
-    return ours + given
+    config = os.pathsep.join([str(CONFIG), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])])
+    return ours + given, {**OWN_KERNEL, "JUPYTER_CONFIG_PATH": config}
 
 
 @command
@@ -63,10 +69,9 @@ def main(args: list[str]) -> int:
         self_check()
     terminal = sys.stdin.isatty() and sys.stdout.isatty()
     root = hasattr(os, "geteuid") and os.geteuid() == 0
-    options = jupyter_options([arg for arg in args if arg != "--no-check"], terminal=terminal, root=root)
+    options, env = jupyter([arg for arg in args if arg != "--no-check"], terminal=terminal, root=root)
     say("JupyterLab; Ctrl-C ends it")
-    # The environment's own kernel, not one that the user's home has under the same name
-    return become([tool("python"), "-m", "jupyterlab", *options], env={"JUPYTER_PREFER_ENV_PATH": "1"})
+    return become([tool("python"), "-m", "jupyterlab", *options], env=env)
 
 
 def self_check() -> None:
@@ -79,18 +84,18 @@ def self_check() -> None:
         raise Failed(f"{NOTEBOOK.relative_to(ROOT)} is missing: this checkout isn't whole")
     code = (path for folder in ("kernel_ext", "widgets", "lab") for path in (ROOT / folder).rglob("*"))
     state = digest([NOTEBOOK, VENV / "nbagora.json", *(path for path in code if path.suffix in {".py", ".js", ".css"})])
-    if CHECKED.is_file() and CHECKED.read_text() == state:
+    if CHECKED.is_file() and CHECKED.read_text(encoding="utf-8") == state:
         say("self-check is up to date: the quickstart ran green on this code and environment")
         return
     say("self-check: the quickstart notebook has not run on this code and environment yet")
     ended = subprocess.run(
         [tool("nbagora"), "run", NOTEBOOK.relative_to(ROOT), "--out", OUT.relative_to(ROOT)],
         cwd=ROOT,
-        env={**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"},
+        env={**os.environ, **OWN_KERNEL},
         stdin=subprocess.DEVNULL,
         check=False,
     ).returncode
     if ended:
         where = OUT.relative_to(ROOT).as_posix()
         raise Failed(f"the self-check failed: the executed notebook is in {where}/; --no-check opens JupyterLab anyway")
-    CHECKED.write_text(state)
+    CHECKED.write_text(state, encoding="utf-8")

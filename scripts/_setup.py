@@ -161,13 +161,14 @@ def environment(*extras: str) -> None:
     held = sorted({*extras, *stamp.get("extras", ())})
     with step(f"packages for {' and '.join(['nbagora', *held])}, by {'uv' if uv else 'pip'}"):
         _install(uv, f"{ROOT}[{','.join(held)}]" if held else str(ROOT))
-    STAMP.write_text(json.dumps({"root": str(ROOT), "python": version, "project": project, "extras": held}))
+    stamp = {"root": str(ROOT), "python": version, "project": project, "extras": held}
+    STAMP.write_text(json.dumps(stamp), encoding="utf-8")
 
 
 def _stamp() -> dict[str, Any]:
     """What the last finished set-up left; empty where there was none."""
     try:
-        stamp = json.loads(STAMP.read_text())
+        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return stamp if isinstance(stamp, dict) else {}

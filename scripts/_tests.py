@@ -32,6 +32,6 @@ def main(args: list[str]) -> int:
     env |= {"NBAGORA_STRICT": "1"} if strict else {}
     env |= {"NBAGORA_CAMPAIGN": "1"} if campaign else {}
     if not failed:
-        become([tool("pytest"), *passed_on], env=env)
+        return become([tool("pytest"), *passed_on], env=env)
     say(f"failed checks: {', '.join(failed)}; the tests run all the same")
     return subprocess.call([str(tool("pytest")), *passed_on], cwd=ROOT, env={**os.environ, **env}) or 1

@@ -61,11 +61,14 @@ def test_a_listening_socket_is_named_by_its_port_and_a_connected_one_is_none(tmp
 @linux
 def test_a_child_process_is_named_by_its_command(tmp_path: Path) -> None:
     before = held(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()  # it has its command line by now
         (problem,) = leaked(before, tmp_path, patience=0)
         assert problem.startswith(f"child process {child.pid}: ")
         assert "input()" in problem
-        child.communicate()
+        child.communicate(b"\n")
     assert leaked(before, tmp_path, patience=0) == []
 
 

@@ -127,8 +127,11 @@ def _children() -> list[int]:
 
 
 def _command(process: int) -> str:
-    """A process's command line; empty for one that has ended and only waits to be collected."""
+    """A process's command line, or its name while it has none; empty for one that only waits to be collected."""
+    folder = Path("/proc") / str(process)
     try:
-        return Path(f"/proc/{process}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        name, _, state = (folder / "stat").read_text().partition("(")[2].rpartition(")")
+        line = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
+    return "" if state.split()[0] in {"Z", "X"} else line or name
