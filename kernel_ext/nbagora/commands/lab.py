@@ -1,0 +1,96 @@
+"""`%lab`: the lab of this kernel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, create_model
+
+from nbagora.command import Arg, Command, Face
+from nbagora_lab.core.errors import LabRunning
+from nbagora_lab.core.settings import Settings
+
+if TYPE_CHECKING:
+    from nbagora_lab.lab import Lab
+
+__all__ = ["SettingsOptions", "Start", "Status", "Stop"]
+
+
+def _options() -> dict[str, Any]:
+    """Each field of `Settings` as a field that may be left out."""
+    made = {}
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default in (None, ()) else f" (default: {field.default})"
+        checked = Annotated[field.annotation, Arg(), *field.metadata]  # type: ignore[name-defined]  # made at run time
+        made[name] = (checked | None, Field(None, description=f"{field.description}{default}"))
+    return made
+
+
+if TYPE_CHECKING:
+
+    class SettingsOptions(Command):
+        """Every setting of a lab as an option, None where it is not given; base of the commands that start one."""
+
+else:
+    SettingsOptions = create_model("SettingsOptions", __base__=Command, **_options())
+
+
+class Start(SettingsOptions, noun="lab", verb="start"):
+    """Starts the lab of this kernel: registry, broker and A2A doors.
+
+    Where one runs already it is returned, unless an option here asks for what it is not.
+    What is not given here is taken from %config Lab, the environment (NBAGORA_PORT), [tool.nbagora] in the nearest
+    pyproject.toml, or its default.
+    """
+
+    def run(self, face: Face) -> Lab:
+        """The lab, running.
+
+        Raises:
+            LabRunning: One runs already that differs in what is given.
+        """
+        from nbagora_lab.lab import Lab
+
+        given = self.model_dump(exclude_none=True)
+        if not (running := Lab.running_labs()):
+            return Lab(**face.settings() | given)
+        lab = running[-1]
+        for name, wanted in given.items():
+            now = _in_force(lab, name, wanted)
+            if now != wanted:
+                raise LabRunning(
+                    f"a lab runs in this kernel with {name} {now}, not {wanted}",
+                    "%lab stop first, or go on with the one that runs: %lab start",
+                )
+        return lab
+
+
+class Stop(Command, noun="lab", verb="stop"):
+    """Stops the lab of this kernel; its store stays, and the next start goes on with it."""
+
+    def run(self, face: Face) -> Lab:
+        """The lab, stopped."""
+        lab = face.lab
+        lab.stop()
+        return lab
+
+
+class Status(Command, noun="lab", verb="status"):
+    """Tells how the lab fares: agents, open tasks, sessions, engines, the newest lines of its log."""
+
+    def run(self, face: Face) -> object:
+        """The lab's `LabStatus`."""
+        return face.lab.status()
+
+
+def _in_force(lab: Lab, name: str, wanted: Any) -> object:
+    """What a running lab has for a setting, in the words of `wanted`: a relative path, port 0 for any."""
+    if name == "store":
+        return wanted if Path(wanted).absolute() == lab.store else lab.store
+    if name == "port":
+        return urlsplit(lab.url).port if wanted else wanted
+    if name == "token":
+        return wanted if wanted == lab.token else "of its own"
+    return getattr(lab.settings, name)

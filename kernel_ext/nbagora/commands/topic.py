@@ -1,0 +1,207 @@
+"""`%topic`: the records of lite topics, which a context's are too."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from nbagora.command import Arg, Command, Face
+from nbagora.show import Note, moment, payload
+from nbagora.table import Table
+from nbagora_lab.broker.model import TopicInfo, TopicRef, escape_name, parse_ref, split_topic
+from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.model import Receipt, TopicSpec
+    from nbagora_lab.core.events import Record
+
+__all__ = ["Fork", "Info", "List", "Read", "Records", "Remove", "Send", "Tail"]
+
+_Topic = Annotated[str, Arg(kind="topic", positional=True)]
+_Offset = Annotated[int | None, Arg(metavar="OFFSET")]
+
+_TOPIC = "parent/lite, or a context's id; last: the newest context's"
+
+
+def _resolve(face: Face, typed: str) -> TopicRef:
+    """The topic that was typed; ``last`` and ``last@12`` are the newest context's.
+
+    Raises:
+        BadName: It can't be a topic's name.
+        TaskNotFound: There is no context yet.
+    """
+    ref = parse_ref(typed)
+    if ref.topic != "sessions/last":
+        return ref
+    last = face.lab.task("last")
+    return TopicRef(last.topic or f"sessions/{last.context_id}", ref.offset)  # a plain reply names no topic
+
+
+def _existing(face: Face, typed: str, *, offset: bool = False) -> TopicRef:
+    """As `_resolve`, of a topic that exists.
+
+    Raises:
+        TopicNotFound: It does not; says which is near.
+        UsageError: An offset after it, where it can't have one.
+    """
+    ref = _resolve(face, typed)
+    if ref.offset is not None and not offset:
+        raise UsageError(f"'{typed}' names an offset", r"only fork takes one; a name's own @ is written \@")
+    try:
+        face.lab.broker.info(ref.topic)
+    except TopicNotFound:
+        parent, lite = split_topic(ref.topic)
+        if parent not in face.lab.broker.topics():
+            raise TopicNotFound(f"no parent topic '{parent}'", did_you_mean(parent, face.lab.broker.topics())) from None
+        near = face.lab.broker.ls(parent, limit=1000)
+        raise TopicNotFound(f"no topic '{ref.topic}'", did_you_mean(lite, near)) from None
+    return ref
+
+
+class Records(Table["Record"]):
+    """Records in rows."""
+
+    def __init__(self, records: list[Record], empty: str) -> None:
+        super().__init__(
+            records,
+            {
+                "offset": lambda record: record.offset,
+                "time": lambda record: moment(record.time),
+                "type": lambda record: record.type,
+                "subject": lambda record: record.subject,
+                "body": payload,
+            },
+            empty,
+        )
+
+
+class List(Command, noun="topic", verb="ls"):
+    """Lists topics: the parents, or the lite topics of one."""
+
+    parent: Annotated[str | None, Arg(kind="parent", positional=True)] = Field(None, description="the parent topic")
+    prefix: str = Field("", description="only lite topics whose name starts so")
+    limit: int = Field(100, ge=1, description="number of topics at most")
+
+    def run(self, face: Face) -> Table[tuple[str, TopicSpec]] | Table[TopicInfo]:
+        """The topics."""
+        broker = face.lab.broker
+        if self.parent is None:
+            return Table(
+                list(broker.topics().items()),
+                {
+                    "topic": lambda item: item[0],
+                    "type": lambda item: item[1].type,
+                    "ttl": lambda item: item[1].ttl,
+                },
+                "no topics",
+            )
+        if self.parent not in broker.topics():
+            raise TopicNotFound(f"no parent topic '{self.parent}'", did_you_mean(self.parent, broker.topics()))
+        names = broker.ls(self.parent, prefix=self.prefix, limit=self.limit)
+        return Table(
+            [broker.info(f"{self.parent}/{name}") for name in names],
+            {
+                "topic": lambda info: info.topic,
+                "records": lambda info: info.count,
+                "first": lambda info: info.first,
+                "next": lambda info: info.next,
+                "last write": lambda info: moment(info.last_write),
+                "forked from": lambda info: info.forked_from,
+            },
+            f"'{self.parent}' has no such lite topics",
+        )
+
+
+class Info(Command, noun="topic", verb="info"):
+    """Tells what is known of a lite topic."""
+
+    topic: _Topic = Field(description=_TOPIC)
+
+    def run(self, face: Face) -> TopicInfo:
+        """What is known."""
+        return face.lab.broker.info(_existing(face, self.topic).topic)
+
+
+class Send(Command, noun="topic", verb="send"):
+    """Appends a record to a lite topic, which comes into being by its first."""
+
+    topic: _Topic = Field(description=_TOPIC)
+    body: Annotated[str, Arg(rest=True)] = Field(description="the record's text: the rest of the line as it stands")
+    type: str = Field("message", description="the record's dotted type")
+    subject: str = Field("", description="what the record is about")
+
+    def run(self, face: Face) -> Receipt:
+        """Where it was stored."""
+        ref = _resolve(face, self.topic)
+        if ref.offset is not None:
+            raise UsageError(f"'{self.topic}' names an offset", r"records go to the end; a name's own @ is written \@")
+        return face.lab.broker.send(ref.topic, self.body, type=self.type, subject=self.subject)
+
+
+class Read(Command, noun="topic", verb="read"):
+    """Reads records, at any time; moves nobody's progress."""
+
+    topic: _Topic = Field(description=_TOPIC)
+    after: _Offset = Field(None, ge=0, description="leaves out offsets up to and including this one")
+    before: _Offset = Field(None, ge=0, description="leaves out offsets from this one on")
+    since: Annotated[datetime | None, Arg(metavar="TIME")] = Field(
+        None, description="leaves out records before this time: 2026-01-01T12:00 (UTC), or seconds since the Unix epoch"
+    )
+    limit: int | None = Field(None, ge=1, description="number of records at most")
+
+    def run(self, face: Face) -> Records:
+        """The records."""
+        ref = _existing(face, self.topic)
+        since = None
+        if self.since is not None:
+            since = (self.since if self.since.tzinfo else self.since.replace(tzinfo=UTC)).timestamp()
+        records = face.lab.broker.read(ref.topic, after=self.after, before=self.before, since=since, limit=self.limit)
+        return Records(records, "no records there")
+
+
+class Tail(Command, noun="topic", verb="tail"):
+    """Waits for the records that come next, and returns them."""
+
+    topic: _Topic = Field(description=_TOPIC)
+    after: _Offset = Field(None, ge=0, description="starts after this offset; unset, with what is written from now on")
+    count: int = Field(1, ge=1, description="number of records to wait for")
+    timeout: Annotated[float | None, Arg(metavar="SECONDS")] = Field(
+        10.0, gt=0, description="seconds without a record after which it ends"
+    )
+
+    def run(self, face: Face) -> Records:
+        """The records that came."""
+        ref = _resolve(face, self.topic)
+        records: list[Record] = []
+        for record in face.lab.broker.tail(ref.topic, after=self.after, timeout=self.timeout):
+            records.append(record)
+            if len(records) == self.count:
+                break
+        return Records(records, f"no record came within {self.timeout:g} s")
+
+
+class Fork(Command, noun="topic", verb="fork"):
+    """Makes a new topic of a topic's records up to and including an offset."""
+
+    topic: _Topic = Field(description=f"{_TOPIC}; with @OFFSET, up to and including that offset")
+    to: Annotated[str, Arg(metavar="TOPIC")] = Field(description="name of the new topic")
+
+    def run(self, face: Face) -> TopicInfo:
+        """The new topic."""
+        ref = _existing(face, self.topic, offset=True)
+        parent = split_topic(ref.topic)[0]
+        return face.lab.broker.fork(ref.topic, parse_ref(self.to, parent).topic, at=ref.offset)
+
+
+class Remove(Command, noun="topic", verb="rm"):
+    """Removes a lite topic and its records."""
+
+    topic: _Topic = Field(description="parent/lite, or a context's id")
+
+    def run(self, face: Face) -> Note:
+        """That it is done."""
+        topic = _existing(face, self.topic).topic
+        face.lab.broker.rm(topic)
+        return Note(f"topic {escape_name(topic)} removed")
