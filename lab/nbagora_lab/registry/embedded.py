@@ -385,7 +385,7 @@ def _version_not_found(run: Run, entry: int, name: str, ref: str) -> VersionNotF
 
 def _version_exists(draft: Draft, version: str, published: dict[str, Any]) -> VersionExists:
     places = list(difference(published, draft.card))
-    more = f", and {len(places) - 3} more" if len(places) > 3 else ""
+    more = f"; and {len(places) - 3} more" if len(places) > 3 else ""
     return VersionExists(
         f"'{draft.name}' {version} is published with other content: {'; '.join(places[:3])}{more}",
         "publish it as another version, or without one for the next 0.0.N; versions never change",

@@ -45,7 +45,7 @@ TextField = Literal["name", "skill", "tag", "description", "example"]
 """A part of the card whose texts are searched."""
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+_~-]{0,63}\Z")
-_LABEL = re.compile(r"[^\W\d_][\w.-]{0,63}\Z")
+_LABEL = re.compile(r"[\w.-]{1,64}\Z")
 _AUTOMATIC = re.compile(r"0\.0\.(0|[1-9][0-9]{0,17})\Z")
 _TRANSPORT = re.compile(r"[!-~]{1,64}\Z")
 _LONGEST_URL = 2048
@@ -254,7 +254,7 @@ def check_label(label: str) -> str:
     Raises:
         BadName: It does not.
     """
-    if not _LABEL.match(label):
+    if not (_LABEL.match(label) and label[0].isalpha()):
         raise BadName(
             f"{_shown(label)} is no label",
             "a label begins with a letter and has 1 to 64 letters, digits, '.', '_' or '-', such as stable",
@@ -295,7 +295,7 @@ def check_endpoint(url: str, transport: str, lease: float) -> None:
         )
     if problem:
         raise UsageError(f"{_shown(url)} is no URL of an endpoint", problem)
-    if not (isinstance(lease, int | float) and math.isfinite(lease) and lease > 0):
+    if not (math.isfinite(lease) and lease > 0):
         raise UsageError(f"a lease of {lease!r} s", "a lease takes a number of seconds above 0")
 
 

@@ -21,6 +21,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,8 @@ from nbagora_lab.core.errors import (
 from nbagora_lab.core.log import logger
 
 __all__ = ["Migration", "Run", "SqliteStore", "mapped"]
+
+_TRIES = 50
 
 Run = Callable[..., sqlite3.Cursor]
 """``run(sql, parameters)``: one statement within the open transaction."""
@@ -160,19 +163,32 @@ class SqliteStore:
         return self._connection.execute(sql, parameters)
 
     def _refuse_foreign(self, application_id: int) -> None:
-        [found] = self._execute("PRAGMA application_id").fetchone()
         [tables] = self._execute("SELECT count(*) FROM sqlite_master").fetchone()
+        [found] = self._execute("PRAGMA application_id").fetchone()  # second: a process that makes both makes it first
         if tables and found != application_id:
             raise StoreCorrupt(
                 f"{self.path} is a SQLite file of something else", "start on another folder with --store"
             )
 
     def _tune(self, durability: str) -> None:
-        [mode] = self._execute("PRAGMA journal_mode = WAL").fetchone()
+        mode = self._journal_mode()
         if mode != "wal":  # a file system without shared memory; correct, but writers hold readers up
             logger.getChild("registry").warning("%s is in SQLite's %s mode, WAL is not possible there", self.path, mode)
         self._execute(f"PRAGMA synchronous = {'FULL' if durability == 'fsync' or mode != 'wal' else 'NORMAL'}")
         self._execute("PRAGMA foreign_keys = ON")
+
+    def _journal_mode(self) -> str:
+        """Switches to WAL. SQLite has no patience here, so a file that others are making takes several tries."""
+        for tries in count(1):
+            try:
+                [mode] = self._execute("PRAGMA journal_mode = WAL").fetchone()
+                return str(mode)
+            except sqlite3.OperationalError as error:
+                if _primary(error) != sqlite3.SQLITE_BUSY or tries == _TRIES:
+                    raise
+                self._execute("BEGIN EXCLUSIVE")  # here it has: this waits until nobody reads or writes
+                self._execute("ROLLBACK")
+        raise AssertionError
 
     def _migrate(self, migrations: Sequence[Migration], application_id: int) -> None:
         known = [migration.name for migration in migrations]
@@ -198,13 +214,13 @@ class SqliteStore:
 
 def mapped(error: Exception, path: Path) -> LabError:
     """The house's error for one of SQLite's, or of the operating system's as the file was opened."""
-    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    code = _primary(error)
     refused = isinstance(error, OSError) and error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}
     if refused or code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
         return _read_only(path)
     if code == sqlite3.SQLITE_CANTOPEN and not _writable(path):
         return _read_only(path)
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}:
         return StoreLocked(
             f"another process is writing to {path}", "wait for it, or start on another folder with --store"
         )
@@ -217,6 +233,11 @@ def mapped(error: Exception, path: Path) -> LabError:
     if code == sqlite3.SQLITE_FULL:
         return StoreError(f"no room left for {path}", "make room on the disk; nothing was written")
     return StoreError(f"{path} can't be used: {error}", "nothing was written; see %lab status")
+
+
+def _primary(error: Exception) -> int:
+    """SQLite's result code without what extends it; 0 where the error has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
 
 
 def _applied(run: Run) -> list[str]:

@@ -1,0 +1,407 @@
+"""The embedded engine: what a crash leaves, what a failed statement undoes, and what a search costs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cards import card, draft, skill
+from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.errors import StoreError, StoreTooNew, VersionExists
+from nbagora_lab.core.ids import SeededIds
+from nbagora_lab.registry import words
+from nbagora_lab.registry.embedded import EmbeddedCatalog
+from nbagora_lab.registry.model import Query
+
+URL = "http://127.0.0.1:8000/agents/weather"
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(1000)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "registry.db"
+
+
+@pytest.fixture
+def open_catalog(path: Path, clock: VirtualClock) -> Iterator[Callable[[], EmbeddedCatalog]]:
+    opened: list[EmbeddedCatalog] = []
+
+    def open_one() -> EmbeddedCatalog:
+        opened.append(EmbeddedCatalog(path, clock=clock, ids=SeededIds(1)))
+        return opened[-1]
+
+    yield open_one
+    for catalog in opened:
+        catalog.close()
+
+
+@pytest.fixture
+def catalog(open_catalog: Callable[[], EmbeddedCatalog]) -> EmbeddedCatalog:
+    return open_catalog()
+
+
+def connection_of(catalog: EmbeddedCatalog) -> sqlite3.Connection:
+    connection = catalog._store._connection
+    assert connection is not None
+    return connection
+
+
+def dump(catalog: EmbeddedCatalog) -> list[str]:
+    """All that the file says, the index included."""
+    return list(connection_of(catalog).iterdump())
+
+
+def check_whole(catalog: EmbeddedCatalog) -> None:
+    """What must hold of a file at any time."""
+    connection = connection_of(catalog)
+    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+    connection.execute("INSERT INTO search (search) VALUES ('integrity-check')")
+    latest = connection.execute(
+        "SELECT v.id, v.content FROM labels l JOIN versions v ON v.entry = l.entry AND v.version = l.version "
+        "WHERE l.label = 'latest' ORDER BY v.id"
+    ).fetchall()
+    entries = connection.execute("SELECT count(*) FROM entries").fetchone()
+    assert (len(latest),) == entries
+    indexed = connection.execute("SELECT rowid, name, skill, tag, description, example FROM search ORDER BY rowid")
+    facets = connection.execute("SELECT version, field, value FROM facets").fetchall()
+    expected = []
+    for number, content in latest:
+        texts = words.texts_of(json.loads(content))
+        expected += [(number, field, words.fold(text)) for field in ("skill", "tag") for text in texts[field]]
+        columns = [words.index_text(texts[field]) for field in ("name", "skill", "tag", "description", "example")]
+        assert next(indexed) == (number, *columns)
+    assert list(indexed) == []
+    assert sorted(facets) == sorted(set(expected))
+    revisions = [revision for (revision,) in connection.execute("SELECT revision FROM changes ORDER BY revision")]
+    assert revisions == list(range(1, len(revisions) + 1))
+    told = connection.execute("SELECT name, version FROM changes WHERE type = 'published' ORDER BY revision").fetchall()
+    made = connection.execute("SELECT e.name, v.version FROM versions v JOIN entries e ON e.id = v.entry ORDER BY v.id")
+    assert made.fetchall() == told
+
+
+# -- crashes and failures ----------------------------------------------------------------------------------------------
+
+PUBLISHER = """
+import pathlib, sys
+from nbagora_lab.core.clock import SystemClock
+from nbagora_lab.core.ids import RandomIds
+from nbagora_lab.registry import Registry
+from nbagora_lab.registry.embedded import EmbeddedCatalog
+
+registry = Registry(EmbeddedCatalog(pathlib.Path(sys.argv[1]), clock=SystemClock(), ids=RandomIds()))
+skill = {"id": "s", "name": "s", "description": "酒店 " * 50, "tags": ["t"]}
+round_, number = sys.argv[2], 0
+while True:
+    number += 1
+    card = {"name": f"agent-{number % 7}", "description": f"{round_}/{number}", "skills": [skill] * (number % 40)}
+    published = registry.publish(card)
+    registry.register_endpoint(published.name, published.version, f"http://127.0.0.1:8000/{number % 3}")
+    print(published.name, published.version, published.hash, flush=True)
+"""
+
+
+def test_a_killed_publisher_leaves_a_whole_file_with_all_that_it_acknowledged(
+    path: Path, open_catalog: Callable[[], EmbeddedCatalog]
+) -> None:
+    acknowledged: list[list[str]] = []
+    for round_ in range(10):
+        child = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHER, path, str(round_)], stdout=subprocess.PIPE, encoding="utf-8"
+        )
+        assert child.stdout is not None
+        acknowledged += [child.stdout.readline().split() for _ in range(5 + 7 * round_)]
+        child.kill()
+        rest = child.stdout.read()
+        child.stdout.close()
+        child.wait()
+        acknowledged += [line.split() for line in rest.splitlines(keepends=True) if line.endswith("\n")]
+        catalog = open_catalog()
+        check_whole(catalog)
+        there = {(agent.name, agent.version, agent.hash) for number in range(7) for agent in versions(catalog, number)}
+        assert {tuple(line) for line in acknowledged} <= there
+        catalog.close()
+    assert len(acknowledged) >= 10 * 5 + 7 * 45
+
+
+def versions(catalog: EmbeddedCatalog, number: int) -> list[Any]:
+    known = {agent.name for agent in catalog.ls("public")}
+    return catalog.versions("public", f"agent-{number}") if f"agent-{number}" in known else []
+
+
+OPERATIONS: dict[str, Callable[[EmbeddedCatalog, dict[str, str]], object]] = {
+    "publish a first version": lambda catalog, ids: catalog.publish(draft("fresh")),
+    "publish a next version": lambda catalog, ids: catalog.publish(draft(description="Three.")),
+    "publish a given version": lambda catalog, ids: catalog.publish(draft(description="Three."), version="3"),
+    "move latest": lambda catalog, ids: catalog.label("public", "weather", "latest", "1"),
+    "put a label": lambda catalog, ids: catalog.label("public", "weather", "stable", "1"),
+    "register": lambda catalog, ids: catalog.register("public", "weather", "1", URL + "/3", "JSONRPC", 30),
+    "take over": lambda catalog, ids: catalog.register("public", "weather", "2", URL + "/2", "JSONRPC", 30),
+    "renew": lambda catalog, ids: catalog.renew(ids["live"]),
+    "deregister": lambda catalog, ids: catalog.deregister(ids["live"]),
+    "expire": lambda catalog, ids: catalog.expire(),
+}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_statement_that_fails_undoes_its_operation_whichever_it_is(
+    catalog: EmbeddedCatalog, clock: VirtualClock, operation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog.publish(draft(description="One.", skills=[skill("sun", tags=["a"])]), version="1")
+    catalog.publish(draft(description="Two.", skills=[skill("rain", tags=["b"])]), version="2")
+    lapsed = catalog.register("public", "weather", "2", URL + "/1", "JSONRPC", 10)
+    live = catalog.register("public", "weather", "2", URL + "/2", "JSONRPC", 30)
+    clock.advance(10)
+    before = dump(catalog)
+    execute = catalog._store._execute
+    left = 0
+
+    def failing(sql: str, parameters: Any = ()) -> sqlite3.Cursor:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return execute(sql, parameters)
+
+    monkeypatch.setattr(catalog._store, "_execute", failing)
+    statements = 0
+    while True:
+        statements += 1
+        left = statements
+        try:
+            OPERATIONS[operation](catalog, {"live": live.id, "lapsed": lapsed.id})
+        except StoreError:
+            assert dump(catalog) == before, f"statement {statements} left something"
+        else:
+            break
+    assert statements > 3  # begin, something, commit
+    assert dump(catalog) != before
+    check_whole(catalog)
+
+
+def test_two_processes_that_publish_one_version_at_once_are_told_who_won(path: Path) -> None:
+    script = (
+        "import pathlib, sys\n"
+        "from nbagora_lab.core.clock import SystemClock\n"
+        "from nbagora_lab.core.errors import VersionExists\n"
+        "from nbagora_lab.core.ids import RandomIds\n"
+        "from nbagora_lab.registry import Registry\n"
+        "from nbagora_lab.registry.embedded import EmbeddedCatalog\n"
+        "registry = Registry(EmbeddedCatalog(pathlib.Path(sys.argv[1]), clock=SystemClock(), ids=RandomIds()))\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "for number in range(30):\n"
+        "    card = {'name': 'weather', 'description': f'{sys.argv[2]} {number}'}\n"
+        "    try:\n"
+        "        print(registry.publish(card, version=f'{number}.0').hash)\n"
+        "    except VersionExists:\n"
+        "        print('told')\n"
+    )
+    children = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, path, name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        )
+        for name in ("one", "two")
+    ]
+    for child in children:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "ready\n"
+    outputs = []
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("go\n")
+        child.stdin.flush()
+    for child in children:
+        output, errors = child.communicate()
+        assert child.returncode == 0, errors
+        outputs.append(output.split())
+    for one, two in zip(*outputs, strict=True):
+        assert (one == "told") != (two == "told")
+
+
+def test_versions_and_changes_are_kept_from_change_by_the_file_itself(catalog: EmbeddedCatalog) -> None:
+    catalog.publish(draft())
+    for statement in (
+        "UPDATE versions SET content = '{}'",
+        "UPDATE changes SET time = 0",
+        "UPDATE labels SET version = '9'",
+        "INSERT INTO labels VALUES (1, 'stable', '9')",
+        "DELETE FROM versions",
+    ):
+        with pytest.raises(sqlite3.IntegrityError):
+            connection_of(catalog).execute(statement)
+
+
+def test_a_file_of_a_later_version_is_refused(
+    catalog: EmbeddedCatalog, open_catalog: Callable[[], EmbeddedCatalog]
+) -> None:
+    connection_of(catalog).execute("INSERT INTO migrations VALUES ('0999-later')")
+    catalog.close()
+    with pytest.raises(StoreTooNew):
+        open_catalog()
+
+
+def test_seeded_ids_are_not_given_twice_over_two_openings(
+    open_catalog: Callable[[], EmbeddedCatalog], clock: VirtualClock
+) -> None:
+    first = open_catalog()
+    first.publish(draft(), version="1")
+    late = first.register("public", "weather", "1", URL, "JSONRPC", 30)
+    first.deregister(late.id)
+    first.close()
+    second = open_catalog()
+    fresh = second.register("public", "weather", "1", URL, "JSONRPC", 30)
+    assert fresh.id != late.id
+    assert second.deregister(late.id) is False
+    assert second.endpoints("public", "weather") == [fresh]
+
+
+def test_a_conflict_shows_no_more_than_three_places(catalog: EmbeddedCatalog) -> None:
+    catalog.publish(draft(skills=[skill(f"s{i}") for i in range(9)]), version="1")
+    with pytest.raises(VersionExists, match="; and 9 more"):
+        catalog.publish(draft(skills=[skill("s0"), *(skill(f"t{i}") for i in range(2))]), version="1")
+
+
+# -- costs -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def sizes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, EmbeddedCatalog]]:
+    """Registries of 20 and of 2,000 agents; in each, ten have what is asked for."""
+    opened = {}
+    for count in (20, 2000):
+        path = tmp_path_factory.mktemp("sizes") / "registry.db"
+        catalog = opened[count] = EmbeddedCatalog(path, clock=VirtualClock(0), ids=SeededIds(1))
+        for number in range(count):
+            rare = number % (count // 10) == 0
+            catalog.publish(
+                draft(
+                    f"{'rare' if rare else 'agent'}-{number:04}",
+                    description="预订酒店" if rare else f"Common number {number}.",
+                    skills=[skill("special" if rare else f"s{number}", tags=["seldom"] if rare else ["often"])],
+                )
+            )
+    yield opened
+    for catalog in opened.values():
+        catalog.close()
+
+
+QUERIES = {
+    "text": Query(text="酒店"),
+    "skill": Query(skill="special"),
+    "tag": Query(tag="seldom"),
+    "name": Query(name="rare-0000"),
+    "pattern": Query(name="rare*"),
+    "text and tag": Query(text="酒店", tag="seldom", name="r*"),
+    "skill and tag": Query(skill="special", tag="seldom"),
+    "skill and name": Query(skill="special", name="*0*"),
+}
+
+
+def selects_of(catalog: EmbeddedCatalog, call: Callable[[], object]) -> list[str]:
+    """The statements that a call runs, with their values; FTS5's own, on its shadow tables, begin with a comment."""
+    connection = connection_of(catalog)
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    call()
+    connection.set_trace_callback(None)
+    return [statement for statement in statements if statement.lstrip().startswith("SELECT")]
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_search_looks_up_and_never_walks(sizes: dict[int, EmbeddedCatalog], query: str) -> None:
+    catalog = sizes[2000]
+    statements = selects_of(catalog, lambda: catalog.find(QUERIES[query]))
+    assert statements
+    for statement in statements:
+        plan = [row[3] for row in connection_of(catalog).execute(f"EXPLAIN QUERY PLAN {statement}")]
+        walks = [step for step in plan if step.startswith("SCAN") and "VIRTUAL TABLE INDEX" not in step]
+        assert walks == [], f"{statement}\n{plan}"
+
+
+def steps_of(catalog: EmbeddedCatalog, call: Callable[[], object]) -> int:
+    """SQLite's own count of the steps of its machine, in tens."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    connection_of(catalog).set_progress_handler(count, 10)
+    call()
+    connection_of(catalog).set_progress_handler(None, 0)
+    return steps
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_a_search_costs_what_it_finds_and_not_what_there_is(sizes: dict[int, EmbeddedCatalog], query: str) -> None:
+    found = [[result.agent.name for result in catalog.find(QUERIES[query])] for catalog in sizes.values()]
+    assert len(found[0]) == len(found[1]) > 0
+    small, large = (steps_of(catalog, lambda c=catalog: c.find(QUERIES[query])) for catalog in sizes.values())  # type: ignore[misc]
+    assert large <= 1.5 * small + 20, (small, large)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda catalog: catalog.get("public", "rare-0000", "latest"),
+        lambda catalog: catalog.labels("public", "rare-0000"),
+        lambda catalog: catalog.endpoints("public", "rare-0000"),
+        lambda catalog: catalog.expire(),
+        lambda catalog: catalog.revision(),
+        lambda catalog: catalog.ls("public", after="agent-0003", limit=5),
+        lambda catalog: catalog.changed_since(20, limit=5),
+        lambda catalog: catalog.publish(
+            draft("rare-0000", description="预订酒店", skills=[skill("special", tags=["seldom"])])
+        ),
+    ],
+    ids=["get", "labels", "endpoints", "expire", "revision", "ls", "changed_since", "publish"],
+)
+def test_other_reads_cost_the_same_at_any_size(
+    sizes: dict[int, EmbeddedCatalog], call: Callable[[EmbeddedCatalog], object]
+) -> None:
+    small, large = (steps_of(catalog, lambda c=catalog: call(c)) for catalog in sizes.values())  # type: ignore[misc]
+    assert large <= 1.5 * small + 5, (small, large)
+
+
+def test_a_cell_that_is_run_again_and_again_leaves_one_version_in_the_index(catalog: EmbeddedCatalog) -> None:
+    for number in range(50):
+        catalog.publish(draft(description=f"Number {number}."))
+    assert connection_of(catalog).execute("SELECT count(*) FROM search").fetchone() == (1,)
+    assert connection_of(catalog).execute("SELECT count(*) FROM facets").fetchone() == (1,)
+    check_whole(catalog)
+
+
+def test_expiring_costs_what_runs_out(catalog: EmbeddedCatalog, clock: VirtualClock) -> None:
+    catalog.publish(draft(), version="1")
+    for number in range(300):
+        catalog.register("public", "weather", "1", f"{URL}/{number}", "JSONRPC", 10 if number < 3 else 1000)
+    clock.advance(10)
+    among_many = steps_of(catalog, catalog.expire)
+    assert len(catalog.endpoints("public", "weather")) == 297
+    clock.advance(990)
+    assert steps_of(catalog, catalog.expire) > 10 * among_many
+
+
+def test_a_card_comes_back_as_it_was_published(catalog: EmbeddedCatalog) -> None:
+    content = card(description='天气 "quoted" \\ \u0000 \U0001f324', documentationUrl="")
+    catalog.publish(draft(**content))
+    assert catalog.get("public", "weather", "latest").card == {**draft(**content).card, "version": "0.0.1"}

@@ -1,0 +1,231 @@
+"""Any sequence of calls, with clocks that move and stores that close and open, against a few dictionaries."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, multiple, rule
+
+from cards import card, skill
+from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, VersionExists, VersionNotFound
+from nbagora_lab.core.ids import SeededIds
+from nbagora_lab.registry import Change, Endpoint, Registry
+from nbagora_lab.registry.embedded import EmbeddedCatalog
+
+NAMES = ("weather", "酒店")
+CONTENTS = {name: card("", description=f"About {name}.", skills=[skill(name)]) for name in ("sun", "rain", "snow")}
+VERSIONS = ("1", "2", "0.0.5")
+LABELS = ("latest", "stable")
+PLACES = ("http://127.0.0.1:1/a", "http://127.0.0.1:2/a")
+
+names = st.sampled_from(NAMES)
+contents = st.sampled_from(sorted(CONTENTS))
+
+
+@dataclass
+class Agent:
+    """What the model knows of one agent."""
+
+    versions: dict[str, str] = field(default_factory=dict)  # in order of publication: version, content
+    labels: dict[str, str] = field(default_factory=dict)
+
+    def next(self) -> str:
+        numbers = [int(version[4:]) for version in self.versions if version.startswith("0.0.")]
+        return f"0.0.{max(numbers, default=0) + 1}"
+
+
+class RegistryMachine(RuleBasedStateMachine):
+    """The registry, and beside it what it ought to be."""
+
+    endpoints = Bundle("endpoints")
+
+    @initialize()
+    def start(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = VirtualClock(0)
+        self.agents: dict[str, Agent] = {}
+        self.live: dict[str, Endpoint] = {}
+        self.told: list[tuple[str, str, str]] = []
+        self.hashes: dict[tuple[str, str], str] = {}
+        self.open()
+
+    def open(self) -> None:
+        catalog = EmbeddedCatalog(Path(self.folder.name) / "registry.db", clock=self.clock, ids=SeededIds(1))
+        self.registry = Registry(catalog)
+
+    def teardown(self) -> None:
+        if hasattr(self, "registry"):
+            self.registry.catalog.close()
+            self.folder.cleanup()
+
+    @rule()
+    def reopen(self) -> None:
+        self.registry.catalog.close()
+        self.open()
+
+    @rule(name=names, content=contents, version=st.none() | st.sampled_from(VERSIONS))
+    def publish(self, name: str, content: str, version: str | None) -> None:
+        agent = self.agents.get(name, Agent())
+        latest = agent.versions.get(agent.labels.get("latest", ""))
+        wanted = agent.labels["latest"] if version is None and latest == content else version or agent.next()
+        there = agent.versions.get(wanted)
+        try:
+            published = self.registry.publish(CONTENTS[content] | {"name": name}, version=version)
+        except VersionExists:
+            assert there is not None
+            assert there != content
+            return
+        assert there in {None, content}
+        assert (published.version, published.new) == (wanted, there is None)
+        if there is None:
+            self.agents[name] = agent
+            agent.versions[wanted] = content
+            agent.labels["latest"] = wanted
+            self.told += [("published", name, wanted), ("label.moved", name, wanted)]
+        assert self.hashes.setdefault((name, wanted), published.hash) == published.hash
+
+    @rule(name=names, label=st.sampled_from(LABELS), version=st.sampled_from((*VERSIONS, "0.0.1", "0.0.6")))
+    def label(self, name: str, label: str, version: str) -> None:
+        agent = self.agents.get(name)
+        try:
+            moved = self.registry.label(name, label, version)
+        except AgentNotFound:
+            assert agent is None
+            return
+        except VersionNotFound:
+            assert agent is not None
+            assert version not in agent.versions
+            return
+        assert agent is not None
+        assert moved == (agent.labels.get(label) != version)
+        if moved:
+            agent.labels[label] = version
+            self.told.append(("label.moved", name, version))
+
+    @rule(
+        target=endpoints,
+        name=names,
+        version=st.sampled_from((*VERSIONS, "0.0.1", "0.0.6")),
+        url=st.sampled_from(PLACES),
+        lease=st.sampled_from((5, 20)),
+    )
+    def register(self, name: str, version: str, url: str, lease: int) -> object:
+        agent = self.agents.get(name)
+        try:
+            endpoint = self.registry.register_endpoint(name, version, url, lease=lease)
+        except (AgentNotFound, VersionNotFound):
+            assert agent is None or version not in agent.versions
+            return multiple()
+        assert agent is not None
+        assert version in agent.versions
+        self.expire_model()
+        self.live = {
+            known: other
+            for known, other in self.live.items()
+            if (other.name, other.version, other.url) != (name, version, url)
+        }
+        assert endpoint.id not in self.live
+        self.live[endpoint.id] = endpoint
+        self.told.append(("endpoint.up", name, version))
+        assert endpoint.expires == self.clock.now() + lease
+        return endpoint.id
+
+    @rule(endpoint_id=endpoints)
+    def renew(self, endpoint_id: str) -> None:
+        endpoint = self.live.get(endpoint_id)
+        alive = endpoint is not None and endpoint.expires > self.clock.now()
+        try:
+            renewed = self.registry.renew(endpoint_id)
+        except EndpointNotFound:
+            assert not alive
+            return
+        assert alive
+        assert endpoint is not None
+        self.live[endpoint_id] = endpoint.model_copy(update={"expires": self.clock.now() + endpoint.lease})
+        assert renewed == self.live[endpoint_id]
+
+    @rule(endpoint_id=endpoints)
+    def deregister(self, endpoint_id: str) -> None:
+        endpoint = self.live.get(endpoint_id)
+        alive = endpoint is not None and endpoint.expires > self.clock.now()
+        assert self.registry.deregister(endpoint_id) == alive
+        if alive:
+            assert endpoint is not None
+            del self.live[endpoint_id]
+            self.told.append(("endpoint.down", endpoint.name, endpoint.version))
+
+    @rule(seconds=st.sampled_from((1, 5, 15, -3)))
+    def move_clock(self, seconds: int) -> None:
+        self.clock.advance(seconds)
+
+    @rule()
+    def expire(self) -> None:
+        self.expire_model()
+        deadlines = [endpoint.expires - self.clock.now() for endpoint in self.live.values()]
+        assert self.registry.expire() == min(deadlines, default=None)
+
+    def expire_model(self) -> None:
+        lapsed = [endpoint for endpoint in self.live.values() if endpoint.expires <= self.clock.now()]
+        for endpoint in sorted(lapsed, key=lambda endpoint: (endpoint.expires, endpoint.epoch)):
+            del self.live[endpoint.id]
+            self.told.append(("endpoint.down", endpoint.name, endpoint.version))
+
+    @invariant()
+    def versions_and_labels_are_the_model_s(self) -> None:
+        assert [agent.name for agent in self.registry.ls()] == sorted(self.agents)
+        for name, agent in self.agents.items():
+            versions = self.registry.versions(name)
+            assert [version.version for version in versions] == list(reversed(agent.versions))
+            assert self.registry.labels(name) == agent.labels
+            for version in versions:
+                assert version.hash == self.hashes[name, version.version]
+                assert version.skills == (agent.versions[version.version],)
+                pointing = [label for label, target in agent.labels.items() if target == version.version]
+                assert version.labels == tuple(sorted(pointing))
+            for label, target in agent.labels.items():
+                assert self.registry.get(name, label).version == target
+
+    @invariant()
+    def a_search_finds_what_latest_points_at(self) -> None:
+        for content in CONTENTS:
+            expected = sorted(
+                (name, agent.labels["latest"])
+                for name, agent in self.agents.items()
+                if agent.versions[agent.labels["latest"]] == content
+            )
+            for found in (self.registry.find(skill=content), self.registry.find(content)):
+                assert sorted((result.agent.name, result.agent.version) for result in found) == expected
+
+    @invariant()
+    def endpoints_are_those_whose_lease_runs(self) -> None:
+        for name, agent in self.agents.items():
+            live = [
+                endpoint
+                for endpoint in self.live.values()
+                if endpoint.name == name and endpoint.expires > self.clock.now()
+            ]
+            live.sort(key=lambda endpoint: -endpoint.epoch)
+            assert self.registry.endpoints(name) == live
+            of_latest = [endpoint for endpoint in live if endpoint.version == agent.labels["latest"]]
+            try:
+                assert self.registry.resolve(name, key="any") == of_latest[0]
+            except EndpointNotFound:
+                assert of_latest == []
+
+    @invariant()
+    def every_change_is_told_once_and_in_order(self) -> None:
+        def shown(changes: list[Change]) -> list[tuple[str, str, str]]:
+            return [(change.type, change.name, change.version) for change in changes]
+
+        assert self.registry.revision == len(self.told)
+        assert shown(self.registry.changed_since(0)) == self.told
+        assert shown(self.registry.changed_since(len(self.told) // 2)) == self.told[len(self.told) // 2 :]
+
+
+TestRegistry = RegistryMachine.TestCase
+TestRegistry.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
