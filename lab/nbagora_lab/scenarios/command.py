@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from nbagora_lab.scenarios.junit import write_junit
@@ -81,11 +82,12 @@ def run(
 
 def _told(result: ScenarioResult) -> list[str]:
     ran = sum(cell.status in {"passed", "failed"} for cell in result.cells)
-    cells = f"{ran} of {len(result.cells)} cells" if ran < len(result.cells) else f"{ran} cells"
+    count = len(result.cells)
+    cells = f"{f'{ran} of ' if ran < count else ''}{count} cell{'' if count == 1 else 's'}"
     where = f"  {result.notebook}" if result.notebook else ""
     told = [f"{'passed' if result.passed else 'FAILED'}  {result.name}  {cells}  {result.seconds:.1f} s{where}"]
     if not result.passed:
-        told += [f"    {line}" if line else "" for line in result.report().splitlines()]
+        told += indent(result.report(), "    ").splitlines()
     return told
 
 

@@ -36,10 +36,15 @@ from nbagora_lab.core.errors import ScenarioError
 from nbagora_lab.scenarios import probe
 from nbagora_lab.scenarios.model import CellResult
 
-__all__ = ["Failure", "Session", "execute"]
+__all__ = ["IDLE", "PROBE", "Failure", "Session", "execute"]
+
+IDLE = 10
+"""Seconds from a cell's reply, or its interrupt, to the end of its output; nbclient's 4 are few on a busy machine."""
+
+PROBE = 15.0
+"""Seconds that a kernel has to answer the probe, or to be torn down, before it is killed as it is."""
 
 _ENGINE = "nbagora-scenario"
-_PROBE = 15.0  # seconds that the kernel has to answer the probe, or to be torn down, before it is killed as it is
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _TIMED_OUT = "ScenarioTimeout"
 
@@ -267,7 +272,7 @@ class _Client(PapermillNotebookClient):
         return run_sync(self._async_ask)(_CALL.format(source=_SOURCE, function=function, arguments=arguments))
 
     async def _async_ask(self, expression: str) -> Any:
-        deadline = time.monotonic() + _PROBE
+        deadline = time.monotonic() + PROBE
         while True:
             content = await self._reply_to(expression, deadline)
             if content["status"] != "aborted":  # a kernel drops what it has queued when a cell fails
@@ -290,7 +295,7 @@ class _Client(PapermillNotebookClient):
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"the kernel did not answer within {_PROBE:.0f} s")
+                raise TimeoutError(f"the kernel did not answer within {PROBE:.0f} s")
             try:
                 message = await ensure_async(self.kc.shell_channel.get_msg(timeout=min(1.0, left)))
             except Empty:
@@ -314,7 +319,7 @@ class _ScenarioEngine(Engine):
             session,
             kernel_name=kernel_name,
             startup_timeout=60,
-            iopub_timeout=10,  # nbclient's 4 s is short for a busy machine and a large output
+            iopub_timeout=IDLE,
             interrupt_on_timeout=True,  # so that the cell shows where it hung
             error_on_timeout={"ename": _TIMED_OUT, "evalue": "", "traceback": []},
             shutdown_kernel="immediate",  # the tear-down was the graceful part; the kernel's own may take seconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Literal
 
 from nbagora_lab.core.errors import LabError
@@ -100,7 +101,7 @@ class ScenarioResult:
             return f"{self.name} passed\n{self.reproduce}"
         lines = error_lines(self.error)
         if (cell := self.failed_cell) is not None:
-            lines += ["", f"cell {cell.number}:", *(f"    {line}" for line in cell.source.splitlines())]
+            lines += ["", f"cell {cell.number}:", indent(cell.source, "    ")]
             if len(cell.traceback) > 2:  # our own errors are two lines, and these stand above already
                 lines += ["", *cell.traceback]
         return "\n".join([*lines, "", f"again: {self.reproduce}"])

@@ -116,6 +116,10 @@ def write_trace(
             lines = list(_lines(Broker(log, at_rest)))
         finally:
             log.close()
+    if (store / "registry.db").is_file():
+        from nbagora_lab.registry.embedded import EmbeddedCatalog
+
+        engines["registry"] = EmbeddedCatalog.engine
     header = TraceHeader(notebook=notebook, parameters=dict(parameters), seed=seed, clock=clock, engines=engines)
     trace = Trace(header, tuple(lines))
     with target.open("w", encoding="utf-8", newline="\n") as file:
