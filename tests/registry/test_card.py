@@ -9,12 +9,15 @@ import string
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cards import card, skill
 from nbagora_lab.core.errors import BadName, TooLarge, UsageError
 from nbagora_lab.registry.card import CARD_LIMIT, card_problems, content_hash, difference, read_card
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test looks at the time it takes
+
 
 WHOLE: dict[str, Any] = card(
     version="1.2.0",
@@ -289,6 +292,7 @@ json_values = st.recursive(
 )
 
 
+@unhurried
 @given(
     st.dictionaries(
         st.sampled_from(sorted(WHOLE)) | st.text(string.ascii_letters, max_size=8), json_values, max_size=6
@@ -322,6 +326,7 @@ def test_a_difference_names_its_places(published: Any, offered: Any, places: lis
     assert list(difference(published, offered)) == places
 
 
+@unhurried
 @given(json_values.filter(lambda v: v == v), json_values)
 def test_there_is_a_difference_exactly_between_contents_that_differ(one: Any, two: Any) -> None:
     def read(value: Any) -> dict[str, Any] | None:

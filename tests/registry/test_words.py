@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cards import card, skill
 from nbagora_lab.registry.words import BREAK, MARKS, fold, index_text, marked, match_of, texts_of
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test looks at the time it takes
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +85,7 @@ def test_the_marks_themselves_are_no_text(fts: sqlite3.Connection) -> None:
     assert matches(fts, [f"a{BREAK}b"], BREAK + "b") == ["b"]
 
 
+@unhurried
 @given(text=st.text("天气预报酒店ab é1-_.", max_size=12), question=st.text("天气酒店ab é1*\"'():", max_size=8))
 def test_each_part_of_a_text_finds_it_and_syntax_never_fails(fts: sqlite3.Connection, text: str, question: str) -> None:
     if match_of(question) is not None:
