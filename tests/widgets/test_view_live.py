@@ -48,11 +48,12 @@ class Comm:
 
     def __init__(self):
         self.sent = []
-        self._reply_subshell_lock = threading.Lock()
 
     def send(self, data=None, metadata=None, buffers=None):
-        self._reply_subshell_id = None  # as if sent from the main shell
         self.sent.append(data)
+
+    def _reply_subshell_for(self, data, named):
+        return "where the kernel last sent"
 
     def on_msg(self, handler):
         self.handler = handler
@@ -337,20 +338,20 @@ def test_a_flush_does_not_wait_for_ever(source, view, monkeypatch, caplog):
     assert not view.stopped
 
 
-def test_after_each_send_the_browser_chooses_its_subshell_again(source, view):
-    source.change("t1", state="COMPLETED")
-    source.tick()
-    view.comm.receive(do="select", request=1, task_id="t1")
-    assert len(view.comm.sent) >= 3
-    assert not hasattr(view.comm, "_reply_subshell_id")
-
-
-def test_a_kernel_without_that_memory_is_left_alone(source):
+def test_the_browser_chooses_the_subshell_of_its_messages(source, monkeypatch):
+    comm = Comm()
+    monkeypatch.setattr("comm.create_comm", lambda **_: comm)
     view = TaskView(source)
-    view.comm = SimpleNamespace(kernel=1, comm_id="c1", on_msg=print, send=lambda **_: None, close=lambda **_: None)
-    source.change("t1", state="COMPLETED")
-    source.tick()
-    assert states(view.snapshot) == {"t1": "COMPLETED"}
+    assert view.comm is comm
+    assert comm._reply_subshell_for({}, "the browser's") == "the browser's"
+
+
+def test_a_kernel_that_remembers_no_subshell_is_left_alone(source, monkeypatch):
+    comm = SimpleNamespace(kernel=1, comm_id="c1", on_msg=print, send=lambda **_: None, close=lambda **_: None)
+    monkeypatch.setattr("comm.create_comm", lambda **_: comm)
+    view = TaskView(source)
+    assert view.comm is comm
+    assert not hasattr(comm, "_reply_subshell_for")
 
 
 def test_the_repr_is_short_and_takes_no_snapshot(source):

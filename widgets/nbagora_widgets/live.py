@@ -97,6 +97,7 @@ class LiveView(anywidget.AnyWidget):
         self._complaint = ""
         self._latest: Snapshot = self._first()
         super().__init__(snapshot=self._latest.model_dump(mode="json"))
+        self._leave_subshells_to_the_browser()
         self.ref = self.model_id
         self.on_msg(self._received)
         with _living_lock:
@@ -225,24 +226,15 @@ class LiveView(anywidget.AnyWidget):
         finally:
             future.cancel()
 
-    def _send(self, msg: Any, buffers: Any = None) -> None:
-        """Sends to the browser (ipywidgets' one way out)."""
-        super()._send(msg, buffers=buffers)
-        self._release_subshell()
+    def _leave_subshells_to_the_browser(self) -> None:
+        """Lets the browser's messages go to the subshell that they name, where ipykernel would send them elsewhere.
 
-    def _release_subshell(self) -> None:
-        """Lets the browser choose the subshell of its messages, where ipykernel would not.
-
-        ipykernel 7.4.0 remembers on which subshell the kernel last sent on a comm and sends the browser's messages
-        there, whatever subshell they name. What a thread sends counts as the main shell's, so that each snapshot
-        would pull the next click behind the running cell. Forgetting it restores the browser's choice. A browser test
-        tells when this has become needless.
+        ipykernel 7.4.0 remembers on which subshell the kernel last sent on a comm and routes the browser's messages
+        there. What a thread sends counts as the main shell's, so that each snapshot would pull the next click behind
+        the running cell. A browser test tells when this has become needless.
         """
-        comm: Any = self.comm
-        lock = getattr(comm, "_reply_subshell_lock", None)
-        if lock is not None and hasattr(comm, "_reply_subshell_id"):
-            with lock:
-                comm.__dict__.pop("_reply_subshell_id", None)
+        if hasattr(self.comm, "_reply_subshell_for"):
+            self.comm._reply_subshell_for = lambda _data, named: named  # noqa: SLF001 -- there is no public way
 
     # From the browser to the service thread.
 

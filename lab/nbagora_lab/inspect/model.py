@@ -86,8 +86,8 @@ def last_words(text: str, limit: int = WORDS) -> str:
     return "…" + line[-(limit - 1) :].lstrip()
 
 
-Words = Annotated[str, BeforeValidator(last_words)]
-Text = Annotated[str, BeforeValidator(first_words)]
+_Words = Annotated[str, BeforeValidator(last_words)]
+_Text = Annotated[str, BeforeValidator(first_words)]
 
 
 class _Model(BaseModel):
@@ -113,11 +113,11 @@ class TaskRow(_Model):
     context_id: str
     agent: str
     state: str
-    text: Words = ""
+    text: _Words = ""
     created: float
     updated: float
     events: int = Field(0, ge=0)
-    question: Text = ""
+    question: _Text = ""
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -142,7 +142,7 @@ class EventRow(_Model):
     generation: int
     kind: str
     state: str = ""
-    text: Text = ""
+    text: _Text = ""
     time: float
 
 

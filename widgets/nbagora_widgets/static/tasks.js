@@ -50,7 +50,8 @@ function render({ model, el }) {
   const body = h("tbody");
   const table = h("table", {}, caption, h("thead", {}, h("tr", {}, ...heads, h("td", { class: "act" }))), body);
   const empty = h("p", { class: "empty" });
-  const bar = h("header", {}, h("strong", {}, "Tasks"), count, status, agent, agents, state);
+  const filters = h("div", { class: "filters" }, agent, agents, state);
+  const bar = h("header", {}, h("strong", {}, "Tasks"), count, status, filters);
   const detail = panel({ id: `${name}-detail`, signal, answer });
   const rows = h("div", { class: "rows" }, table, empty);
   const root = h("section", { class: "nbagora-tasks", "aria-label": "Tasks" }, bar, notice, rows, detail.node);

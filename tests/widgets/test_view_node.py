@@ -1,0 +1,29 @@
+"""The pure parts of the views' JavaScript, tested by node in `view.test.mjs`."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from nbagora_widgets.esm import STATIC, bundle
+
+HERE = Path(__file__).parent
+
+
+@pytest.mark.node
+def test_the_pure_parts_hold_in_node(require):
+    command = [require("node"), "--test", str(HERE / "view.test.mjs")]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "# fail 0" in ended.stdout
+    assert "# pass 0" not in ended.stdout
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("module", [*sorted(path.stem for path in STATIC.glob("*.js")), "bundle of tasks"])
+def test_a_module_parses_as_it_ships(require, module):
+    name = module.removeprefix("bundle of ")
+    text = bundle(name) if name != module else (STATIC / f"{name}.js").read_text(encoding="utf-8")
+    command = [require("node"), "--input-type=module", "--check"]
+    ended = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
