@@ -1,8 +1,8 @@
 """The pytest plugin: `pytest notebooks/` runs notebooks as scenarios, and the test kit comes as fixtures.
 
-Which notebooks: those that load nbagora, and those with a cell tagged `parameters` if their own folder, or they
-themselves, stand on the command line; so a project that keeps papermill notebooks for something else does not see them
-run. Where `--nbmake` or `--nbval` asks for another runner, that one has them all.
+Which notebooks: those that load nbagora, those with a cell tagged `parameters` if their own folder stands on the
+command line, and any that stands there itself; so a project that keeps papermill's notebooks for something else does
+not see them run. Where `--nbmake` or `--nbval` asks for another runner, that one has them all.
 
 The plugin is in every pytest run of an environment that has nbagora: it imports nothing heavy before a notebook runs.
 """
@@ -36,7 +36,7 @@ __all__ = [
     "virtual_clock",
 ]
 
-_LOADS = re.compile(r"^\s*(?:%(?:re)?load_ext\s+nbagora\b|(?:import|from)\s+nbagora\b)", re.MULTILINE)
+_LOADS = re.compile(r"^\s*(?:%(?:re)?load_ext|import|from)\s+nbagora(?:_lab|_widgets)?\b", re.MULTILINE)
 _OTHER_RUNNERS = ("nbmake", "nbval", "nbval_lax")
 _OUT = pytest.StashKey[Path]()
 
@@ -127,6 +127,9 @@ class _Failed(Exception):
 
 def _is_scenario(path: Path, config: pytest.Config) -> bool:
     """Whether a notebook is ours to run; decided on its text, without a notebook library."""
+    asked = _asked_for(config)
+    if path.resolve() in asked:
+        return True
     try:
         text = path.read_text(encoding="utf-8")
         if "nbagora" not in text and '"parameters"' not in text:  # most are told by this, and cost no parse
@@ -137,15 +140,14 @@ def _is_scenario(path: Path, config: pytest.Config) -> bool:
         tagged = any("parameters" in cell["metadata"].get("tags", ()) for cell in cells)
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return False  # no notebook that anybody could run
-    return tagged and _is_named(path, config)
+    return tagged and path.parent.resolve() in asked
 
 
-def _is_named(path: Path, config: pytest.Config) -> bool:
-    """Whether a notebook, or its own folder, was asked for."""
+def _asked_for(config: pytest.Config) -> set[Path]:
+    """The files and folders that somebody named; none where pytest was left to look below its own folder."""
     if config.args_source is pytest.Config.ArgsSource.INVOCATION_DIR:
-        return False
-    asked = {(config.invocation_params.dir / word.partition("::")[0]).resolve() for word in config.args}
-    return bool(asked & {path.resolve(), path.parent.resolve()})
+        return set()
+    return {(config.invocation_params.dir / word.partition("::")[0]).resolve() for word in config.args}
 
 
 def _out_folder(config: pytest.Config) -> Path:
