@@ -53,6 +53,14 @@ def test_a_report_of_another_error_has_its_traceback() -> None:
     assert "\n".join(traceback) in result.report()
 
 
+def test_a_long_traceback_is_cut_in_the_middle() -> None:
+    traceback = tuple(f"line {number}" for number in range(200))
+    cells = (CellResult(1, "parse()", "failed", 0.1, traceback),)
+    report = ScenarioResult(Path("a.ipynb"), error=CellFailed("cell 1 of a raised", "see it"), cells=cells).report()
+    assert "line 11\n... 176 more lines in the executed notebook ...\nline 188" in report
+    assert "line 199" in report
+
+
 def test_a_title_is_the_first_line_cut() -> None:
     assert CellResult(3, "\n%agent ls\nmore", "passed").title == "cell 3: %agent ls"
     assert CellResult(3, "x" * 100, "passed").title == f"cell 3: {'x' * 57}..."

@@ -17,6 +17,8 @@ DEFAULT_CLOCK: ClockKind = "virtual"
 DEFAULT_SEED = 1
 """The seed where neither the run, a parameter nor the notebook's own default says another."""
 
+_ENDS = 12  # lines of a traceback that a report shows at either end
+
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
@@ -103,10 +105,18 @@ class ScenarioResult:
         if (cell := self.failed_cell) is not None:
             lines += ["", f"cell {cell.number}:", indent(cell.source, "    ")]
             if len(cell.traceback) > 2:  # our own errors are two lines, and these stand above already
-                lines += ["", *cell.traceback]
+                lines += ["", *_shortened(cell.traceback)]
         return "\n".join([*lines, "", f"again: {self.reproduce}"])
 
 
 def error_lines(error: LabError) -> list[str]:
     """The two lines of an error, as every front end shows them."""
     return error._render_traceback_()
+
+
+def _shortened(traceback: tuple[str, ...]) -> list[str]:
+    """The cell's own frame and the error itself; what lies between stands in the executed notebook."""
+    left_out = len(traceback) - 2 * _ENDS
+    if left_out <= 1:
+        return list(traceback)
+    return [*traceback[:_ENDS], f"... {left_out} more lines in the executed notebook ...", *traceback[-_ENDS:]]
