@@ -221,4 +221,5 @@ def _install(uv: str | None, project: str) -> None:
         run([tool("python"), "-m", "pip", "--version"])
     except Failed:  # made by uv, which puts no pip in
         run([tool("python"), "-m", "ensurepip"])
-    run([tool("python"), "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "-e", project])
+    options = ["--no-input", "--disable-pip-version-check", "--no-compile"]  # most of it is never imported
+    run([tool("python"), "-m", "pip", "install", *options, "-e", project])

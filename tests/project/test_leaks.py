@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from leaks import held, leaked
+from leaks import LOOP, held, leaked
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="read from /proc")
 
@@ -38,6 +38,22 @@ def test_a_daemon_thread_of_another_library_may_stay(tmp_path: Path) -> None:
     assert leaked(before, tmp_path, patience=0) == []
     over.set()
     thread.join()
+
+
+def test_a_worker_may_stay_for_as_long_as_the_lab_that_keeps_it(tmp_path: Path) -> None:
+    over = threading.Event()
+    lab = threading.Thread(target=over.wait, name=LOOP, daemon=True)
+    lab.start()
+    before, idle = held(tmp_path), threading.Event()
+    worker = threading.Thread(target=idle.wait, name="AnyIO worker thread", daemon=True)
+    worker.start()
+    assert leaked(before, tmp_path, patience=0) == []
+    over.set()
+    lab.join()
+    (problem,) = leaked(before, tmp_path, patience=0)
+    assert "AnyIO worker thread" in problem
+    idle.set()
+    worker.join()
 
 
 def test_a_thread_that_is_ending_is_waited_for(tmp_path: Path) -> None:

@@ -151,7 +151,7 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
 @pytest.mark.parametrize(
     ("patterns", "text"),
     [
-        (SECRETS, "-----BEGIN RSA PRIVATE KEY-----"),
+        (SECRETS, "-----BEGIN RSA " + "PRIVATE KEY-----"),
         (SECRETS, "AKIA" + "A" * 16),
         (SECRETS, "ghp_" + "a1" * 18),
         (SECRETS, "sk-" + "a1" * 20),

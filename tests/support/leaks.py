@@ -15,10 +15,12 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Held", "held", "leaked"]
+__all__ = ["LOOP", "Held", "held", "leaked"]
 
 OURS = ("nbagora", "AnyIO")
 """Names of daemon threads that count begin so; other libraries keep daemon threads of their own for the process."""
+LOOP = "nbagora-agents"
+"""Name of a running lab's loop for agents."""
 KEPT = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Helpers of the standard library that stay for as long as the process."""
 PATIENCE = 3.0
@@ -45,7 +47,10 @@ class Held:
 
 def held(folder: Path) -> Held:
     """What the process holds now; files count below `folder`."""
-    threads = frozenset(t for t in threading.enumerate() if not t.daemon or t.name.startswith(OURS))
+    alive = threading.enumerate()
+    pooled = any(thread.name == LOOP for thread in alive)  # a lab that runs keeps its idle workers, and may add some
+    ours = OURS[:1] if pooled else OURS
+    threads = frozenset(thread for thread in alive if not thread.daemon or thread.name.startswith(ours))
     if not sys.platform.startswith("linux"):
         return Held(threads, frozenset(), frozenset(), frozenset())
     targets = set()
