@@ -21,6 +21,7 @@ from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationEr
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
+from nbagora_lab.a2a.wire import whole_numbers
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import TaskFold
@@ -82,7 +83,7 @@ class AgentClient:
     async def card(self) -> dict[str, Any]:
         """The agent's card as it is served now, in ProtoJSON."""
         resolver = A2ACardResolver(self._http, self.url)
-        card: dict[str, Any] = MessageToDict(await self._guarded(resolver.get_agent_card()))
+        card: dict[str, Any] = _plain(await self._guarded(resolver.get_agent_card()))
         return card
 
     async def stream(
@@ -133,7 +134,7 @@ class AgentClient:
             stream = start(cursor)
             try:
                 async for response in stream:
-                    event = event_of(MessageToDict(response))
+                    event = event_of(_plain(response))
                     if 0 <= event.offset <= cursor:
                         continue
                     cursor = max(cursor, event.offset)
@@ -177,7 +178,7 @@ class AgentClient:
                 request, context=ClientCallContext(service_parameters=headers)
             )
         )
-        answer = MessageToDict(raw)
+        answer = _plain(raw)
         if "message" in answer:
             return collect(self.name, [event_of(answer)])
         return Task(self.name, answer["task"], (event_of(answer),))
@@ -189,7 +190,7 @@ class AgentClient:
             TaskNotFound: The peer knows no such task.
         """
         client = await self.connect()
-        raw = MessageToDict(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))
+        raw = _plain(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))
         return Task(self.name, raw, (event_of({"task": raw}),))
 
     async def cancel(self, task_id: str) -> Task:
@@ -199,7 +200,7 @@ class AgentClient:
             RemoteError: It has ended.
         """
         client = await self.connect()
-        raw = MessageToDict(await self._guarded(client.cancel_task(pb.CancelTaskRequest(id=task_id))))
+        raw = _plain(await self._guarded(client.cancel_task(pb.CancelTaskRequest(id=task_id))))
         return Task(self.name, raw, (event_of({"task": raw}),))
 
     async def _guarded(self, call: Any) -> Any:
@@ -239,13 +240,19 @@ def collect(agent: str, events: list[TaskEvent]) -> Task:
     return Task(agent, {**fold.as_json(), "metadata": metadata}, tuple(events))
 
 
+def _plain(message: Any) -> dict[str, Any]:
+    """A protobuf message as ProtoJSON, whole numbers as int."""
+    content: dict[str, Any] = whole_numbers(MessageToDict(message))
+    return content
+
+
 def _task_id(event: TaskEvent) -> str:
     [body] = event.raw.values()
     return str(body.get("id", "")) if event.kind == "task" else str(body.get("taskId", ""))
 
 
 def _ended(task: pb.Task) -> TaskEvent:
-    return event_of({"task": MessageToDict(task)})
+    return event_of({"task": _plain(task)})
 
 
 def _mapped(agent: str, error: A2AError) -> LabError:

@@ -31,7 +31,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from nbagora_lab.a2a.listing import history_length, list_tasks
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
-from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES, dumps, splice
+from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES, dumps, splice, whole_numbers
 from nbagora_lab.core.errors import BadName, TaskEnded, TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, Head
 from nbagora_lab.inspect.fold import LOG_EXTENSION, TaskFold, message_key
@@ -160,7 +160,7 @@ class LogRequestHandler(RequestHandler):
             raise PushNotificationNotSupportedError
         _check_output_modes(params.configuration, self._card())
         owner = resolve_user_scope(context)
-        content = MessageToDict(message)
+        content = whole_numbers(MessageToDict(message))
         named = message.context_id or message.task_id
         if named and (known := self._repeated(owner, message, content)) is not None:
             return *known, None

@@ -41,6 +41,7 @@ __all__ = [
     "status_body",
     "task_body",
     "text_of",
+    "whole_numbers",
 ]
 
 SUBMITTED: Final = "TASK_STATE_SUBMITTED"
@@ -193,6 +194,17 @@ def part_of(value: object) -> dict[str, Any]:
 def text_of(parts: list[dict[str, Any]]) -> str:
     """The text parts, joined."""
     return "".join(part.get("text", "") for part in parts)
+
+
+def whole_numbers(value: Any) -> Any:
+    """JSON that passed through protobuf's `Struct`, which knows only doubles, with whole numbers as int again."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: whole_numbers(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(one) for one in value]
+    return value
 
 
 def short_state(state: str) -> str:

@@ -151,14 +151,11 @@ class Runs:
             return
         live.note("task.cancel", {})
         self._cancel(run)
-        try:
-            await asyncio.wait_for(asyncio.wrap_future(run.done), self.cancel_grace)
-        except TimeoutError:
-            if live.end_if_open(CANCELED):
-                _log.warning("the agent %s did not end when its task %s was cancelled", live.agent, live.id)
+        ended, _ = await asyncio.wait([asyncio.wrap_future(run.done)], timeout=self.cancel_grace)
+        if live.end_if_open(CANCELED) and not ended:
+            _log.warning("the agent %s did not end when its task %s was cancelled", live.agent, live.id)
+        if not ended:
             run.interrupt(self._blocked_by(run))
-            return
-        live.end_if_open(CANCELED)
 
     def open_tasks(self, agent: str) -> int:
         """Number of runs of an agent."""

@@ -204,9 +204,10 @@ class AgentTask:
         return ask()
 
     def _emit(self, what: str, act: Callable[[], None]) -> Emission:
-        emission = Emission(what, act)
         if self._sync:
             self._check_cancelled()
+        emission = Emission(what, act)
+        if self._sync:
             emission.act()
         return emission
 
