@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 
-from _setup import ROOT, VENV, Failed, become, command, digest, environment, say, tool
+from _setup import ROOT, VENV, Failed, attend, become, command, digest, environment, say, tool
 
 __all__ = ["main"]
 
@@ -88,13 +87,7 @@ def self_check() -> None:
         say("self-check is up to date: the quickstart ran green on this code and environment")
         return
     say("self-check: the quickstart notebook has not run on this code and environment yet")
-    ended = subprocess.run(
-        [tool("nbagora"), "run", NOTEBOOK.relative_to(ROOT), "--out", OUT.relative_to(ROOT)],
-        cwd=ROOT,
-        env={**os.environ, **OWN_KERNEL},
-        stdin=subprocess.DEVNULL,
-        check=False,
-    ).returncode
+    ended = attend([tool("nbagora"), "run", NOTEBOOK.relative_to(ROOT), "--out", OUT.relative_to(ROOT)], env=OWN_KERNEL)
     if ended:
         where = OUT.relative_to(ROOT).as_posix()
         raise Failed(f"the self-check failed: the executed notebook is in {where}/; --no-check opens JupyterLab anyway")

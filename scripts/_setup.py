@@ -23,7 +23,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
-__all__ = ["ROOT", "VENV", "Failed", "become", "command", "digest", "environment", "run", "say", "step", "tool"]
+__all__ = [
+    "ROOT",
+    "VENV",
+    "Failed",
+    "attend",
+    "become",
+    "command",
+    "digest",
+    "environment",
+    "run",
+    "say",
+    "step",
+    "tool",
+]
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -97,6 +110,29 @@ def become(args: Iterable[Arg], *, env: Mapping[str, str] | None = None) -> NoRe
     with subprocess.Popen(command, env=full) as child:  # exec there returns to the shell at once
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the console sends it to the child as well
         sys.exit(child.wait())
+
+
+def attend(args: Iterable[Arg], *, env: Mapping[str, str] | None = None) -> int:
+    """Runs a program in the project's folder in full view, and stays until it has cleaned up, also when interrupted.
+
+    Returns:
+        Its exit status.
+    """
+    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        command = [str(arg) for arg in args]
+        with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL) as child:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:  # the terminal has sent it to the child as well
+                child.wait()
+                raise
+            except SystemExit:
+                child.terminate()
+                child.wait()
+                raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def command(main: Callable[[list[str]], int]) -> Callable[[list[str]], int]:

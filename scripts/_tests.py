@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-
 import _system
 from _check import CHECKS, run_checks
-from _setup import ROOT, become, command, environment, say, tool
+from _setup import attend, become, command, environment, say, tool
 
 __all__ = ["main"]
 
@@ -34,4 +31,4 @@ def main(args: list[str]) -> int:
     if not failed:
         return become([tool("pytest"), *passed_on], env=env)
     say(f"failed checks: {', '.join(failed)}; the tests run all the same")
-    return subprocess.call([str(tool("pytest")), *passed_on], cwd=ROOT, env={**os.environ, **env}) or 1
+    return attend([tool("pytest"), *passed_on], env=env) or 1

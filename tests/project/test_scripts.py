@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -205,8 +206,7 @@ class TestLab:
     def runs(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         """Exit status of each self-check to come; one is taken at each run."""
         coming: list[int] = []
-        ended = lambda *args, **options: subprocess.CompletedProcess(args, coming.pop(0))  # noqa: E731
-        monkeypatch.setattr(_lab.subprocess, "run", ended)
+        monkeypatch.setattr(_lab, "attend", lambda args, *, env: coming.pop(0))
         return coming
 
     def test_checks_once_and_again_after_a_change(
@@ -280,3 +280,31 @@ def test_a_script_goes_on_as_another_program_in_the_projects_folder(tmp_path: Pa
     )
     out, _ = child.communicate()
     assert (child.returncode, out) == (7, f"{child.pid} {ROOT} b\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_program_in_full_view_cleans_up_before_its_script_ends(number: signal.Signals, status: int) -> None:
+    program = (
+        "import signal, sys, time\n"
+        "def end(*_): print('cleaned up', flush=True); sys.exit(5)\n"
+        "signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGINT, end)\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    source = f"import sys, _setup; sys.exit(_setup.command(_setup.attend)([sys.executable, '-c', {program!r}]))"
+    script = subprocess.Popen(
+        [sys.executable, "-c", source],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "scripts")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        encoding="utf-8",
+        start_new_session=True,
+    )
+    assert script.stdout
+    assert script.stdout.readline() == "ready\n"
+    if number == signal.SIGINT:
+        os.killpg(script.pid, number)  # as a terminal does
+    else:
+        script.send_signal(number)
+    out, _ = script.communicate()
+    assert (script.returncode, out) == (status, "cleaned up\n")
