@@ -118,7 +118,7 @@ def attend(args: Iterable[Arg], *, env: Mapping[str, str] | None = None) -> int:
     Returns:
         Its exit status.
     """
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     try:
         command = [str(arg) for arg in args]
         with subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(env or {})}, stdin=subprocess.DEVNULL) as child:
