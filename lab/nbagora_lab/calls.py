@@ -1,7 +1,8 @@
-"""Calls to agents: from people, and from agents to one another. All of it lives on the service loop."""
+"""Calls to agents: from people, and from agents to one another. All of it but `call` lives on the service loop."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any
 
@@ -15,6 +16,7 @@ from nbagora_lab.agents.message import parts_of
 from nbagora_lab.core.errors import LabError, UsageError
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.ids import Ids
+from nbagora_lab.core.service import ServiceLoop
 
 __all__ = ["Calls"]
 
@@ -37,6 +39,7 @@ class Calls:
     """Sends messages to agents and follows their tasks.
 
     Args:
+        service: The service loop.
         url: The lab's own URL.
         token: The lab's own token.
         ids: What makes message and context ids.
@@ -47,6 +50,7 @@ class Calls:
 
     def __init__(
         self,
+        service: ServiceLoop,
         url: str,
         token: str,
         ids: Ids,
@@ -54,6 +58,7 @@ class Calls:
         local: Callable[[str], Task | None],
         patience: Patience | None = None,
     ) -> None:
+        self._service = service
         self._url = url
         self._token = token
         self._ids = ids
@@ -140,6 +145,10 @@ class Calls:
         return await self.client(agent).cancel(task_id)
 
     async def call(self, live: LiveTask, agent: str, content: object) -> Task:
+        """As `_call`, from the agents' loop: its connections are the service loop's."""
+        return await asyncio.wrap_future(self._service.submit(self._call, live, agent, content))
+
+    async def _call(self, live: LiveTask, agent: str, content: object) -> Task:
         """Calls an agent for another's task: in a child context and the same trace, intent and result on record.
 
         Raises:

@@ -119,7 +119,7 @@ class Lab:
         self.service.start()
         stops.callback(self.service.stop)
         self._tasks = Tasks(tasklog, log, self.url)
-        self._calls = Calls(self.url, self.token, ids, self._resolve, self._tasks.local)
+        self._calls = Calls(self.service, self.url, self.token, ids, self._resolve, self._tasks.local)
         self._runs = Runs(tasklog, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
         self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs)
