@@ -23,7 +23,8 @@ Stored = tuple[int, bytes]
 class Log(Protocol):
     """An engine's log.
 
-    Every method may raise `StoreClosed`; those that write also `StoreError`, and then nothing was written.
+    Every method but `close` raises `StoreClosed` once the log is closed; those that write may raise `StoreError`, and
+    then nothing was written.
 
     Attributes:
         engine: ``embedded`` or the name of another engine, with the version that it answers.
@@ -78,9 +79,18 @@ class Log(Protocol):
         ...
 
     def scan(self, topic: str, *, after: int = -1, limit: int = 1000, max_bytes: int = 4 << 20) -> list[Stored]:
-        """The records past offset `after`, in order; at least one if there is one, however large.
+        """The records past offset `after`, in order.
 
         A topic that does not exist has none: it may come.
+
+        Args:
+            topic: Full name.
+            after: Offset that is already known.
+            limit: Number of records at most.
+            max_bytes: Their size at most; the first one comes however large it is.
+
+        Raises:
+            BadName: It is no full name of a topic.
         """
         ...
 
@@ -108,7 +118,7 @@ class Log(Protocol):
         A crash in the middle leaves no topic `to`.
 
         Raises:
-            TopicNotFound: No such topic, or it has no record at that offset.
+            TopicNotFound: No such topic, or it has no record at that offset, or the parent of `to` does not exist.
             TopicExists: `to` exists.
         """
         ...
@@ -122,9 +132,9 @@ class Log(Protocol):
         ...
 
     def watch(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
-        """Has `wake` called after every append to `topic`, from then on, in the appender's thread.
+        """Has `wake` called after every append to `topic`, from then on, in the appender's thread, and by `close`.
 
-        `wake` must be quick and must not raise.
+        `wake` must be quick and must not raise. It may come once more than there are appends.
 
         Returns:
             What ends the watch; calling it twice does no harm.
@@ -136,5 +146,8 @@ class Log(Protocol):
         ...
 
     def close(self) -> None:
-        """Gives the store back; a second call does nothing."""
+        """Gives the store back and wakes whoever watches, for their next read to say so; a second call does nothing.
+
+        Reads under way end first.
+        """
         ...

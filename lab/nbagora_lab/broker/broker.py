@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
+from pydantic import ValidationError
+
 from nbagora_lab.broker.api import Log
-from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec
+from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, split_topic
 from nbagora_lab.broker.tail import tail
 from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.errors import UsageError
+from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
 from nbagora_lab.core.events import Record, decode, encode
 
 __all__ = ["Broker"]
@@ -54,9 +57,13 @@ class Broker:
             TopicExists: It exists with other settings.
             UsageError: A type or TTL that does not fit.
         """
-        if type != "LITE" or (ttl is not None and ttl <= 0):
-            raise UsageError(f"no topic of type {type!r} with a TTL of {ttl}", "the type is LITE, a TTL above 0 s")
-        return self.log.create_topic(name, TopicSpec(type="LITE", ttl=ttl))
+        try:
+            spec = TopicSpec.model_validate({"type": type, "ttl": ttl})
+        except ValidationError:
+            raise UsageError(
+                f"no topic of type {type!r} with a TTL of {ttl!r}", "the type is LITE; a TTL is in seconds, above 0"
+            ) from None
+        return self.log.create_topic(name, spec)
 
     def topics(self) -> dict[str, TopicSpec]:
         """All parent topics with their settings."""
@@ -97,17 +104,21 @@ class Broker:
         Raises:
             TopicNotFound: No such parent.
             TooLarge: The body, or an attribute, is above its limit.
+            UsageError: A body that is neither bytes nor text, or text that UTF-8 can't hold.
         """
         if isinstance(body, str):
-            body = body.encode()
+            body = _utf8("body", body)
             if datacontenttype == "application/octet-stream":
                 datacontenttype = "text/plain; charset=utf-8"
+        elif not isinstance(body, bytes | bytearray | memoryview):
+            raise UsageError(
+                f"a body of type {body.__class__.__name__}", "send bytes or text; json.dumps makes text of data"
+            )
         texts = {"subject": subject, "source": source, "id": id, "datacontenttype": datacontenttype}
-        packed: dict[str, Any] = {name: text.encode() for name, text in (texts | {"traceparent": traceparent}).items()}
-        for name, value in {**packed, "type": type.encode()}.items():
-            longest = 65535 if name in {"subject", "source"} else 255
-            if len(value) > longest:
-                raise UsageError(f"the record's {name} has {len(value)} bytes", f"it takes {longest} at most")
+        packed: dict[str, Any] = {
+            name: _utf8(name, text) for name, text in (texts | {"traceparent": traceparent}).items()
+        }
+        _utf8("type", type)
         stored = encode(type, bytes(body), time=self._clock.now(), epoch=self.log.epoch, **packed)
         [offset] = self.log.append([(topic, stored)])
         return Receipt(topic, offset)
@@ -121,7 +132,7 @@ class Broker:
         since: float | None = None,
         limit: int | None = None,
     ) -> list[Record]:
-        """Records in order of their offsets; moves nobody's progress.
+        """Records in order of their offsets, as many as there are at the time of the call; moves nobody's progress.
 
         Args:
             topic: Full name.
@@ -132,12 +143,15 @@ class Broker:
 
         Raises:
             TopicNotFound: No such topic.
-            UsageError: A negative offset or limit.
+            UsageError: A negative offset or limit, or a time that is none.
         """
         for name, value in (("after", after), ("before", before), ("limit", limit)):
             if value is not None and value < 0:
                 raise UsageError(f"{name}={value} is negative", "offsets and limits count from 0")
-        self.log.info(topic)
+        if since is not None and not math.isfinite(since):
+            raise UsageError(f"since={since} is no time", "it is in seconds since the Unix epoch")
+        following = self.log.info(topic).next  # who writes faster than this reads must not keep it here for ever
+        before = following if before is None else min(before, following)
         start = -1 if after is None else after
         if since is not None:
             start = max(start, self.log.seek(topic, since) - 1)
@@ -145,8 +159,8 @@ class Broker:
         while limit is None or len(records) < limit:
             left = _PAGE if limit is None else min(_PAGE, limit - len(records))
             batch = self.log.scan(topic, after=start, limit=left)
-            records += [decode(stored, topic, offset) for offset, stored in batch if before is None or offset < before]
-            if not batch or (before is not None and batch[-1][0] + 1 >= before):
+            records += [decode(stored, topic, offset) for offset, stored in batch if offset < before]
+            if not batch or batch[-1][0] + 1 >= before:
                 break
             start = batch[-1][0]
         return records
@@ -158,7 +172,13 @@ class Broker:
             topic: Full name; the lite topic need not exist yet.
             after: Offset that is already known; None starts with the first record that is written from now on.
             timeout: Seconds without a record after which it ends; None: never.
+
+        Raises:
+            TopicNotFound: No such parent.
         """
+        parent, _ = split_topic(topic)
+        if parent not in (parents := self.log.parents()):
+            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, parents))
         if after is None:
             after = self.log.info(topic).next - 1 if self.log.scan(topic, limit=1) else -1
         return tail(self.log, topic, after=after, timeout=timeout)
@@ -187,3 +207,10 @@ class Broker:
             TopicNotFound: No such topic.
         """
         self.log.expire(topic)
+
+
+def _utf8(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the record's {name} has half a surrogate pair", "send text that UTF-8 can hold") from None

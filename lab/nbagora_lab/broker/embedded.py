@@ -11,11 +11,14 @@
 | operation | write batch | a crash leaves |
 |---|---|---|
 | append | records, and for a new topic its name, its number and `topic.opened` | all of it or nothing |
-| fork | the records under a fresh number; then the name and `topic.forked` | no topic before the last batch |
+| fork | the number; the records under it; then the name and `topic.forked` | no topic before the last batch |
 | expire | the name, its range of records and `topic.expired` | all of it or nothing |
 | open | the epoch | the former or the new epoch |
 
-Threads: the core is synchronous and runs in the caller's thread under one lock; readers take none.
+Threads: the core is synchronous and runs in the caller's thread under one lock; readers take none. A write may be
+interrupted anywhere, by a failing disk, by Ctrl-C or by the cancelling of an agent: before it, the topics that it
+touches are marked unsettled, and whoever finds such a mark asks the disk. So memory can't differ from it, and readers
+see a batch's records together.
 `os` durability means the write-ahead log has reached the operating system: it survives the death of the process, not
 of the machine. `fsync` has it on the disk before anybody reads it; callers that meet share one write (group commit).
 """
@@ -24,7 +27,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +35,13 @@ from rocksdict import WriteBatch, WriteOptions
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
-from nbagora_lab.broker.commit import Commit, GroupCommit
-from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic, HotTopics
+from nbagora_lab.broker.commit import Commit, Committed, Entries, GroupCommit
+from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED, HotTopic, HotTopics
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.rocks import Rocks
+from nbagora_lab.broker.watches import Watches
 from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.errors import (
-    StoreTooNew,
-    TooLarge,
-    TopicExists,
-    TopicNotFound,
-    did_you_mean,
-)
+from nbagora_lab.core.errors import LabError, StoreTooNew, TooLarge, TopicExists, TopicNotFound, did_you_mean
 from nbagora_lab.core.events import RecordType, encode, head_of
 
 __all__ = ["EmbeddedLog"]
@@ -73,14 +71,18 @@ class EmbeddedLog:
         self._clock = clock
         self._record_limit = record_limit
         self._lock = threading.RLock()
-        self._watches: dict[str, list[Callable[[], None]]] = {}
+        self._watches = Watches()
+        self._topic_number: int | None = None  # the last one given; None: the disk knows
+        self._last: tuple[Entries, bytes, Committed] | None = None  # what the last commit wrote, and one key of it
         self._write_options = WriteOptions()
         self._write_options.sync = durability == "fsync"
         self._commits = (
-            GroupCommit(self._lock, self._commit) if durability == "fsync" else Commit(self._lock, self._commit)
+            GroupCommit(self._lock, self._commit, self._written)
+            if durability == "fsync"
+            else Commit(self._lock, self._commit)
         )
         self._rocks = Rocks(self.path, ("parents", "topics", "records"))
-        self._edge, self._mapped = self._rocks.edge, self._rocks.mapped
+        self._edge = self._rocks.edge
         self._parents_cf, self._topics_cf, self._records_cf = self._rocks.handles
         parents, self._topics, self._records = self._rocks.families
         self._hot = HotTopics(self._topics, self._records)
@@ -91,7 +93,7 @@ class EmbeddedLog:
             raise
 
     def _open(self, parents: Any) -> None:
-        with self._edge():
+        with self._edge:
             stored = self._rocks.db.get(keys.FORMAT_KEY)
             found = keys.parse_u64(stored) if stored else keys.FORMAT
             if found > keys.FORMAT:
@@ -100,7 +102,6 @@ class EmbeddedLog:
                     "upgrade nbagora, or start on another folder with --store",
                 )
             self.epoch = keys.parse_u64(self._rocks.db.get(keys.EPOCH) or keys.u64(0)) + 1
-            self._topic_number = keys.parse_u64(self._rocks.db.get(keys.TOPIC_NUMBER) or keys.u64(0))
             self._parents: dict[str, TopicSpec] = {
                 name.decode(): TopicSpec.model_validate_json(value) for name, value in parents.items()
             }
@@ -115,7 +116,7 @@ class EmbeddedLog:
     def create_topic(self, parent: str, spec: TopicSpec) -> bool:
         """See `Log.create_topic`."""
         check_name(parent, "parent topic")
-        with self._lock, self._edge():
+        with self._lock, self._edge:
             there = self._parents.get(parent)
             if there is not None:
                 if there != spec:
@@ -138,59 +139,79 @@ class EmbeddedLog:
                     f"a record of {len(stored)} bytes for {topic}, the limit is {self._record_limit}",
                     "raise the setting record_limit, or send it in parts",
                 )
-        offsets, touched = self._commits.commit(entries)
-        self._notify(touched)
+        try:
+            offsets, touched = self._commits.commit(entries)
+        except LabError:
+            raise
+        except BaseException:  # interrupted, perhaps between the write and the telling of it
+            self._watches.tell_all()
+            raise
+        self._watches.tell(touched)
         return offsets
 
-    def _commit(self, entries: Sequence[tuple[str, bytes]]) -> tuple[list[int], Collection[str]]:
-        """One batch for `entries`; memory changes only after the write has held.
+    def _commit(self, entries: Entries, batch: WriteBatch | None = None) -> Committed:
+        """One batch for `entries`, beside what `batch` holds already. Under the lock."""
+        with self._edge:
+            batch = batch or WriteBatch(raw_mode=True)
+            fresh: dict[str, HotTopic] = {}
+            nexts: dict[str, int] = {}
+            number = self._last_number()
+            key, offset = b"", -1
 
-        Returns:
-            The entries' offsets, and all topics that got records.
-        """
-        batch = WriteBatch(raw_mode=True)
-        fresh: dict[str, HotTopic] = {}
-        nexts: dict[str, int] = {}
-        offsets: list[int] = []
-        number = self._topic_number
+            def put(topic: str, stored: bytes) -> None:
+                nonlocal number, key, offset
+                hot: HotTopic | None = fresh.get(topic) or self._hot.load(topic)
+                if hot is None:
+                    number += 1
+                    hot = fresh[topic] = HotTopic(number, 0)
+                    self._put_new_topic(batch, topic, hot, put)
+                offset = nexts.get(topic, hot.next)
+                key = keys.record_key(hot.number, offset)
+                batch.put(key, stored, self._records_cf)
+                nexts[topic] = offset + 1
 
-        def put(topic: str, stored: bytes) -> None:
-            nonlocal number
-            hot: HotTopic | None = fresh.get(topic) or self._hot.load(topic)
-            if hot is None:
-                number += 1
-                hot = fresh[topic] = HotTopic(number, 0)
-                self._put_new_topic(batch, topic, hot, put)
-            offset = nexts.get(topic, hot.next)
-            batch.put(keys.record_key(hot.number, offset), stored, self._records_cf)
-            nexts[topic] = offset + 1
-            offsets.append(offset)
-
-        try:
-            wanted = []
+            offsets = []
             for topic, stored in entries:
                 put(topic, stored)
-                wanted.append(offsets[-1])
+                offsets.append(offset)
+            committed = offsets, nexts.keys()
+            if self._write_options.sync:  # only a group asks
+                self._last = entries, key, committed
             if fresh:
                 batch.put(keys.TOPIC_NUMBER, keys.u64(number))
+                self._topic_number = None
+            for topic in nexts:
+                if (known := self._hot.hot(topic)) is not None:
+                    known.next = UNSETTLED
             self._write(batch)
-        except Exception as error:  # noqa: BLE001 -- RocksDB's errors have no class of their own
-            raise self._mapped(error) from None
-        self._topic_number = number
-        for topic, hot in fresh.items():
-            self._hot.remember(topic, hot)
-        for topic, following in nexts.items():
-            known = self._hot.hot(topic)
-            if known is not None:
-                known.next = following
-        return wanted, nexts.keys()
+            if fresh:
+                self._topic_number = number
+            for topic, following in nexts.items():
+                if topic in fresh:
+                    fresh[topic].next = following
+                    self._hot.remember(topic, fresh[topic])
+                elif (known := self._hot.hot(topic)) is not None:
+                    known.next = following
+            return committed
+
+    def _written(self, entries: Entries) -> Committed | None:
+        """What an interrupted commit of these very entries has stored, None if nothing. Under the lock."""
+        with self._edge:
+            if self._last is None or self._last[0] is not entries:
+                return None
+            _, key, committed = self._last
+            return committed if self._records.get(key) is not None else None  # no offset is given twice
+
+    def _last_number(self) -> int:
+        if self._topic_number is None:
+            self._topic_number = keys.parse_u64(self._rocks.db.get(keys.TOPIC_NUMBER) or keys.u64(0))
+        return self._topic_number
 
     def _put_new_topic(
         self, batch: WriteBatch, topic: str, hot: HotTopic, put: Callable[[str, bytes], None], forked_from: str = ""
     ) -> None:
         parent, lite = split_topic(topic)
-        if parent not in self._parents:
-            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
+        self._check_parent(parent)
         now = self._clock.now()
         batch.put(topic.encode(), keys.topic_value(hot.number, now, forked_from), self._topics_cf)
         if lite != EVENTS:
@@ -205,16 +226,18 @@ class EmbeddedLog:
 
     def fork(self, topic: str, to: str, *, at: int) -> TopicInfo:
         """See `Log.fork`."""
-        split_topic(to)
-        with self._lock, self._edge():
+        parent, _ = split_topic(to)
+        with self._lock, self._edge:
             source = self._known(topic)
             if not 0 <= at < source.next:
                 raise TopicNotFound(f"{topic} has no record at offset {at}", f"its offsets end at {source.next - 1}")
             if self._hot.load(to) is not None:
                 raise TopicExists(f"the topic {to} exists", "fork to another name")
-            number = self._topic_number + 1
+            self._check_parent(parent)
+            number = self._last_number() + 1
             batch = WriteBatch(raw_mode=True)
             batch.put(keys.TOPIC_NUMBER, keys.u64(number))
+            self._topic_number = None
             self._write(batch)  # from here on the number is spent, whatever happens
             self._topic_number = number
             after = -1
@@ -230,27 +253,25 @@ class EmbeddedLog:
             batch = WriteBatch(raw_mode=True)
             told: list[tuple[str, bytes]] = []
             self._put_new_topic(batch, to, hot, lambda *entry: told.append(entry), f"{topic}@{at}")
-            self._write(batch)
+            _, touched = self._commit(told, batch)
             self._hot.remember(to, hot)
-            self._commit(told)
-        self._notify([to, *(event_topic for event_topic, _ in told)])
+        self._watches.tell([to, *touched])
         return self.info(to)
 
     def expire(self, topic: str) -> None:
         """See `Log.expire`."""
         parent, lite = split_topic(topic)
-        with self._lock, self._edge():
+        with self._lock, self._edge:
             hot = self._known(topic)
             batch = WriteBatch(raw_mode=True)
             batch.delete(topic.encode(), self._topics_cf)
             batch.delete_range(
                 keys.record_key(hot.number, 0), keys.record_key(hot.number, LAST_OFFSET), self._records_cf
             )
-            self._write(batch)
+            told = [(f"{parent}/{EVENTS}", self._life_cycle("topic.expired", topic, "", self._clock.now()))]
             self._hot.forget(topic)
-            if lite != EVENTS:
-                told = [(f"{parent}/{EVENTS}", self._life_cycle("topic.expired", topic, "", self._clock.now()))]
-                self._commit(told)
+            _, touched = self._commit(told if lite != EVENTS else [], batch)
+        self._watches.tell(touched)
 
     def _write(self, batch: WriteBatch) -> None:
         """The one place where anything is written: tests let faults in here."""
@@ -260,18 +281,18 @@ class EmbeddedLog:
 
     def parents(self) -> dict[str, TopicSpec]:
         """See `Log.parents`."""
-        return dict(self._parents)
+        with self._edge:
+            return dict(self._parents)
 
     def lites(self, parent: str, *, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
         """See `Log.lites`."""
-        if parent not in self._parents:
-            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
-        within = f"{parent}/{prefix}".encode()
-        past = f"{parent}/{after}".encode() if after else within
+        self._check_parent(parent)
+        within = f"{parent}/{prefix}".encode("utf-8", "surrogatepass")  # what is no name is before or after the names
+        past = f"{parent}/{after}".encode("utf-8", "surrogatepass") if after else within
         names: list[str] = []
-        with self._edge():
+        with self._edge:
             for key in self._topics.keys(from_key=max(within, past)):
-                if not key.startswith(within) or len(names) == limit:
+                if not key.startswith(within) or len(names) >= limit:
                     break
                 if key != past or not after:
                     names.append(key[len(parent.encode()) + 1 :].decode())
@@ -280,9 +301,12 @@ class EmbeddedLog:
     def scan(self, topic: str, *, after: int = -1, limit: int = 1000, max_bytes: int = 4 << 20) -> list[Stored]:
         """See `Log.scan`."""
         found: list[Stored] = []
-        with self._edge():
+        with self._edge:
             hot = self._hot.look(topic)
-            if hot is None or after + 1 >= hot.next:
+            if hot is None:
+                split_topic(topic)
+                return found
+            if after + 1 >= hot.next or limit < 1:
                 return found
             prefix = keys.u64(hot.number)
             for key, stored in self._records.items(from_key=keys.record_key(hot.number, max(after + 1, 0))):
@@ -296,12 +320,13 @@ class EmbeddedLog:
 
     def seek(self, topic: str, time: float) -> int:
         """See `Log.seek`."""
-        low, high = self.info(topic).first, self.info(topic).next
-        wanted = int(time * 1e6)
+        info = self.info(topic)
+        low, high, wanted = info.first, info.next, time * 1e6
         while low < high:
             middle = (low + high) // 2
-            (_, stored), *_ = self.scan(topic, after=middle - 1, limit=1)
-            if head_of(stored).time < wanted:
+            if not (found := self.scan(topic, after=middle - 1, limit=1)):
+                raise self._missing(topic)  # expired meanwhile
+            if head_of(found[0][1]).time < wanted:
                 low = middle + 1
             else:
                 high = middle
@@ -310,7 +335,7 @@ class EmbeddedLog:
     def info(self, topic: str) -> TopicInfo:
         """See `Log.info`."""
         split_topic(topic)
-        with self._edge():
+        with self._edge:
             value = self._topics.get(topic.encode())
             if value is None:
                 raise self._missing(topic)
@@ -330,31 +355,22 @@ class EmbeddedLog:
     def watch(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Log.watch`."""
         split_topic(topic)
-        with self._lock:
-            self._watches.setdefault(topic, []).append(wake)
-
-        def unwatch() -> None:
-            with self._lock:
-                watches = self._watches.get(topic, [])
-                if wake in watches:
-                    watches.remove(wake)
-                if not watches:
-                    self._watches.pop(topic, None)
-
-        return unwatch
+        with self._edge:
+            return self._watches.add(topic, wake)
 
     def revision(self) -> int:
         """See `Log.revision`."""
-        with self._edge():
+        with self._edge:
             return self._rocks.revision()
 
     def close(self) -> None:
         """See `Log.close`."""
         with self._lock:
+            self._rocks.close()
             self._hot.clear()
             for name in ("_parents_cf", "_topics_cf", "_records_cf", "_topics", "_records"):
                 self.__dict__.pop(name, None)  # the file lock goes with the last handle
-            self._rocks.close()
+        self._watches.tell_all()
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
@@ -367,18 +383,13 @@ class EmbeddedLog:
 
     def _missing(self, topic: str) -> TopicNotFound:
         parent, lite = split_topic(topic)
-        if parent not in self._parents:
-            return TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
+        self._check_parent(parent)
         near = self.lites(parent, prefix=lite[:3], limit=50) or self.lites(parent, limit=50)
         return TopicNotFound(f"no topic '{topic}'", did_you_mean(lite, [name for name in near if name != EVENTS]))
 
-    def _notify(self, topics: Collection[str]) -> None:
-        if not self._watches:
-            return
-        with self._lock:
-            wakes = [wake for topic in topics for wake in self._watches.get(topic, ())]
-        for wake in wakes:
-            wake()
+    def _check_parent(self, parent: str) -> None:
+        if parent not in self._parents:
+            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
 
 
 def _difference(there: TopicSpec, asked: TopicSpec) -> str:

@@ -8,10 +8,13 @@ from typing import Any
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
 
-__all__ = ["LAST_OFFSET", "HotTopic", "HotTopics"]
+__all__ = ["LAST_OFFSET", "UNSETTLED", "HotTopic", "HotTopics"]
 
 LAST_OFFSET = (1 << 64) - 1
 """No record's offset: the end of a topic's range of keys."""
+
+UNSETTLED = LAST_OFFSET
+"""A hot topic's `next` while a write is under way: the disk knows."""
 
 _CAPACITY = 8192
 
@@ -21,7 +24,7 @@ class HotTopic:
 
     Attributes:
         number: Its number in the keys.
-        next: The offset that its next record gets.
+        next: The offset that its next record gets, or `UNSETTLED`.
     """
 
     __slots__ = ("next", "number")
@@ -45,9 +48,9 @@ class HotTopics:
         self._hot: OrderedDict[str, HotTopic] = OrderedDict()
 
     def load(self, topic: str) -> HotTopic | None:
-        """The topic, hot from now on; None if there is none. Under the engine's lock."""
+        """The topic, settled and hot from now on; None if there is none. Under the engine's lock."""
         hot = self._hot.get(topic)
-        if hot is not None:
+        if hot is not None and hot.next != UNSETTLED:
             self._hot.move_to_end(topic)
         elif (hot := self._peek(topic)) is not None:
             self.remember(topic, hot)
@@ -84,7 +87,10 @@ class HotTopics:
         return None
 
     def _peek(self, topic: str) -> HotTopic | None:
-        value = self._topics.get(topic.encode())
+        try:
+            value = self._topics.get(topic.encode())
+        except UnicodeEncodeError:  # no topic's name
+            return None
         if value is None:
             return None
         number, _, _ = keys.parse_topic(value)

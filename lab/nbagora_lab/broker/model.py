@@ -32,6 +32,7 @@ EVENTS = "_events"
 """The lite topic of every parent that tells of the life of its other lite topics."""
 
 _LONGEST = 512  # bytes
+_DIGITS = 20  # of the largest offset
 _ESCAPED = re.compile(r"([@*?\[\\])")
 
 
@@ -46,7 +47,7 @@ class TopicSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     type: Literal["LITE"] = "LITE"
-    ttl: float | None = Field(default=None, gt=0)
+    ttl: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
 
 class TopicInfo(BaseModel):
@@ -161,7 +162,7 @@ def parse_ref(text: str, parent: str = "sessions") -> TopicRef:
     for index, piece in enumerate(pieces):
         if piece == "@":
             rest = "".join(pieces[index + 1 :])
-            if not rest.isascii() or not rest.isdigit():
+            if not rest.isascii() or not rest.isdigit() or len(rest) > _DIGITS:
                 raise BadName(f"'{text}' has no offset after its '@'", "write topic@12; a name's own @ is written \\@")
             offset = int(rest)
             break

@@ -2,22 +2,74 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+import re
+import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rocksdict import BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, Rdict
 
-from nbagora_lab.core.errors import LabError, StoreClosed, StoreCorrupt, StoreError, StoreLocked, StoreReadOnly
+from nbagora_lab.broker.wal import find_damage
+from nbagora_lab.core.errors import (
+    LabError,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+)
+from nbagora_lab.core.log import logger
 
-__all__ = ["Rocks"]
+__all__ = ["Edge", "Rocks"]
+
+_log = logger.getChild("broker")
 
 _WRITE_BUFFER = 32 << 20  # bytes a column family gathers in memory before it writes a file
 _BLOCK_CACHE = 32 << 20  # bytes, shared by all stores of the process
+_LONGEST_LOG = 64 << 20  # bytes of write-ahead log that a store which was killed has to read at most
+_PATIENCE = 5.0  # seconds that closing waits for reads under way
 _cache: list[Cache] = []
+_AGAIN = "stop the lab and start it again; what was acknowledged is kept"
+
+
+class Edge:
+    """Where RocksDB's errors become ours, and what closing waits for: every use of the store is inside of it.
+
+    Args:
+        rocks: The store.
+    """
+
+    def __init__(self, rocks: Rocks) -> None:
+        self._rocks = rocks
+        self._inside: list[None] = []  # one for each use under way; a list's append and pop need no lock
+        self._left = threading.Event()
+
+    def __enter__(self) -> None:
+        self._inside.append(None)
+        if self._rocks.closed:
+            self._leave()
+            raise self._rocks.mapped(RuntimeError("closed"))
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._leave()
+        if isinstance(error, Exception):
+            raise self._rocks.mapped(error) from None
+
+    def _leave(self) -> None:
+        self._inside.pop()
+        if self._rocks.closed:
+            self._left.set()
+
+    def wait(self) -> None:
+        """Returns once nobody is inside any more, or patience has run out; new uses are refused already."""
+        deadline = time.monotonic() + _PATIENCE
+        while self._inside and self._left.wait(max(0.0, deadline - time.monotonic())):
+            self._left.clear()
 
 
 class Rocks:
@@ -30,6 +82,8 @@ class Rocks:
         families: Names of its column families.
 
     Attributes:
+        edge: The context manager around every use of what follows.
+        closed: Whether the folder is being given back.
         db: The default family.
         families: The others, in the order given.
         handles: Their handles, for write batches.
@@ -38,20 +92,28 @@ class Rocks:
         StoreLocked: Another process, or this one, holds it.
         StoreReadOnly: The folder can't be written.
         StoreCorrupt: Damage in more than the unfinished tail.
+        StoreTooNew: It has families that this version does not know.
     """
 
     def __init__(self, path: Path, families: Sequence[str]) -> None:
         self._path = path
-        self._closed = False
-        with self.edge():
+        self.closed = False
+        self.edge = Edge(self)
+        with self.edge:
             path.mkdir(parents=True, exist_ok=True)
+            if (damage := find_damage(path)) is not None:
+                raise StoreCorrupt(
+                    f"the store {path} is damaged: {damage.path.name} makes no sense after byte {damage.at}, "
+                    "and holds records after that",
+                    "restore a copy, or cut that file off at that byte and lose what follows",
+                )
             self.db: Any = Rdict(str(path), _options(), {name: _options() for name in families})
             self.families: list[Any] = [self.db.get_column_family(name) for name in families]
             self.handles: list[Any] = [self.db.get_column_family_handle(name) for name in families]
 
     def hold(self, since: float) -> None:
         """Writes down which process holds the store, for the next one that tries."""
-        with self.edge():
+        with self.edge:
             holder = {"pid": os.getpid(), "since": since}
             (self._path / "holder.json").write_text(json.dumps(holder), encoding="utf-8")
 
@@ -60,41 +122,50 @@ class Rocks:
         return int(self.db.latest_sequence_number())
 
     def close(self) -> None:
-        """Gives the folder back, once the caller holds no family and no handle any more."""
-        if not self._closed:
-            self._closed = True
-            self.handles.clear()
-            for family in (*self.families, self.db):
+        """Waits for the uses under way and refuses new ones; the caller drops its families and handles then."""
+        if self.closed:
+            return
+        self.closed = True
+        self.edge.wait()
+        self.handles.clear()
+        failure = None
+        for family in (*self.families, self.db):
+            try:
                 family.close()
-            self.families.clear()
-
-    @contextlib.contextmanager
-    def edge(self) -> Iterator[None]:
-        """Where RocksDB's errors become ours."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 -- RocksDB's errors have no class of their own
-            raise self.mapped(error) from None
+            except Exception as error:  # noqa: BLE001 -- RocksDB's errors have no class of their own
+                failure = error
+        self.families.clear()
+        self.db = None
+        if failure is not None:  # what could not be written out is in the write-ahead log, for the next opening
+            _log.warning("the store %s was closed as after a crash: %s", self._path, failure)
 
     def mapped(self, error: Exception) -> Exception:
         """Our error for one of rocksdict's, which are bare `Exception`s with RocksDB's status in their text."""
         if isinstance(error, LabError):
             return error
         path, text = self._path, str(error)
-        if self._closed:
+        if self.closed:
             return StoreClosed(f"the store {path} is closed", "start the lab again with %lab start")
-        if "lock" in text.lower() and "LOCK" in text:
-            return StoreLocked(f"the store {path} is held by {_holder(path)}", "stop that one, or use another --store")
         if isinstance(error, PermissionError) or "Permission denied" in text or "Read-only file system" in text:
             return StoreReadOnly(f"the store {path} can't be written", "make the folder writable, or use --store")
+        if re.search(r"lock file|lock hold by|file for lock", text, re.IGNORECASE):
+            return StoreLocked(f"the store {path} is held by {_holder(path)}", "stop that one, or use another --store")
+        if "Column families not opened" in text:
+            families = text.rpartition(":")[2].strip()
+            return StoreTooNew(
+                f"the store {path} holds what this nbagora does not know: {families}",
+                "upgrade nbagora, or start on another folder with --store",
+            )
         if isinstance(error, FileExistsError | NotADirectoryError):
             return StoreError(f"the store {path} is no folder", "use another --store")
-        if "No space left" in text:
-            return StoreError(f"no space left for the store {path}", "free some; what was acknowledged is kept")
-        if "Corruption" in text:
+        if re.search("No space left|Disk quota exceeded|File too large", text):
+            return StoreError(f"no space left for the store {path}", f"free some; then {_AGAIN}")
+        if "Corruption" in text or "No such file or directory" in text:
             return StoreCorrupt(
                 f"the store {path} is damaged: {text.splitlines()[0]}", "restore a copy, or use another --store"
             )
+        if "IO error" in text:  # RocksDB writes nothing more until it is opened again
+            return StoreError(f"the disk of the store {path} fails: {text}", _AGAIN)
         return StoreError(f"the store {path} can't serve: {text or type(error).__name__}", "see %lab status")
 
 
@@ -111,6 +182,7 @@ def _options() -> Options:
     options.set_keep_log_file_num(2)
     options.set_max_log_file_size(1 << 20)
     options.set_write_buffer_size(_WRITE_BUFFER)
+    options.set_max_total_wal_size(_LONGEST_LOG)
     if not _cache:
         _cache.append(Cache(_BLOCK_CACHE))
     table = BlockBasedOptions()
@@ -123,6 +195,6 @@ def _options() -> Options:
 def _holder(path: Path) -> str:
     try:
         pid = json.loads((path / "holder.json").read_text(encoding="utf-8"))["pid"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return "another process"
     return "this very process" if pid == os.getpid() else f"process {pid}"

@@ -15,12 +15,14 @@ from dataclasses import dataclass, replace
 from enum import IntFlag
 from typing import NamedTuple
 
-from nbagora_lab.core.errors import StoreCorrupt
+from nbagora_lab.core.errors import StoreCorrupt, TooLarge
 
 __all__ = ["Flags", "Head", "Record", "RecordType", "decode", "encode", "head_of"]
 
 _LAYOUT = 1
-_FIXED = struct.Struct(">BBIQIBHHBBB")  # layout, flags, epoch, time in µs, generation, then the five lengths and id's
+_FIXED = struct.Struct(">BBIQIBHHBBB")  # layout, flags, epoch, time in µs, generation, then six lengths
+_LENGTHS = ("type", "source", "subject", "datacontenttype", "traceparent", "id")
+_LONGEST = {"source": 65535, "subject": 65535}  # bytes; the others' is 255
 
 
 class Flags(IntFlag):
@@ -117,55 +119,69 @@ def encode(
     epoch: int = 0,
     flags: int = 0,
 ) -> bytes:
-    """Packs a record into the bytes that a store keeps; attributes as in `Record`, text already in UTF-8."""
+    """Packs a record into the bytes that a store keeps; attributes as in `Record`, text already in UTF-8.
+
+    Raises:
+        TooLarge: An attribute is longer than its place: 65535 bytes for `source` and `subject`, 255 for the others.
+    """
     kind = type.encode()
-    return b"".join(
-        (
-            _FIXED.pack(
-                _LAYOUT,
-                flags,
-                epoch,
-                int(time * 1e6),
-                generation,
-                len(kind),
-                len(source),
-                len(subject),
-                len(datacontenttype),
-                len(traceparent),
-                len(id),
-            ),
-            subject,
-            kind,
-            source,
-            datacontenttype,
-            traceparent,
-            id,
-            body,
+    try:
+        fixed = _FIXED.pack(
+            _LAYOUT,
+            flags,
+            epoch,
+            round(time * 1e6),
+            generation,
+            len(kind),
+            len(source),
+            len(subject),
+            len(datacontenttype),
+            len(traceparent),
+            len(id),
         )
-    )
+    except struct.error:
+        for name, value in zip(_LENGTHS, (kind, source, subject, datacontenttype, traceparent, id), strict=True):
+            if len(value) > (longest := _LONGEST.get(name, 255)):
+                raise TooLarge(f"the record's {name} has {len(value)} bytes", f"it takes {longest} at most") from None
+        raise
+    return b"".join((fixed, subject, kind, source, datacontenttype, traceparent, id, body))
 
 
 def head_of(stored: bytes) -> Head:
-    """The routing part of a stored record, without touching its body."""
-    layout, flags, epoch, time, generation, kind, source, subject, content, trace, own = _FIXED.unpack_from(stored)
-    if layout != _LAYOUT:
-        raise StoreCorrupt(f"a record has layout {layout}, not {_LAYOUT}", "restore the store from a copy")
+    """The routing part of a stored record, without touching its body.
+
+    Raises:
+        StoreCorrupt: These bytes are no record of this layout.
+    """
+    try:
+        layout, flags, epoch, time, generation, kind, source, subject, content, trace, own = _FIXED.unpack_from(stored)
+    except struct.error:
+        raise _no_record("a record", stored) from None
     start = _FIXED.size
     body_at = start + subject + kind + source + content + trace + own
+    if layout != _LAYOUT or body_at > len(stored):
+        raise _no_record("a record", stored)
     return Head(flags, epoch, time, generation, stored[start : start + subject], body_at)
 
 
 def decode(stored: bytes, topic: str, offset: int) -> Record:
-    """The whole record that `encode` packed."""
-    layout, flags, epoch, time, generation, *lengths = _FIXED.unpack_from(stored)
-    if layout != _LAYOUT:
-        raise StoreCorrupt(f"record {offset} of {topic} has layout {layout}", "restore the store from a copy")
-    kind, source, subject, content, trace, own = lengths
-    at = _FIXED.size
+    """The whole record that `encode` packed.
+
+    Raises:
+        StoreCorrupt: These bytes are no record of this layout.
+    """
     texts = []
-    for length in (subject, kind, source, content, trace, own):
-        texts.append(stored[at : at + length].decode())
-        at += length
+    try:
+        layout, flags, epoch, time, generation, *lengths = _FIXED.unpack_from(stored)
+        kind, source, subject, content, trace, own = lengths
+        at = _FIXED.size
+        for length in (subject, kind, source, content, trace, own):
+            texts.append(stored[at : at + length].decode())
+            at += length
+    except (struct.error, UnicodeDecodeError):
+        raise _no_record(f"record {offset} of {topic}", stored) from None
+    if layout != _LAYOUT or at > len(stored):
+        raise _no_record(f"record {offset} of {topic}", stored)
     return Record(
         type=texts[1],
         body=stored[at:],
@@ -181,3 +197,9 @@ def decode(stored: bytes, topic: str, offset: int) -> Record:
         epoch=epoch,
         flags=Flags(flags),
     )
+
+
+def _no_record(which: str, stored: bytes) -> StoreCorrupt:
+    layout = stored[0] if stored else None
+    what = "is cut short" if layout == _LAYOUT else f"has layout {layout}, not {_LAYOUT}"
+    return StoreCorrupt(f"{which} {what}", "restore the store from a copy")

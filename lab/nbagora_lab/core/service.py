@@ -1,7 +1,9 @@
 """The service loop: one daemon thread with an event loop of its own, on which all doors and readers live.
 
-A kernel's own loop stands still for as long as a cell runs, so nothing of the lab may live there. The thread is
-anyio's blocking portal; what is added here is a name, a bounded life, and errors that say what to do.
+A kernel's own loop stands still for as long as a cell runs, so nothing of the lab may live there. anyio's blocking
+portal is the model of what stands here; but it waits for the loop before it has even handed a call over, so that on a
+loop that somebody's code blocks neither a time-out nor Ctrl-C nor `stop` would be heard, and another loop that hands
+work over would stand still as well. Here handing over never waits.
 
 Thread rules: `start`, `stop` and `call` are for other threads; calling them on the loop's own thread would wait for
 oneself and raises `WrongThread`. Everything that the loop owns is touched on the loop's thread alone.
@@ -9,20 +11,25 @@ oneself and raises `WrongThread`. Everything that the loop owns is touched on th
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import inspect
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future, wait
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
+from nbagora_lab.core.log import logger
 
 if TYPE_CHECKING:
-    from anyio.from_thread import BlockingPortal
+    from anyio import CancelScope
 
 __all__ = ["ServiceLoop"]
 
 T = TypeVar("T")
+
+_log = logger.getChild("service")
 
 
 def _uvloop() -> bool:
@@ -31,6 +38,124 @@ def _uvloop() -> bool:
     except ImportError:
         return False
     return True
+
+
+def _told(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Writes into the lab's log what asyncio would print."""
+    error = context.get("exception")
+    _log.error("%s", context["message"], exc_info=error if isinstance(error, BaseException) else None)
+
+
+def _drop(future: Future[Any]) -> None:
+    """Cancels a call that nobody will run, and tells whoever waits for it."""
+    future.cancel()
+    future.set_running_or_notify_cancel()
+
+
+class _Life:
+    """One life of a loop, from its start to its end; a loop that is started again gets another.
+
+    Attributes:
+        ready: Done once the loop runs; cancelled by a starter who waits no more.
+        calls: What was handed over and has no result yet.
+        thread: The loop's.
+        ending: Whether it takes no more calls.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.ready: Future[None] = Future()
+        self.calls: set[Future[Any]] = set()
+        self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self.ending = False
+        self._loop: asyncio.AbstractEventLoop
+        self._stopping: asyncio.Event
+        self._work: set[asyncio.Task[None]] = set()
+        self._scopes: set[CancelScope] = set()
+
+    def end(self) -> None:
+        """Tells the loop to end; returns at once."""
+        self.ending = True
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def hand_over(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Future[Any]:
+        """Has the loop run a function; returns at once.
+
+        Raises:
+            RuntimeError: The loop is closed.
+        """
+        future: Future[Any] = Future()
+        self.calls.add(future)  # first, so that the end of the loop finds it
+        future.add_done_callback(self.calls.discard)
+        self._loop.call_soon_threadsafe(self._spawn, function, args, future)
+        return future
+
+    def _run(self) -> None:
+        import anyio
+
+        try:
+            anyio.run(self._main, backend_options={"use_uvloop": _uvloop()})
+        except BaseException as error:  # noqa: BLE001 -- told to whoever waits; a thread has no caller
+            if not self.ready.done():
+                self.ready.set_exception(error)
+            elif not self.ready.cancelled():
+                _log.error("%s ended by itself: %r", self.thread.name, error)
+        finally:
+            self.ending = True
+            for future in list(self.calls):  # nobody will run them any more
+                _drop(future)
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stopping = asyncio.Event()
+        if not self.ready.set_running_or_notify_cancel():
+            return
+        self._loop.set_exception_handler(_told)
+        self.ready.set_result(None)
+        await self._stopping.wait()
+        for scope in self._scopes:
+            scope.cancel()
+        if self._work:
+            await asyncio.wait(self._work)
+
+    def _spawn(self, function: Callable[..., Any], args: tuple[Any, ...], future: Future[Any]) -> None:
+        task = self._loop.create_task(self._serve(function, args, future), name=self.thread.name)
+        self._work.add(task)
+        task.add_done_callback(self._work.discard)
+
+    async def _serve(self, function: Callable[..., Any], args: tuple[Any, ...], future: Future[Any]) -> None:
+        from anyio import CancelScope
+
+        if self._stopping.is_set() or future.cancelled():
+            _drop(future)
+            return
+        scope = CancelScope()
+
+        def cancelled(_: Future[Any]) -> None:
+            if future.cancelled():
+                with contextlib.suppress(RuntimeError):  # the loop has ended, and the work with it
+                    self._loop.call_soon_threadsafe(scope.cancel)
+
+        result: Any = None
+        try:
+            self._scopes.add(scope)
+            with scope:
+                future.add_done_callback(cancelled)
+                result = function(*args)
+                if inspect.isawaitable(result):
+                    result = await result
+            if scope.cancelled_caught:  # the future was cancelled, or the loop ends
+                future.cancel()
+        except asyncio.CancelledError:  # the work gave up on itself
+            future.cancel()
+        except BaseException as error:  # noqa: BLE001 -- the caller's; a SystemExit here would end everybody's loop
+            if future.set_running_or_notify_cancel():
+                future.set_exception(error)
+            return
+        finally:
+            self._scopes.discard(scope)
+        if future.set_running_or_notify_cancel():
+            future.set_result(result)
 
 
 class ServiceLoop:
@@ -46,23 +171,25 @@ class ServiceLoop:
         >>> loop.call(double, 21)
         42
         >>> loop.stop()
+        True
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._portal: BlockingPortal | None = None
-        self._thread: threading.Thread | None = None
+        self._life: _Life | None = None
         self._lock = threading.Lock()
 
     @property
     def running(self) -> bool:
         """Whether the loop takes calls."""
-        return self._portal is not None
+        life = self._life
+        return life is not None and not life.ending
 
     @property
     def thread_id(self) -> int | None:
         """Identifier of the loop's thread (`threading.get_ident`), None while it is stopped."""
-        return self._thread.ident if self._thread is not None else None
+        life = self._life
+        return life.thread.ident if life is not None else None
 
     def start(self, timeout: float = 10.0) -> None:
         """Starts the thread and returns once its loop runs; a second start does nothing.
@@ -72,36 +199,25 @@ class ServiceLoop:
 
         Raises:
             StartTimeout: The thread died before its loop ran, or was too slow.
+            WrongThread: Called on the loop's own thread.
         """
-        import anyio
-        from anyio.from_thread import BlockingPortal
-
+        self._refuse_own_thread("start")
         with self._lock:
-            if self._portal is not None:
+            if self.running:
                 return
-            ready: Future[BlockingPortal] = Future()
-
-            async def main() -> None:
-                async with BlockingPortal() as portal:
-                    ready.set_result(portal)
-                    await portal.sleep_until_stopped()
-
-            def run() -> None:
-                try:
-                    anyio.run(main, backend_options={"use_uvloop": _uvloop()})
-                except BaseException as error:  # noqa: BLE001 -- told to whoever waits; a thread has no caller
-                    if not ready.done():
-                        ready.set_exception(error)
-
-            thread = threading.Thread(target=run, name=self.name, daemon=True)
-            thread.start()
+            life = _Life(self.name)
+            life.thread.start()
             try:
-                self._portal = ready.result(timeout)
-            except TimeoutError:
-                raise StartTimeout(f"{self.name} was not ready after {timeout} s", "see %lab status") from None
-            except Exception as error:
-                raise StartTimeout(f"{self.name} ended as it started: {error}", "see %lab status") from error
-            self._thread = thread
+                wait([life.ready], timeout)
+            except BaseException:  # Ctrl-C
+                if not life.ready.cancel():
+                    life.end()
+                raise
+            if life.ready.cancel():  # from here on the thread ends as soon as it can
+                raise StartTimeout(f"{self.name} was not ready after {timeout} s", "see %lab status")
+            if (error := life.ready.exception()) is not None:
+                raise StartTimeout(f"{self.name} ended as it started: {error!r}", "see %lab status") from error
+            self._life = life
 
     def stop(self, timeout: float | None = None) -> bool:
         """Cancels what still runs on the loop, ends the thread and waits for it; a second stop does nothing.
@@ -110,19 +226,20 @@ class ServiceLoop:
             timeout: Seconds to wait for a loop that somebody blocks; None waits for as long as it takes.
 
         Returns:
-            Whether the thread has ended; False leaves it behind, as a daemon.
+            Whether the thread has ended; False leaves it behind, as a daemon that ends when it is let.
+
+        Raises:
+            WrongThread: Called on the loop's own thread.
         """
         self._refuse_own_thread("stop")
         with self._lock:
-            if self._portal is None or self._thread is None:
+            life = self._life
+            if life is None:
                 return True
-            portal, thread = self._portal, self._thread
-            self._portal = None
-            with contextlib.suppress(RuntimeError):  # its loop has ended by itself
-                portal.start_task_soon(portal.stop, True)
-            thread.join(timeout)
-            self._thread = None
-            return not thread.is_alive()
+            life.end()
+            life.thread.join(timeout)
+            self._life = None
+            return not life.thread.is_alive()
 
     @overload
     def call(self, function: Callable[..., Awaitable[T]], *args: Any, timeout: float | None = None) -> T: ...
@@ -131,7 +248,7 @@ class ServiceLoop:
     def call(self, function: Any, *args: Any, timeout: float | None = None) -> Any:
         """Runs a function or coroutine function on the loop and waits for what it returns.
 
-        Ctrl-C, or the time-out, cancels it there.
+        Ctrl-C, or the time-out, cancels it there; what has not begun by then never does.
 
         Args:
             function: What to run; an awaitable that it returns is awaited on the loop.
@@ -139,7 +256,7 @@ class ServiceLoop:
             timeout: Seconds to wait at most; None waits for as long as it takes.
 
         Raises:
-            NotStarted: The loop does not run.
+            NotStarted: The loop does not run, or ended before the function had.
             WrongThread: Called on the loop's own thread.
             TimeoutError: `timeout` ran out.
         """
@@ -147,6 +264,10 @@ class ServiceLoop:
         future = self.submit(function, *args)
         try:
             return future.result(timeout)
+        except CancelledError:
+            if self.running:
+                raise
+            raise NotStarted(f"{self.name} stopped before the call had ended", "start it with %lab start") from None
         except BaseException:
             future.cancel()
             raise
@@ -156,30 +277,27 @@ class ServiceLoop:
     @overload
     def submit(self, function: Callable[..., T], *args: Any) -> Future[T]: ...
     def submit(self, function: Any, *args: Any) -> Future[Any]:
-        """Runs a function or coroutine function on the loop and returns at once.
+        """Has the loop run a function or coroutine function and returns at once, from any thread.
 
         Returns:
-            A future whose cancellation cancels the work.
+            A future whose cancellation cancels the work, and which is cancelled when the loop ends first.
 
         Raises:
             NotStarted: The loop does not run.
         """
-        portal = self._portal
-        if portal is None:
+        life = self._life
+        if life is None or life.ending:
             raise NotStarted(f"{self.name} is not running", "start it with %lab start")
         try:
-            future: Future[Any] = portal.start_task_soon(function, *args)
-        except RuntimeError as error:  # the portal was stopped in between
+            return life.hand_over(function, args)
+        except RuntimeError as error:  # the loop was closed in between
             raise NotStarted(f"{self.name} has stopped", "start it with %lab start") from error
-        return future
 
     def iterate(self, values: AsyncGenerator[T]) -> Iterator[T]:
         """The values of an async generator that runs on the loop, for a caller in another thread.
 
         It runs up to 256 values ahead of the caller. Leaving the iteration closes it.
         """
-        import asyncio
-
         end = object()
         queue: asyncio.Queue[object] = asyncio.Queue(256)
 

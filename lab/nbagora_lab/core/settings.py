@@ -44,7 +44,7 @@ class Settings(BaseModel):
     allowed_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call the doors")
     body_limit: int = Field(8 << 20, ge=1024, description="largest request body at the doors, in bytes")
     depth_limit: int = Field(100, ge=8, description="deepest nesting of JSON at the doors")
-    record_limit: int = Field(64 << 20, ge=1024, description="largest body of one record, in bytes")
+    record_limit: int = Field(64 << 20, ge=1024, le=1 << 30, description="largest record, its head included, in bytes")
     cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
     lease: float = Field(
         30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat"
@@ -70,7 +70,8 @@ class Settings(BaseModel):
         }
         values |= {name: value for name, value in given.items() if value is not None}
         if unknown := [name for name in values if name not in cls.model_fields]:
-            raise UsageError(f"no setting '{unknown[0]}'", did_you_mean(unknown[0], cls.model_fields))
+            names = ", ".join(f"'{name}'" for name in unknown)
+            raise UsageError(f"no setting {names}", did_you_mean(unknown[0], cls.model_fields))
         for name in ("allowed_hosts", "allowed_origins"):
             if isinstance(values.get(name), str):
                 values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
@@ -88,8 +89,9 @@ def _pyproject(folder: Path) -> dict[str, Any]:
         if not path.is_file():
             continue
         try:
-            table = tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("nbagora", {})
-        except (OSError, tomllib.TOMLDecodeError) as error:
+            return dict(tomllib.loads(path.read_text(encoding="utf-8")).get("tool", {}).get("nbagora", {}))
+        except (OSError, ValueError) as error:
             raise UsageError(f"can't read {path}: {error}", "mend the file") from None
-        return dict(table)
+        except (AttributeError, TypeError):
+            raise UsageError(f"[tool.nbagora] in {path} is no table", "mend the file") from None
     return {}

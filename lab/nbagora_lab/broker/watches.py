@@ -1,0 +1,62 @@
+"""Who waits for which topic: notices that are never stored, told in the appender's thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+__all__ = ["Watches"]
+
+Wake = Callable[[], None]
+
+
+class Watches:
+    """The watches of a log.
+
+    They have a lock of their own, held for no longer than a dictionary takes, so that a door's loop can begin and end
+    a watch while a write waits for the disk. All methods may be called from any thread.
+    """
+
+    def __init__(self) -> None:
+        self._wakes: dict[str, dict[object, Wake]] = {}
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Number of watches."""
+        with self._lock:
+            return sum(map(len, self._wakes.values()))
+
+    def add(self, topic: str, wake: Wake) -> Callable[[], None]:
+        """Has `wake` called for `topic` from now on.
+
+        Returns:
+            What ends the watch; calling it twice does no harm.
+        """
+        token = object()
+        with self._lock:
+            self._wakes.setdefault(topic, {})[token] = wake
+
+        def remove() -> None:
+            with self._lock:
+                wakes = self._wakes.get(topic, {})
+                wakes.pop(token, None)
+                if not wakes:
+                    self._wakes.pop(topic, None)
+
+        return remove
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Wakes who waits for any of `topics`."""
+        if not self._wakes:
+            return
+        with self._lock:
+            wakes = [wake for topic in topics for wake in self._wakes.get(topic, {}).values()]
+        for wake in wakes:
+            wake()
+
+    def tell_all(self) -> None:
+        """Wakes everybody."""
+        with self._lock:
+            wakes = [wake for topic in self._wakes.values() for wake in topic.values()]
+        for wake in wakes:
+            wake()
