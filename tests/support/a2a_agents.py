@@ -90,6 +90,13 @@ def define_agents(lab: Lab) -> Gates:
             answers.append(answer.text)
         yield " ".join(answers)
 
+    @lab.agent
+    async def recalls(message: Any, task: Any) -> Any:
+        """Asks once; called anew for the answer, it says what was said."""
+        if not task.restarted:
+            await task.ask("which?")
+        return " / ".join(one.text for one in task.history)
+
     @lab.agent(reply="message")
     async def plain(message: Any, task: Any) -> Any:
         """Answers with a plain message."""

@@ -1,0 +1,94 @@
+"""A lab in a process of its own, on a store that outlives it; made to be killed.
+
+Children come from a fork server that has everything imported, so one is ready in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import sys
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Self
+
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.core.clock import SystemClock
+from nbagora_lab.core.ids import RandomIds
+
+__all__ = ["LabProcess", "task_log"]
+
+_PATIENCE = 30.0  # seconds
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["a2a_agents", "a2a.types", "nbagora_lab.a2a.doors", "nbagora_lab.lab"])
+
+
+def _serve(store: str, pipe: Connection) -> None:
+    from a2a_agents import define_agents
+    from nbagora_lab.lab import Lab
+
+    sys.stdout = sys.stderr
+    lab = Lab(store=store)
+    define_agents(lab)
+    pipe.send((lab.url, lab.token, lab.epoch, list(lab.settled)))
+    with contextlib.suppress(EOFError):
+        pipe.recv()  # until the parent goes, or says so
+    lab.stop()
+
+
+class LabProcess:
+    """A lab with the agents of `a2a_agents`.
+
+    Args:
+        store: Its folder.
+
+    Attributes:
+        url, token, epoch, settled: The lab's.
+    """
+
+    def __init__(self, store: Path) -> None:
+        self._store = store
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, theirs = _context.Pipe()
+        self._process = _context.Process(target=_serve, args=(str(self._store), theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+        assert self._pipe.poll(_PATIENCE), "the lab's process said nothing"
+        self.url, self.token, self.epoch, self.settled = self._pipe.recv()
+
+    def kill(self) -> None:
+        """Ends it by SIGKILL."""
+        os.kill(self._process.pid or 0, 9)
+        self._process.join(_PATIENCE)
+        assert self._process.exitcode == -9
+        self._pipe.close()
+
+    def restart(self) -> None:
+        """Starts another on the same store."""
+        self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process.is_alive():
+            with contextlib.suppress(OSError):
+                self._pipe.send(None)
+            self._process.join(_PATIENCE)
+        self._pipe.close()
+
+
+@contextlib.contextmanager
+def task_log(store: Path) -> Iterator[TaskLog]:
+    """The task log of a lab's store, in this process and without a lab."""
+    log = EmbeddedLog(store / "topics", clock=SystemClock())
+    try:
+        yield TaskLog(log, SystemClock(), RandomIds())
+    finally:
+        log.close()
