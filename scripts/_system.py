@@ -87,6 +87,8 @@ def find(name: str) -> str | None:
 def hint(name: str) -> str:
     """The one line that installs a tool here."""
     wanted = TOOLS[name]
+    if named := os.environ.get(wanted.variable):
+        return f"{wanted.variable} names {named}, which is none: unset it, or mend it"
     for manager, verb in VERBS.items():
         if shutil.which(manager):
             sudo = "" if manager in {"brew", "winget"} or _root() else "sudo "
@@ -97,12 +99,13 @@ def hint(name: str) -> str:
 def install(names: Iterable[str]) -> None:
     """Installs what is missing where that needs no question, and says by name what it leaves out."""
     missing = [name for name in names if find(name) is None]
-    if missing and _root() and shutil.which("apt-get"):
-        packages = " ".join(TOOLS[name].packages["apt-get"] for name in missing).split()
+    wanted = [name for name in missing if not os.environ.get(TOOLS[name].variable)]
+    if wanted and _root() and shutil.which("apt-get"):
+        packages = " ".join(TOOLS[name].packages["apt-get"] for name in wanted).split()
         apt = ["apt-get", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]
         env = {"DEBIAN_FRONTEND": "noninteractive"}
         try:
-            with step(f"{' and '.join(missing)}, by apt-get"):
+            with step(f"{' and '.join(wanted)}, by apt-get"):
                 run([*apt, "update"], env=env)
                 run([*apt, "install", "-y", "--no-install-recommends", *packages], env=env)
         except Failed as failure:

@@ -35,22 +35,23 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("campaign")]
 
 
-def _require(name: str) -> str:
+def _require(name: str, config: pytest.Config) -> str:
     if (path := _system.find(name)) is None:
-        pytest.skip(f"needs {name}: {_system.hint(name)}")
+        end = pytest.fail if _wanted(config, "--strict-env", "NBAGORA_STRICT") else pytest.skip
+        end(f"needs {name}: {_system.hint(name)}")
     return path
 
 
 @pytest.fixture
-def require() -> Callable[[str], str]:
+def require(pytestconfig: pytest.Config) -> Callable[[str], str]:
     """``require("chromium")`` is the program's path; where the system lacks it, the test is skipped and says why."""
-    return _require
+    return lambda name: _require(name, pytestconfig)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, name in (("browser", "chromium"), ("node", "node")):
         if item.get_closest_marker(marker):
-            _require(name)
+            _require(name, item.config)
 
 
 @pytest.hookimpl(wrapper=True)

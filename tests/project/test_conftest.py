@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -82,7 +83,13 @@ def test_what_a_module_fixture_keeps_open_is_not_left(run: Run) -> None:
     assert (status, "2 passed" in output) == (0, True), output
 
 
-NEEDS_CHROMIUM = "import pytest\n@pytest.mark.browser\ndef test_a(): pass\ndef test_b(require): require('chromium')\n"
+NEEDS_CHROMIUM = (
+    "import pytest\n"
+    "@pytest.mark.browser\n"
+    "@pytest.mark.skipif(False, reason='another platform')\n"
+    "def test_a(): pass\n"
+    "def test_b(require): require('chromium')\n"
+)
 
 
 def test_without_a_browser_its_tests_are_skipped_with_the_line_that_installs_it(run: Run) -> None:
@@ -95,8 +102,14 @@ def test_without_a_browser_its_tests_are_skipped_with_the_line_that_installs_it(
 def test_strictly_they_fail(run: Run, options: list[str], env: dict[str, str]) -> None:
     status, output = run(NEEDS_CHROMIUM, *options, CHROMIUM="/nowhere/chromium", **env)
     assert status == 1
-    assert "nothing may be skipped here. Skipped: needs chromium: " in output
-    assert "passed" not in output.splitlines()[-1]
+    assert "Failed: needs chromium: " in output
+    assert re.search(r"1 failed, 1 error|2 failed", output.splitlines()[-1])
+
+
+def test_strictly_a_skip_in_a_test_fails(run: Run) -> None:
+    status, output = run("import pytest\ndef test_a(): pytest.skip('not today')\n", "--strict-env")
+    assert status == 1
+    assert "nothing may be skipped here. Skipped: not today" in output
 
 
 def test_strictly_a_module_that_skips_itself_fails(run: Run) -> None:

@@ -95,6 +95,14 @@ def test_a_variable_names_the_program_and_no_other_is_taken(system: System, monk
     assert _system.find("chromium") == "/bin/my-chromium"
     monkeypatch.setenv("CHROMIUM", "gone")
     assert _system.find("chromium") is None
+    assert _system.hint("chromium") == "CHROMIUM names gone, which is none: unset it, or mend it"
+
+
+def test_what_a_variable_names_wrongly_is_not_installed(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = system("apt-get", "chromium", "node")
+    monkeypatch.setenv("CHROMIUM", "gone")
+    _system.install(_system.TOOLS)
+    assert ran == []
 
 
 @pytest.mark.parametrize("name", _system.TOOLS)
