@@ -35,8 +35,10 @@ def test_it_runs_cell_by_cell_and_the_task_view_is_live_while_a_cell_is_busy(jup
             page.run_cell(cell)
             continue
         expect(view.locator("tbody tr")).to_have_count(4)
+        page.cell(cell_with("ask guide 北京")).scroll_into_view_if_needed()
         page.run_cell(cell, wait=False)
         expect(view.locator("tbody tr")).to_have_count(7)
+        shoot(page.tab, "page")
         expect(view.locator("tbody tr").first).to_contain_text("Kyoto")
         assert page.is_running(cell), "the view must have moved while the cell was busy"
         view.locator("tbody tr").first.click()
