@@ -110,9 +110,16 @@ def jupyter_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JupyterLab
         yield server
 
 
+@pytest.fixture(scope="module")
+def jupyter_tab(new_tab: Callable[[], AbstractContextManager[Page]]) -> Iterator[Page]:
+    """A page for JupyterLab, one for each module, since it takes seconds to load."""
+    with new_tab() as page:
+        yield page
+
+
 @pytest.fixture
-def jupyter(jupyter_lab: JupyterLab, tab: Page) -> Iterator[JupyterLab]:
-    """JupyterLab with a fresh page to open notebooks in; their kernels end with the test."""
-    jupyter_lab.tab = tab
+def jupyter(jupyter_lab: JupyterLab, jupyter_tab: Page) -> Iterator[JupyterLab]:
+    """JupyterLab with a page to open notebooks in; those that are open end with the test, and so do their kernels."""
+    jupyter_lab.tab = jupyter_tab
     yield jupyter_lab
-    jupyter_lab.end_kernels()
+    jupyter_lab.close_all()

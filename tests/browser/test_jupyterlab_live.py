@@ -83,14 +83,13 @@ class Lively:
 
 
 @pytest.fixture(scope="module")
-def notebook(jupyter_lab, new_tab):
-    with new_tab() as tab:
-        jupyter_lab.tab = tab
-        page = jupyter_lab.open(jupyter_lab.write("live.ipynb", *CELLS))
-        page.run_cell(CELLS.index(LAB))
-        page.run_cell(CELLS.index(FLUSH))
-        yield page
-        jupyter_lab.end_kernels()
+def notebook(jupyter_lab, jupyter_tab):
+    jupyter_lab.tab = jupyter_tab
+    page = jupyter_lab.open(jupyter_lab.write("live.ipynb", *CELLS))
+    page.run_cell(CELLS.index(LAB))
+    page.run_cell(CELLS.index(FLUSH))
+    yield page
+    jupyter_lab.close_all()
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def test_one_that_jupyterlab_saved_with_widgets_shows_its_last_state(jupyter):
         page.run_cell(cell)
     expect(page.output(1).locator('tr[data-key="t1"]')).to_contain_text("completed")
     page.save()
-    jupyter.end_kernels()
+    jupyter.close_all()
     page = jupyter.open(path)
     view = page.output(1).locator(VIEWED)
     expect(view.locator('tr[data-key="t1"]')).to_contain_text("completed")

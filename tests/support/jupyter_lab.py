@@ -124,8 +124,16 @@ class JupyterLab:
             return False
         return True
 
-    def end_kernels(self) -> None:
-        """Ends all kernels that run."""
+    def close_all(self) -> None:
+        """Closes all notebooks without saving them, and ends all kernels."""
+        self.tab.evaluate(
+            """() => {
+                for (const widget of [...(window.jupyterapp?.shell.widgets("main") ?? [])]) {
+                    if (widget.context) widget.context.model.dirty = false;
+                    widget.close();
+                }
+            }"""
+        )
         for session in self.api("sessions"):
             self.api(f"sessions/{session['id']}", "DELETE")
 
@@ -144,9 +152,14 @@ class JupyterLab:
 
     def open(self, path: Path) -> NotebookPage:
         """Opens a notebook below `root` in the browser and waits until its kernel is idle."""
-        self.tab.goto(f"{self.url}/lab/tree/{path.relative_to(self.root).as_posix()}?reset")
+        name = path.relative_to(self.root).as_posix()
         page = NotebookPage(self.tab)
+        if self.tab.url.startswith(self.url):
+            page.command("docmanager:open", path=name)
+        else:
+            self.tab.goto(f"{self.url}/lab/tree/{name}?reset")
         page.wait_idle()
+        self.tab.evaluate("window.cellRuns = {}")
         return page
 
 
@@ -175,7 +188,7 @@ class NotebookPage:
                 const { content, context } = jupyterapp.shell.currentWidget;
                 content.activeCellIndex = index;
                 content.mode = "command";
-                const runs = (window.cellRuns ??= {});
+                const runs = window.cellRuns;
                 runs[index] = "running";
                 const over = () => (runs[index] = "over");
                 jupyterapp.commands.execute("notebook:run-cell").then(over, over);
@@ -191,13 +204,13 @@ class NotebookPage:
         Raises:
             AssertionError: It raised.
         """
-        self.tab.wait_for_function("(index) => window.cellRuns?.[index] === 'over'", arg=cell, timeout=_CELL)
+        self.tab.wait_for_function("(index) => window.cellRuns[index] === 'over'", arg=cell, timeout=_CELL)
         error = self.cell(cell).locator('[data-mime-type="application/vnd.jupyter.error"]')
         assert error.count() == 0, f"cell {cell} raised:\n{error.first.inner_text()}"
 
     def is_running(self, cell: int) -> bool:
         """Whether a cell has been started and has not ended."""
-        return bool(self.tab.evaluate("(index) => window.cellRuns?.[index] === 'running'", cell))
+        return bool(self.tab.evaluate("(index) => window.cellRuns[index] === 'running'", cell))
 
     def wait_idle(self) -> None:
         """Waits until the notebook is shown and its kernel has nothing to do."""
@@ -212,7 +225,7 @@ class NotebookPage:
 
     def cell(self, cell: int) -> Locator:
         """A cell."""
-        return self.tab.locator(".jp-Notebook .jp-Cell").nth(cell)
+        return self.tab.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook .jp-Cell").nth(cell)
 
     def output(self, cell: int) -> Locator:
         """A cell's outputs, without their prompts; one element for each."""

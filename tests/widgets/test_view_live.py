@@ -106,7 +106,10 @@ def test_the_first_snapshot_is_there_at_once(source):
 def test_a_tick_sends_one_snapshot_however_many_changes_there_were(source, view):
     for number in range(50):
         source.change("t1", text=f"word {number}")
+    taken = source.taken
     source.tick()
+    source.tick()
+    assert source.taken == taken + 1
     assert [sent["rows"][0]["text"] for sent in view.comm.snapshots] == ["word 49"]
 
 

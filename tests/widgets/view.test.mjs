@@ -21,8 +21,11 @@ function applied(have, want) {
 
 test("moves lead from any order to any other", () => {
   let seed = 7;
-  const random = (n) => (seed = (seed * 1103515245 + 12345) % 2 ** 31) % n;
-  const some = () => [..."abcdefgh"].filter(() => random(2)).sort(() => random(3) - 1);
+  const random = (n) => ((seed = (seed * 48271) % 2147483647) >> 8) % n; // the low bits have short cycles
+  const some = () => {
+    const keys = [..."abcdefgh"].filter(() => random(2));
+    return keys.map((key) => [random(1000), key]).sort().map(([, key]) => key);
+  };
   for (let i = 0; i < 2000; i++) {
     const [have, want] = [some(), some()];
     assert.deepEqual(applied(have, want), want, `${have} -> ${want}`);
@@ -168,4 +171,22 @@ test("a host that cannot tell whether a kernel lives is asked by hello alone", a
   assert.equal(link.state, "live");
   controller.abort();
   mock.timers.reset();
+});
+
+test("a comm that was disposed makes the link gone, and nothing is thrown", async () => {
+  const model = new MockModel({});
+  const controller = new AbortController();
+  let changes = 0;
+  const link = new Link(model, controller.signal, () => changes++);
+  await turn();
+  model.send = () => {
+    throw new Error("Cannot send");
+  };
+  link.requests.ask({ do: "cancel", task_id: "t" }, () => {}, () => {});
+  assert.equal(link.state, "gone");
+  assert.equal(changes, 2);
+  link.become("live");
+  controller.abort();
+  assert.equal(changes, 3);
+  assert.deepEqual(model.handlers, []);
 });

@@ -214,17 +214,13 @@ class LiveView(anywidget.AnyWidget):
         future: Future[T] = Future()
 
         def run() -> None:
-            if future.set_running_or_notify_cancel():
-                try:
-                    future.set_result(function())
-                except Exception as error:  # noqa: BLE001 -- it is raised where it is waited for
-                    future.set_exception(error)
+            try:
+                future.set_result(function())
+            except Exception as error:  # noqa: BLE001 -- it is raised where it is waited for
+                future.set_exception(error)
 
         self._source.soon(run)
-        try:
-            return future.result(timeout)
-        finally:
-            future.cancel()
+        return future.result(timeout)
 
     def _leave_subshells_to_the_browser(self) -> None:
         """Lets the browser's messages go to the subshell that they name, where ipykernel would send them elsewhere.

@@ -79,8 +79,14 @@ export class Link {
   constructor(model, signal, changed) {
     /** @type {"new" | "live" | "waiting" | "gone"} */
     this.state = "new";
-    this.changed = changed;
-    this.requests = new Requests((command) => model.send(command));
+    this.changed = () => signal.aborted || changed();
+    this.requests = new Requests((command) => {
+      try {
+        model.send(command);
+      } catch {
+        this.become("gone"); // the comm was disposed, as when its notebook is closed
+      }
+    });
     const view = `${this.requests.last}`;
     const heard = () => this.become("live");
     /** @param {any} message */
@@ -102,7 +108,7 @@ export class Link {
       model.off("msg:custom", message);
       model.off("change:snapshot", heard);
       model.off("comm_live_update", hello);
-      if (this.state !== "gone") model.send({ request: ++this.requests.last, do: "bye", view });
+      if (this.state !== "gone") this.requests.ask({ do: "bye", view }, () => {}, () => {});
       this.requests.close();
     });
     hello();
