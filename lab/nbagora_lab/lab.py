@@ -15,10 +15,10 @@ from urllib.parse import quote, urlsplit
 from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.server import Server, bind
 from nbagora_lab.a2a.task import Task, TaskEvent
-from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.a2a.tasklog import SESSIONS, TaskLog
 from nbagora_lab.agents import prints
 from nbagora_lab.agents.runner import Runs
-from nbagora_lab.broker import Broker
+from nbagora_lab.broker import EVENTS, Broker
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.calls import Calls
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
@@ -135,8 +135,6 @@ class Lab:
         write_lab(self.store, url=self.url, token=self.token)
         stops.callback(remove_lab, self.store)
 
-    # -- life ------------------------------------------------------------------------------------------------------
-
     @classmethod
     def current(cls) -> Lab:
         """The lab of this process that was started last.
@@ -175,8 +173,6 @@ class Lab:
 
     def __repr__(self) -> str:
         return f"<Lab {self.url} {'running' if self.running else 'stopped'}, store {self.store}>"
-
-    # -- agents ----------------------------------------------------------------------------------------------------
 
     def agent(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
         """Makes a function an agent: ``@lab.agent`` or ``@lab.agent(skills=["forecast: …"])``.
@@ -271,8 +267,6 @@ class Lab:
         except AgentNotFound:
             raise AgentNotFound(f"no agent '{name}'", did_you_mean(name, self._hosting.names())) from None
 
-    # -- calls -----------------------------------------------------------------------------------------------------
-
     def ask(
         self,
         agent: str,
@@ -351,8 +345,6 @@ class Lab:
     def _checked(task: Task, check: bool) -> Task:
         return task.check() if check else task
 
-    # -- looking ---------------------------------------------------------------------------------------------------
-
     def task(self, id: str) -> Task:  # noqa: A002 -- the word of every face
         """A task of this lab as it stands now, by its id, a part of it that is unique, or ``last``.
 
@@ -390,7 +382,7 @@ class Lab:
             engines={"broker": self.broker.log.engine, "registry": "embedded"},
             agents=tuple(self.agents()),
             open_tasks=self._tasks.open(),
-            sessions=len(self.broker.ls("sessions", limit=1000)),
+            sessions=sum(name != EVENTS for name in self.broker.ls(SESSIONS, limit=1001)),
             settled=tuple(self.settled),
             log=tuple(self.log()[-20:]),
         )
