@@ -286,8 +286,8 @@ def test_a_script_goes_on_as_another_program_in_the_projects_folder(tmp_path: Pa
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_program_in_full_view_cleans_up_before_its_script_ends(number: signal.Signals, status: int) -> None:
     program = (
-        "import signal, sys, time\n"
-        "def end(*_): print('cleaned up', flush=True); sys.exit(5)\n"
+        "import os, signal, sys, time\n"
+        "def end(*_): os.write(1, b'cleaned up\\n'); sys.exit(5)\n"
         "signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGINT, end)\n"
         "print('ready', flush=True); time.sleep(60)"
     )
