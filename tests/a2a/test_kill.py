@@ -91,12 +91,8 @@ def kill_and_resume(store, seed, kills):
 
 
 def raw_round(lab, stream, rng):
-    exchange = read_raw(
-        lab,
-        stream,
-        post("/agents/chunks/message:stream", {"message": stream.sent}, lab.token),
-        events=rng.randint(2, 60),
-    )
+    sending = post("/agents/chunks/message:stream", {"message": stream.sent}, lab.token)
+    exchange = RawExchange(urlsplit(lab.url).port, sending).read(events=rng.randint(2, 60))
     exchange.read(until=len(exchange.raw) + rng.randint(1, 3000))
     if rng.random() < 0.5:
         exchange.reset()

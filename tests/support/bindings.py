@@ -71,7 +71,7 @@ class Binding:
         named = {"A2A-Version": "1.0"} | {name.replace("_", "-"): value for name, value in headers.items()}
         if self.kind == "JSONRPC":
             body = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params or {}}
-            return self._read(self._http.post(self._url, json=body, headers=named))
+            return self._read(self._post("", body, named))
         return self._read(self._rest(method, dict(params or {}), named))
 
     def _rest(self, method: str, params: dict[str, Any], headers: dict[str, str]) -> httpx.Response:
@@ -91,13 +91,17 @@ class Binding:
             "GetExtendedAgentCard": ("GET", "/extendedAgentCard"),
         }[method]
         if verb == "POST" and not method.endswith("ToTask"):
-            return self._http.post(self._url + path, json=params, headers=headers)
+            return self._post(path, params, headers)
         query = {
             name: (str(value).lower() if isinstance(value, bool) else value)
             for name, value in params.items()
             if name not in {"id", "taskId"}
         }
         return self._http.request(verb, self._url + path, params=query, headers=headers)
+
+    def _post(self, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
+        content = json.dumps(body).encode()  # in ASCII: whatever httpx would not write
+        return self._http.post(self._url + path, content=content, headers=headers | {"Content-Type": "application/json"})
 
     def _read(self, response: httpx.Response) -> Answer:
         if response.headers.get("content-type", "").startswith("text/event-stream"):

@@ -28,7 +28,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
 
-from nbagora_lab.a2a.handler import Frame, LogRequestHandler, validated
+from nbagora_lab.a2a.frames import Frame
+from nbagora_lab.a2a.handler import LogRequestHandler
+from nbagora_lab.a2a.requests import validated
 from nbagora_lab.a2a.wire import dumps
 from nbagora_lab.core.log import logger
 

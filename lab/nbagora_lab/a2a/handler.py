@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from a2a.server.context import ServerCallContext
 from a2a.server.owner_resolver import resolve_user_scope
 from a2a.server.request_handlers.request_handler import RequestHandler, validate_request_params
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import (
-    ContentTypeNotSupportedError,
     InvalidParamsError,
     PushNotificationNotSupportedError,
     TaskNotCancelableError,
@@ -24,35 +23,40 @@ from a2a.utils.errors import (
     UnsupportedOperationError,
 )
 from a2a.utils.input_mode_validator import validate_input_modes
-from a2a.utils.proto_utils import validate_proto_required_fields
 from a2a.utils.task import validate_history_length
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import ParseDict
 
-from nbagora_lab.a2a.listing import history_length, list_tasks
+from nbagora_lab.a2a.frames import Frame, frame_of, parsed, task_frame
+from nbagora_lab.a2a.listing import list_tasks
 from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.requests import check_output_modes, content_of, cursor_of, history_length, trace_of
 from nbagora_lab.a2a.tasklog import TaskLog
-from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES, dumps, splice, whole_numbers
+from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES
 from nbagora_lab.core.errors import BadName, TaskEnded, TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, Head
 from nbagora_lab.inspect.fold import LOG_EXTENSION, TaskFold, message_key
 
-__all__ = ["AgentRunner", "Frame", "LogRequestHandler", "validated"]
+__all__ = ["AgentRunner", "LogRequestHandler"]
 
 _STOPS_STREAM = Flags.TERMINAL | Flags.MESSAGE
 _STOPS_SEND = _STOPS_STREAM | Flags.INTERRUPTED
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """One event on its way out.
+class _Accepted:
+    """A message that was taken in.
 
     Attributes:
-        offset: Its place on the session topic: the SSE id.
-        body: JSON of the `StreamResponse`.
+        task_id: The task that it went to.
+        start: The offset at which its stream starts: that of SUBMITTED.
+        opening: The task as it was opened; None where it was there before.
+        withheld: Whether that opening is held back until the agent's first word.
     """
 
-    offset: int
-    body: bytes
+    task_id: str
+    start: int
+    opening: dict[str, Any] | None = None
+    withheld: bool = False
 
 
 class AgentRunner(Protocol):
@@ -104,15 +108,18 @@ class LogRequestHandler(RequestHandler):
             ``{"task": …}`` or ``{"message": …}``.
         """
         history = history_length(params.configuration)
-        task_id, start, opening = self._accept(params, context)
-        owner = resolve_user_scope(context)
-        if params.configuration.return_immediately and self._runner().reply != "message":
-            return {"task": self.tasks.task_json(owner, task_id, history=history) if opening is None else opening}
-        async for batch in self._read(owner, task_id, after=start):
+        accepted = self._accept(params, context)
+        task_id, owner = accepted.task_id, resolve_user_scope(context)
+        at_once = params.configuration.return_immediately
+        if at_once and not accepted.withheld:
+            if accepted.opening is None:
+                return {"task": self.tasks.task_json(owner, task_id, history=history)}
+            return {"task": self._opening(owner, accepted, history)}
+        async for batch in self._read(owner, task_id, after=accepted.start):
             for offset, head, _ in batch:
                 if head.flags & Flags.MESSAGE:
                     return {"message": self.tasks.find(owner, task_id).reply or {}}
-                if head.flags & _STOPS_SEND:
+                if at_once or head.flags & _STOPS_SEND:
                     return {"task": self.tasks.task_json(owner, task_id, at=offset, history=history)}
         raise AssertionError("a task's events end with a stop")  # pragma: no cover
 
@@ -121,103 +128,105 @@ class LogRequestHandler(RequestHandler):
     ) -> AsyncGenerator[list[Frame]]:
         """SendStreamingMessage: the task as it was opened, then its events until it ends or asks for something."""
         history = history_length(params.configuration)
-        task_id, start, opening = self._accept(params, context)
+        accepted = self._accept(params, context)
         owner = resolve_user_scope(context)
-        snapshot = self.tasks.task_json(owner, task_id, at=start, history=history) if opening is None else None
-        if opening is not None:
-            topic = self._topic(owner, task_id)
-            snapshot = _limited(opening, history) | {"metadata": _stamp(topic, start, 1)}
-        first = [Frame(start, b'{"task":%b}' % dumps(snapshot))]
-        provisional = self._runner().reply != "task" and opening is not None
-        if not provisional:
+        first = [task_frame(accepted.start, self._opening(owner, accepted, history))]
+        withheld = accepted.withheld
+        if not withheld:
             yield first
-        async for batch in self._read(owner, task_id, after=start):
+        async for batch in self._read(owner, accepted.task_id, after=accepted.start):
             frames = []
-            if provisional and not batch[0][1].flags & Flags.MESSAGE:
+            if withheld and not batch[0][1].flags & Flags.MESSAGE:
                 frames += first
-            provisional = False
+            withheld = False
             for offset, head, stored in batch:
-                frames.append(_frame(offset, head, stored))
+                frames.append(frame_of(offset, head, stored))
                 if head.flags & _STOPS_SEND:
                     yield frames
                     return
             yield frames
 
-    def _accept(
-        self, params: pb.SendMessageRequest, context: ServerCallContext
-    ) -> tuple[str, int, dict[str, Any] | None]:
-        """Takes a message in: opens a task, answers one, or finds the one that it opened before.
+    def _opening(self, owner: str, accepted: _Accepted, history: int | None) -> dict[str, Any]:
+        """The task with which an accepted message's stream opens."""
+        task = accepted.opening
+        if task is None:
+            return self.tasks.task_json(owner, accepted.task_id, at=accepted.start, history=history)
+        topic = self.tasks.topic(owner, accepted.task_id)
+        place = {"topic": topic, "offset": str(accepted.start), "generation": "1"}
+        kept = task["history"] if history is None else task["history"][-history:] if history else []
+        bare = {key: value for key, value in task.items() if key != "history"}
+        return bare | ({"history": kept} if kept else {}) | {"metadata": {LOG_EXTENSION: place}}
 
-        Returns:
-            The task's id, the offset at which its stream starts, and the new task's ProtoJSON (None for an old one).
-        """
+    def _accept(self, params: pb.SendMessageRequest, context: ServerCallContext) -> _Accepted:
+        """Takes a message in: opens a task, answers one, or finds the one that it opened before."""
         message = params.message
-        if not message.parts:
-            raise InvalidParamsError("the message has no parts")
+        content = content_of(message)
         validate_input_modes(message, self._card())
         validate_history_length(params.configuration)
         if params.configuration.HasField("task_push_notification_config"):
             raise PushNotificationNotSupportedError
-        _check_output_modes(params.configuration, self._card())
+        check_output_modes(params.configuration, self._card())
         owner = resolve_user_scope(context)
-        content = whole_numbers(MessageToDict(message))
         named = message.context_id or message.task_id
         if named and (known := self._repeated(owner, message, content)) is not None:
-            return *known, None
+            return known
         if message.task_id:
             return self._follow_up(owner, message, content)
-        headers = context.state.get("headers", {})
         runner = self._runner()
+        withheld = runner.reply != "task"
         try:
             live, offset, task = self.tasks.open(
                 owner,
                 self.agent,
                 content,
                 context_id=message.context_id,
-                provisional=runner.reply != "task",
-                traceparent=headers.get("traceparent", ""),
-                parent=headers.get("nbagora-parent-task", ""),
+                provisional=withheld,
+                traceparent=trace_of(context),
+                parent=context.state.get("headers", {}).get("nbagora-parent-task", ""),
             )
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None
         runner.start(live, task["history"][0])
-        return live.id, offset, task
+        return _Accepted(live.id, offset, task, withheld)
 
-    def _repeated(self, owner: str, message: pb.Message, content: dict[str, Any]) -> tuple[str, int] | None:
-        """The task that the very same message, id and content, went to before, and the offset of its SUBMITTED."""
-        context_id = message.context_id or _context_of(message.task_id)
-        try:
-            session = self.tasks.session(owner, context_id)
-        except (TopicNotFound, BadName):
-            return None
-        task_id, offset = session.messages.get(message_key(content), ("", -1))
-        task = session.tasks.get(task_id)
-        if task is None or task.agent != self.agent or task.inherited:
-            return None
-        return task_id, offset + 1  # SUBMITTED follows the message in the same batch
+    def _repeated(self, owner: str, message: pb.Message, content: dict[str, Any]) -> _Accepted | None:
+        """What the very same message, id and content, was taken in as before."""
+        with self.tasks.lock:
+            try:
+                session = self.tasks.session(owner, message.context_id or _context_of(message.task_id))
+            except (TopicNotFound, BadName):
+                return None
+            for task_id, offset in session.messages.get(message_key(content), {}).items():
+                task = session.tasks[task_id]
+                if task.agent == self.agent and not task.inherited and message.task_id in {"", task_id}:
+                    start = offset + 1  # SUBMITTED follows the message in the same batch
+                    return _Accepted(task_id, start, withheld=task.provisional and start == task.opened)
+        return None
 
-    def _follow_up(self, owner: str, message: pb.Message, content: dict[str, Any]) -> tuple[str, int, None]:
+    def _follow_up(self, owner: str, message: pb.Message, content: dict[str, Any]) -> _Accepted:
+        live = self.tasks.live(message.task_id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, message.task_id)
         context_id = _context_of(fold.id)
         if message.context_id and message.context_id != context_id:
             raise InvalidParamsError(f"the task {fold.id} is of context {context_id}, not {message.context_id}")
         if fold.terminal:
             raise UnsupportedOperationError(f"the task {fold.id} has ended; it takes no more messages")
+        at_work = UnsupportedOperationError(f"the task {fold.id} is at work; it takes a message when it asks for one")
         if fold.state not in INTERRUPTED_STATES:
-            raise UnsupportedOperationError(f"the task {fold.id} is at work; it takes a message when it asks for one")
-        live = self.tasks.live(fold.id)
-        entry = self.tasks.directory()[fold.id]
+            raise at_work
         revived = live is None
-        live = live or self.tasks.revive(entry, fold)
+        live = live or self.tasks.revive(self.tasks.directory()[fold.id], fold)
         answer = {**content, "contextId": context_id}
         try:
             offset = live.answer(answer, claim=revived)
         except TaskEnded as error:
             raise UnsupportedOperationError(error.what) from None
+        if offset is None:
+            raise at_work
         runner = self._runner()
         if not runner.resume(live, answer):
             runner.start(live, answer)
-        return fold.id, offset, None
+        return _Accepted(fold.id, offset)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -226,21 +235,26 @@ class LogRequestHandler(RequestHandler):
     ) -> AsyncGenerator[list[Frame]]:
         """SubscribeToTask: with a cursor what follows it, also after the end; else a snapshot and what follows that."""
         owner = resolve_user_scope(context)
-        fold = self._find(owner, params.id)
-        cursor = _cursor(context)
-        if cursor is not None and fold.opened <= cursor <= self.tasks.session(owner, _context_of(fold.id)).offset:
-            after = cursor
-            if fold.terminal and fold.offset <= after:
-                return
-        else:
-            if fold.terminal:
-                raise UnsupportedOperationError(f"the task {fold.id} has ended; GetTask tells how")
-            after = fold.offset
-            yield [Frame(after, b'{"task":%b}' % dumps(self.tasks.task_json(owner, fold.id, at=after)))]
-        async for batch in self._read(owner, fold.id, after=after):
-            yield [_frame(offset, head, stored) for offset, head, stored in batch]
+        found = self._subscription(owner, params.id, cursor_of(context))
+        if found is None:
+            return
+        after, snapshot = found
+        if snapshot is not None:
+            yield [snapshot]
+        async for batch in self._read(owner, params.id, after=after):
+            yield [frame_of(offset, head, stored) for offset, head, stored in batch]
             if batch[-1][1].flags & _STOPS_STREAM:
                 return
+
+    def _subscription(self, owner: str, task_id: str, cursor: int | None) -> tuple[int, Frame | None] | None:
+        """Where a subscriber goes on and what it is given first; None where nothing follows."""
+        with self.tasks.lock:  # an end that another thread folds in between would never be waited for in vain
+            fold = self._find(owner, task_id)
+            if cursor is not None and fold.opened <= cursor <= self.tasks.session(owner, _context_of(task_id)).offset:
+                return None if fold.terminal and fold.offset <= cursor else (cursor, None)
+            if fold.terminal:
+                raise UnsupportedOperationError(f"the task {task_id} has ended; GetTask tells how")
+            return fold.offset, task_frame(fold.offset, self.tasks.task_json(owner, task_id))
 
     def get_json(self, params: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
         """GetTask."""
@@ -254,7 +268,7 @@ class LogRequestHandler(RequestHandler):
         return list_tasks(self.tasks, resolve_user_scope(context), self.agent, params)
 
     async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
-        reader = self.tasks.events(self._topic(owner, task_id), task_id, after)
+        reader = self.tasks.events(owner, task_id, after)
         try:
             async for batch in reader:
                 yield batch
@@ -269,9 +283,6 @@ class LogRequestHandler(RequestHandler):
         if fold.agent != self.agent or fold.reply is not None:
             raise TaskNotFoundError(f"no task '{task_id}'")
         return fold
-
-    def _topic(self, owner: str, task_id: str) -> str:
-        return self.tasks.session(owner, _context_of(task_id)).topic
 
     # -- the SDK's interface ---------------------------------------------------------------------------------------
 
@@ -288,7 +299,7 @@ class LogRequestHandler(RequestHandler):
         self, params: pb.SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[Any]:
         """See `stream_batches`."""
-        async for event in _parsed(self.stream_batches(params, context)):
+        async for event in parsed(self.stream_batches(params, context)):
             yield event
 
     @validate_request_params
@@ -296,7 +307,7 @@ class LogRequestHandler(RequestHandler):
         self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
     ) -> AsyncGenerator[Any]:
         """See `subscribe_batches`."""
-        async for event in _parsed(self.subscribe_batches(params, context)):
+        async for event in parsed(self.subscribe_batches(params, context)):
             yield event
 
     @validate_request_params
@@ -313,10 +324,10 @@ class LogRequestHandler(RequestHandler):
     async def on_cancel_task(self, params: pb.CancelTaskRequest, context: ServerCallContext) -> pb.Task:
         """CancelTask: a task that waits or runs ends CANCELED; the agent is given a moment to end by itself."""
         owner = resolve_user_scope(context)
+        live = self.tasks.live(params.id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, params.id)
         if fold.terminal:
             raise TaskNotCancelableError(f"the task {fold.id} has ended")
-        live = self.tasks.live(fold.id)
         if live is None:
             live = self.tasks.revive(self.tasks.directory()[fold.id], fold)
             self.tasks.log.append([(live.topic, live.claim_record())])
@@ -357,12 +368,6 @@ class LogRequestHandler(RequestHandler):
         raise UnsupportedOperationError("this agent has no extended card")
 
 
-def validated(params: Any) -> Any:
-    """`params`, once its required fields are there; for paths that bypass the SDK's decorator."""
-    validate_proto_required_fields(params)
-    return params
-
-
 M = TypeVar("M", pb.Task, pb.Message)
 
 
@@ -373,44 +378,3 @@ def _filled(content: dict[str, Any], message: M) -> M:
 
 def _context_of(task_id: str) -> str:
     return task_id.rpartition(".")[0]
-
-
-def _frame(offset: int, head: Head, stored: bytes) -> Frame:
-    body = stored[head.body_at :]
-    return Frame(offset, splice(body, offset, head.generation) if head.flags & Flags.SPLICED else body)
-
-
-def _stamp(topic: str, offset: int, generation: int) -> dict[str, Any]:
-    return {LOG_EXTENSION: {"topic": topic, "offset": str(offset), "generation": str(generation)}}
-
-
-def _limited(task: dict[str, Any], history: int | None) -> dict[str, Any]:
-    if history is None:
-        return task
-    kept = task["history"][-history:] if history else []
-    return {key: value for key, value in task.items() if key != "history"} | ({"history": kept} if kept else {})
-
-
-def _check_output_modes(config: pb.SendMessageConfiguration, card: pb.AgentCard) -> None:
-    wanted, offered = set(config.accepted_output_modes), set(card.default_output_modes)
-    if wanted and offered and not wanted & offered and not any(mode.endswith("*") for mode in wanted | offered):
-        raise ContentTypeNotSupportedError(f"none of {', '.join(sorted(wanted))} is offered by {card.name}")
-
-
-def _cursor(context: ServerCallContext) -> int | None:
-    """The offset after which the caller wants to go on; None where it gives none that could be one."""
-    text = str(context.state.get("headers", {}).get("last-event-id", "")).strip()
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
-
-
-async def _parsed(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[Any]:
-    """The events as protobuf messages, for the faces that convert them."""
-    from google.protobuf.json_format import Parse
-
-    try:
-        async for batch in batches:
-            for frame in batch:
-                response = Parse(frame.body, pb.StreamResponse(), ignore_unknown_fields=True)
-                yield getattr(response, cast("str", response.WhichOneof("payload")))
-    finally:
-        await batches.aclose()

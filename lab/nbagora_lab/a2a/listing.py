@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import InvalidParamsError
@@ -16,10 +15,13 @@ from a2a.utils.task import (
 )
 from google.protobuf.json_format import ParseDict
 
+from nbagora_lab.a2a.requests import history_length
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.core.errors import TaskNotFound
 
-__all__ = ["history_length", "list_tasks"]
+__all__ = ["list_tasks"]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksRequest) -> pb.ListTasksResponse:
@@ -69,17 +71,13 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
     return response
 
 
-def history_length(config: Any) -> int | None:
-    """The history length that a request asks for; None for all."""
-    return int(config.history_length) if config.HasField("history_length") else None
-
-
 def _state_name(state: int) -> str:
     return pb.TaskState.DESCRIPTOR.values_by_number[state].name
 
 
 def _nanoseconds(timestamp: str) -> int:
+    """Since the Unix epoch, exactly: a float would lose what comparisons for equality need."""
     if not timestamp:
         return 0
-    moment = datetime.fromisoformat(timestamp)
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() * 1000) * 1_000_000
+    since = datetime.fromisoformat(timestamp).astimezone(UTC) - _EPOCH
+    return (since.days * 86400 + since.seconds) * 1_000_000_000 + since.microseconds * 1000

@@ -144,7 +144,7 @@ class LiveTask:
         body = message_body(message, self.topic)
         return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE")], "MESSAGE")
 
-    def answer(self, message: dict[str, Any], *, claim: bool) -> int:
+    def answer(self, message: dict[str, Any], *, claim: bool) -> int | None:
         """Takes in the user's answer to a question: the message, and SUBMITTED in the same batch.
 
         Args:
@@ -152,7 +152,7 @@ class LiveTask:
             claim: Whether this process takes the task over from one that ended.
 
         Returns:
-            The offset of SUBMITTED, with which the follow-up's stream opens.
+            The offset of SUBMITTED, with which the follow-up's stream opens; None where the task asks for nothing.
         """
         before = [(self.topic, self.record(RecordType.MESSAGE, message_body(message, self.topic), source=b"/users"))]
         if claim:
@@ -161,6 +161,8 @@ class LiveTask:
         with self._lock:
             if self._ended:
                 raise self._refusal()
+            if self.state not in INTERRUPTED_STATES:
+                return None
             stored = self.event_record(RecordType.STATUS, body, Flags.SPLICED)
             offsets = self._log.log.append([*before, (self.topic, stored)])
             self.generation += 1

@@ -27,7 +27,7 @@ from nbagora_lab.broker.api import Log
 from nbagora_lab.broker.model import TopicSpec, join_topic
 from nbagora_lab.broker.tail import tail_batches
 from nbagora_lab.core.clock import Clock, rfc3339
-from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
+from nbagora_lab.core.errors import BadName, TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, Head, RecordType, head_of
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.inspect.directory import DIRECTORY, DirectoryEntry, DirectoryFold
@@ -71,6 +71,9 @@ class TaskLog:
         log: The broker's engine.
         clock: Time of the records.
         ids: What makes context, task and message ids.
+
+    Attributes:
+        lock: Held while folds change; who reads more than one fact of a fold holds it, too.
     """
 
     def __init__(self, log: Log, clock: Clock, ids: Ids) -> None:
@@ -79,7 +82,7 @@ class TaskLog:
         self.ids = ids
         self._live: dict[str, LiveTask] = {}
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._directory = DirectoryFold(log)
         log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))
         log.create_topic(DIRECTORY.partition("/")[0], TopicSpec())
@@ -134,7 +137,7 @@ class TaskLog:
         entry = {"context": context_id, "agent": agent, "owner": owner, "topic": topic} | (
             {"parent": parent} if parent else {}
         )
-        with self._lock:
+        with self.lock:
             self._live[task_id] = live
         try:
             offsets = self.log.append(
@@ -160,6 +163,10 @@ class TaskLog:
         text = (self.ids.new(kind, scope) + self.ids.new(kind, scope) + self.ids.new(kind, scope)).encode().hex()
         return text[:digits]
 
+    def topic(self, owner: str, task_id: str) -> str:
+        """Full name of the session topic of an owner's task."""
+        return join_topic(SESSIONS, context_key(owner, task_id.rpartition(".")[0]))
+
     def live(self, task_id: str) -> LiveTask | None:
         """The task's writer, if this process has one."""
         return self._live.get(task_id)
@@ -177,17 +184,17 @@ class TaskLog:
             state=fold.state,
             generation=fold.generation,
         )
-        with self._lock:
+        with self.lock:
             return self._live.setdefault(entry.task, live)
 
     def forget(self, live: LiveTask) -> None:
         """Lets go of a task that has ended."""
-        with self._lock:
+        with self.lock:
             self._live.pop(live.id, None)
 
     def directory(self) -> dict[str, DirectoryEntry]:
         """All tasks by id, oldest first."""
-        with self._lock:
+        with self.lock:
             return self._directory.refresh().entries
 
     def session(self, owner: str, context_id: str) -> SessionFold:
@@ -197,7 +204,7 @@ class TaskLog:
             TopicNotFound: The owner has no such context.
         """
         topic = join_topic(SESSIONS, context_key(owner, context_id))
-        with self._lock:
+        with self.lock:
             fold = self._folds.get(topic)
             if fold is None:
                 forked_at = int((self.log.info(topic).forked_from or "@-1").rpartition("@")[2])
@@ -218,7 +225,7 @@ class TaskLog:
         context_id = task_id.rpartition(".")[0]
         try:
             fold = self.session(owner, context_id).tasks.get(task_id) if context_id else None
-        except (TopicNotFound, ValueError):
+        except (TopicNotFound, BadName):
             fold = None
         if fold is None or fold.opened < 0 or fold.inherited:
             raise TaskNotFound(f"no task '{task_id}'", "see %task ls")
@@ -233,7 +240,7 @@ class TaskLog:
         fold = self.find(owner, task_id)
         if fold.offset <= offset:
             return fold
-        topic = join_topic(SESSIONS, context_key(owner, task_id.rpartition(".")[0]))
+        topic = self.topic(owner, task_id)
         past = SessionFold(topic, fold.as_json()["contextId"])
         while past.offset < offset:
             past.feed(one for one in self.log.scan(topic, after=past.offset, limit=offset - past.offset))
@@ -254,19 +261,22 @@ class TaskLog:
         Raises:
             TaskNotFound: The owner has no such task.
         """
-        with self._lock:
+        with self.lock:
             fold = self.find(owner, task_id) if at is None else self.fold_at(owner, task_id, at)
-            topic = join_topic(SESSIONS, context_key(owner, task_id.rpartition(".")[0]))
-            return fold.stamped(topic, history=history, artifacts=artifacts)
+            return fold.stamped(self.topic(owner, task_id), history=history, artifacts=artifacts)
 
-    async def events(self, topic: str, task_id: str, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
+    async def events(self, owner: str, task_id: str, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
         """A task's events past an offset, for ever, in batches of what is there: offset, head, stored record.
 
         Reads the log at the reader's own pace. Records of a writer that had lost the task are left out.
+
+        Raises:
+            TaskNotFound: The owner has no such task.
         """
         subject = task_id.encode()
-        claim = 0
-        async for batch in tail_batches(self.log, topic, after=after):
+        with self.lock:
+            claim = self.find(owner, task_id).claim_at(after)
+        async for batch in tail_batches(self.log, self.topic(owner, task_id), after=after):
             found = []
             for offset, stored in batch:
                 head = head_of(stored)

@@ -75,7 +75,9 @@ def _encoded(text: str) -> bytes:
 
 def _stamp(topic: str, metadata: dict[str, Any] | None) -> bytes:
     """The closing metadata; the extension's must be the last of it."""
-    own = b"".join(_text(key) + b":" + dumps(value) + b"," for key, value in (metadata or {}).items())
+    own = b"".join(
+        _text(key) + b":" + dumps(value) + b"," for key, value in (metadata or {}).items() if key != LOG_EXTENSION
+    )
     return b'"metadata":{%s"%s":{"topic":%s}}}}' % (own, LOG_EXTENSION.encode(), _text(topic))
 
 

@@ -45,11 +45,12 @@ class TaskFold:
         opened: Offset of the record that opened it.
         offset: Offset of its last record that counted.
         generation: Number of its events.
-        claim: Epoch of its newest claim; records of an older one after it don't count.
+        claims: Offset and epoch of each claim; records of an older epoch after one don't count.
         flags: Of the last event.
         traceparent: W3C trace context that it was opened with.
         created, updated: Seconds since the Unix epoch.
         reply: The plain message that it was answered with, instead of a task.
+        provisional: Whether its opening is withheld until the agent's first word, which may be a plain message.
         inherited: Whether it came with a fork: it is history there, and counts as CANCELED if it was open.
     """
 
@@ -59,12 +60,13 @@ class TaskFold:
         self.opened = -1
         self.offset = -1
         self.generation = 0
-        self.claim = 0
+        self.claims: list[tuple[int, int]] = []
         self.flags = Flags.NONE
         self.traceparent = ""
         self.created = 0.0
         self.updated = 0.0
         self.reply: dict[str, Any] | None = None
+        self.provisional = False
         self.inherited = False
         self._task: dict[str, Any] = {"id": task_id, "contextId": context_id, "status": {}}
         self._artifacts: dict[str, dict[str, Any]] = {}
@@ -80,6 +82,10 @@ class TaskFold:
     def terminal(self) -> bool:
         """Whether the task has ended, be it with a plain reply."""
         return self.inherited or bool(self.flags & (Flags.TERMINAL | Flags.MESSAGE))
+
+    def claim_at(self, offset: int) -> int:
+        """Epoch of the newest claim up to and including `offset`; 0 for none."""
+        return max((epoch for at, epoch in self.claims if at <= offset), default=0)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -167,7 +173,7 @@ class SessionFold:
     Attributes:
         offset: Offset of the last record that was taken in; -1 for none.
         tasks: The tasks by id, in the order in which they were opened.
-        messages: Task id and offset of each user message, by `message_key`.
+        messages: Where each user message went, by `message_key`: task ids, each with the message's offset.
     """
 
     def __init__(self, topic: str, context_id: str, *, forked_at: int = -1) -> None:
@@ -176,7 +182,7 @@ class SessionFold:
         self.forked_at = forked_at
         self.offset = -1
         self.tasks: dict[str, TaskFold] = {}
-        self.messages: dict[str, tuple[str, int]] = {}
+        self.messages: dict[str, dict[str, int]] = {}
 
     def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
         """Takes in stored records, which must follow on `offset`."""
@@ -190,23 +196,24 @@ class SessionFold:
             if task is None:
                 task = self.tasks[record.subject] = TaskFold(record.subject, self.context_id)
                 task.inherited = offset <= self.forked_at
-            if head.epoch < task.claim:
+            if task.claims and head.epoch < task.claims[-1][1]:
                 continue  # written by a holder that had lost the task
             if record.type == RecordType.CLAIM:
-                task.claim = head.epoch
+                task.claims.append((offset, head.epoch))
                 continue
             if not record.type.startswith("a2a."):
                 continue
             body = json.loads(record.body)
             task.offset = offset
             if record.type == RecordType.MESSAGE and not head.generation:
-                self.messages[message_key(_bare(body["message"]))] = task.id, offset
+                self.messages.setdefault(message_key(_bare(body["message"])), {}).setdefault(task.id, offset)
             if head.generation:
                 task.generation = head.generation
                 task.flags = record.flags
             if task.opened < 0 and record.flags & Flags.TASK:
                 task.opened, task.created, task.traceparent = offset, record.time, record.traceparent
                 task.agent = record.source.removeprefix("/agents/")
+                task.provisional = bool(record.flags & Flags.PROVISIONAL)
             task.updated = record.time
             if record.flags & Flags.MESSAGE:
                 task.reply = _bare(body["message"])

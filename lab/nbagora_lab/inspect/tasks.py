@@ -121,14 +121,18 @@ class TaskInspector:
         )
 
     def records(self, entry: DirectoryEntry) -> Iterator[Record]:
-        """A task's records, oldest first, without claims."""
-        after = -1
+        """A task's records, oldest first, without claims and what their former holders wrote after them."""
+        after, claim = -1, 0
         subject = entry.task
         while batch := self._log.scan(entry.topic, after=after):
             for offset, stored in batch:
                 after = offset
                 record = decode(stored, entry.topic, offset)
-                if record.subject == subject and record.type != RecordType.CLAIM:
+                if record.subject != subject or record.epoch < claim:
+                    continue
+                if record.type == RecordType.CLAIM:
+                    claim = record.epoch
+                else:
                     yield record
 
 

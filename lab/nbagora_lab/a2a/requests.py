@@ -1,0 +1,70 @@
+"""What a request asks for, read from its parts and checked: the message, what comes back, where to go on, the trace."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from a2a.server.context import ServerCallContext
+from a2a.types import a2a_pb2 as pb
+from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
+from a2a.utils.proto_utils import validate_proto_required_fields
+from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+
+from nbagora_lab.a2a.wire import whole_numbers
+
+__all__ = ["check_output_modes", "content_of", "cursor_of", "history_length", "trace_of", "validated"]
+
+_TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+def validated(params: Any) -> Any:
+    """`params`, once its required fields are there; for paths that bypass the SDK's decorator."""
+    validate_proto_required_fields(params)
+    return params
+
+
+def content_of(message: pb.Message) -> dict[str, Any]:
+    """A user's message as ProtoJSON.
+
+    Raises:
+        InvalidParamsError: It has no parts, an empty one, or a number that JSON can't hold.
+    """
+    if not message.parts:
+        raise InvalidParamsError("the message has no parts")
+    for number, part in enumerate(message.parts):
+        if part.WhichOneof("content") is None:
+            raise InvalidParamsError(f"part {number} of the message has neither text, raw, url nor data")
+    try:
+        content: dict[str, Any] = whole_numbers(MessageToDict(message))
+    except SerializeToJsonError as error:
+        raise InvalidParamsError(f"the message can't be written as JSON: {error}") from None
+    return content
+
+
+def history_length(config: Any) -> int | None:
+    """The history length that a request asks for; None for all."""
+    return int(config.history_length) if config.HasField("history_length") else None
+
+
+def check_output_modes(config: pb.SendMessageConfiguration, card: pb.AgentCard) -> None:
+    """Checks that the agent offers a media type that the caller accepts.
+
+    Raises:
+        ContentTypeNotSupportedError: It offers none of them.
+    """
+    wanted, offered = set(config.accepted_output_modes), set(card.default_output_modes)
+    if wanted and offered and not wanted & offered and not any(mode.endswith("*") for mode in wanted | offered):
+        raise ContentTypeNotSupportedError(f"none of {', '.join(sorted(wanted))} is offered by {card.name}")
+
+
+def cursor_of(context: ServerCallContext) -> int | None:
+    """The offset after which the caller wants to go on; None where it gives none that could be one."""
+    text = str(context.state.get("headers", {}).get("last-event-id", "")).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def trace_of(context: ServerCallContext) -> str:
+    """The W3C trace context that a request carries; empty where it carries none, or one that is malformed."""
+    given = str(context.state.get("headers", {}).get("traceparent", ""))
+    return given if _TRACEPARENT.fullmatch(given) else ""
