@@ -1,14 +1,14 @@
-"""Calls to agents: from people, and from agents to one another. All of it but `call` lives on the service loop."""
+"""Calls to agents: from people, and from agents to one another. All of it but `call` lives on the service loop.
+
+The client and its HTTP stack take a quarter of a second to import, so they are loaded by the first call.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from nbagora_lab.a2a.client import AgentClient, Patience, collect
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.wire import message_of
@@ -18,21 +18,12 @@ from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.service import ServiceLoop
 
+if TYPE_CHECKING:
+    import httpx
+
+    from nbagora_lab.a2a.client import AgentClient, Patience
+
 __all__ = ["Calls"]
-
-
-class _OwnToken(httpx.Auth):
-    """Gives the lab's token to the lab's own doors and to nobody else."""
-
-    def __init__(self, url: str, token: str) -> None:
-        self._origin = httpx.URL(url)
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        own = (request.url.scheme, request.url.host, request.url.port)
-        if self._token and own == (self._origin.scheme, self._origin.host, self._origin.port):
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
 
 
 class Calls:
@@ -64,7 +55,7 @@ class Calls:
         self._ids = ids
         self._resolve = resolve
         self._local = local
-        self._patience = patience or Patience()
+        self._patience = patience
         self._clients: dict[str, AgentClient] = {}
         self._http: httpx.AsyncClient | None = None
         self.on_cut: Callable[[str], None] | None = None
@@ -72,8 +63,12 @@ class Calls:
     def http(self) -> httpx.AsyncClient:
         """The one HTTP client; streams may be silent for as long as an agent thinks."""
         if self._http is None:
+            import httpx
+
+            from nbagora_lab.a2a.client import OwnToken
+
             self._http = httpx.AsyncClient(
-                auth=_OwnToken(self._url, self._token),
+                auth=OwnToken(self._url, self._token),
                 timeout=httpx.Timeout(None, connect=5.0),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
                 trust_env=False,
@@ -93,6 +88,8 @@ class Calls:
         Raises:
             AgentNotFound: No agent of that name is registered.
         """
+        from nbagora_lab.a2a.client import AgentClient
+
         url = agent if agent.startswith(("http://", "https://")) else self._resolve(agent)
         client = self._clients.get(url)
         if client is None:
@@ -172,6 +169,8 @@ class Calls:
 
     async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent]) -> Task:
         """The task at the end of a stream, with all its events where this lab has them."""
+        from nbagora_lab.a2a.client import collect
+
         seen: list[TaskEvent] = []
         try:
             async for event in events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,12 @@ class _Hosted:
     version: str
     url: str
     endpoint: str
+
+
+def _warm_up() -> None:
+    """Loads what the first agent and the first call need, while whoever started the lab reads its answer."""
+    for name in ("nbagora_lab.a2a.doors", "nbagora_lab.a2a.client"):
+        importlib.import_module(name)
 
 
 class Hosting:
@@ -181,6 +188,7 @@ class Hosting:
 
     async def keep_alive(self) -> None:
         """Renews leases, and names the agent that blocks the others; until it is cancelled."""
+        await asyncio.to_thread(_warm_up)
         while True:
             await asyncio.sleep(min(self._settings.lease / 3, _STUCK))
             self.renew()

@@ -9,7 +9,7 @@ log extension it falls back on the specification: subscribe's snapshot, and GetT
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unautho
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import TaskFold
 
-__all__ = ["AgentClient", "Patience", "collect"]
+__all__ = ["AgentClient", "OwnToken", "Patience", "collect"]
 
 _log = logger.getChild("client")
 
@@ -44,6 +44,26 @@ class Patience:
     first: float = 0.02
     longest: float = 2.0
     total: float = 60.0
+
+
+class OwnToken(httpx.Auth):
+    """Gives a lab's token to that lab's own doors and to nobody else.
+
+    Args:
+        url: The lab's URL.
+        token: Its token; empty for none.
+    """
+
+    def __init__(self, url: str, token: str) -> None:
+        self._origin = httpx.URL(url)
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Puts the token on a request, if it goes to its own doors (httpx's hook)."""
+        own = (request.url.scheme, request.url.host, request.url.port)
+        if self._token and own == (self._origin.scheme, self._origin.host, self._origin.port):
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
 
 
 class AgentClient:
