@@ -58,44 +58,57 @@ class Search(NamedTuple):
     def of(cls, query: Query) -> Search | None:
         """The statement for a query; None if its text has no word, so that nothing can be found.
 
-        What narrows most comes first, and CROSS JOIN has SQLite keep that order: left to itself it may walk the whole
-        namespace.
+        What narrows most comes first: a whole name, then words, a skill, a tag, and last a name's pattern. CROSS JOIN
+        has SQLite keep that order; left to itself it walks all names that begin like the pattern.
         """
-        tables: list[str] = []
-        terms: list[str] = []
-        parameters: list[Any] = []
-        anchor = ""
+        named = _Source(
+            "entries AS e CROSS JOIN labels AS l CROSS JOIN versions AS v",
+            f"l.entry = e.id AND l.label = '{LATEST}' AND v.entry = e.id AND v.version = l.version",
+            (),
+            "v.id",
+        )
+        sources: list[_Source] = []
+        name: tuple[str, tuple[str, ...]] = ("", ())
+        if query.name is not None:
+            literal, pattern = glob_of(query.name)
+            name = (" AND e.name GLOB ?", (pattern,)) if pattern is not None else (" AND e.name = ?", (literal,))
+            sources = [named] if pattern is None else []
         match: str | None = None
         if query.text and not query.text.isspace():
             match = words.match_of(query.text)
             if match is None:
                 return None
-            tables, terms, parameters, anchor = ["search"], ["search MATCH ?"], [match], "search.rowid"
-        for field, value in _wholes(query):
-            tables.append(f"facets AS {field}s")
-            terms.append(f"{field}s.field = '{field}' AND {field}s.value = ?")
-            parameters.append(value)
-            if anchor:
-                terms.append(f"{field}s.version = {anchor}")
-            anchor = anchor or f"{field}s.version"
-        if anchor:
-            tables += ["versions AS v", "entries AS e"]
-            terms.append(f"v.id = {anchor} AND e.id = v.entry")
-        else:
-            tables += ["entries AS e", "labels AS l", "versions AS v"]
-            terms.append(f"l.entry = e.id AND l.label = '{LATEST}' AND v.entry = e.id AND v.version = l.version")
-        terms.append(f"e.kind = '{_KIND}' AND e.namespace = ?")
-        parameters.append(query.namespace)
-        if query.name is not None:
-            literal, pattern = glob_of(query.name)
-            terms.append("e.name = ?" if pattern is None else "e.name GLOB ?")
-            parameters.append(literal if pattern is None else pattern)
+            sources.append(_Source("search", "search MATCH ?", (match,), "search.rowid"))
+        sources += [
+            _Source(
+                f"facets AS {field}s",
+                f"{field}s.field = '{field}' AND {field}s.value = ?",
+                (value,),
+                f"{field}s.version",
+            )
+            for field, value in _wholes(query)
+        ]
+        sources = sources or [named]
+        anchor = sources[0].version
+        if named not in sources:
+            sources.append(_Source("versions AS v CROSS JOIN entries AS e", "e.id = v.entry", (), "v.id"))
+        terms = [sources[0].term, *(f"{source.term} AND {source.version} = {anchor}" for source in sources[1:])]
         score, order = (f"-bm25(search, {_WEIGHTS})", "score DESC, e.name") if match else ("0.0", "e.name")
         sql = (
-            f"SELECT v.id, {score} AS score FROM {' CROSS JOIN '.join(tables)} "
-            f"WHERE {' AND '.join(terms)} ORDER BY {order} LIMIT ?"
+            f"SELECT v.id, {score} AS score FROM {' CROSS JOIN '.join(source.tables for source in sources)} "
+            f"WHERE {' AND '.join(terms)} AND e.kind = '{_KIND}' AND e.namespace = ?{name[0]} ORDER BY {order} LIMIT ?"
         )
-        return cls(sql, (*parameters, query.limit), match)
+        values = [value for source in sources for value in source.values]
+        return cls(sql, (*values, query.namespace, *name[1], query.limit), match)
+
+
+class _Source(NamedTuple):
+    """Tables that give versions, which ones, and the column that has a version's number."""
+
+    tables: str
+    term: str
+    values: tuple[str, ...]
+    version: str
 
 
 def why(run: Run, query: Query, search: Search, card: dict[str, Any], version: int) -> tuple[Why, ...]:
