@@ -41,7 +41,8 @@ def rewrite(lines: list[str]) -> list[str]:
     body = "".join(lines[at + 1 :])
     magic = f"get_ipython().find_cell_magic({name!r})"
     if name == "ask":
-        return [*lines[:at], f"{magic}({rest!r}, {body!r})\n"]
+        # The last line's end is IPython's, not the prompt's.
+        return [*lines[:at], f"{magic}({rest!r}, {body.removesuffix(chr(10))!r})\n"]
     # A future import must come first; what open would refuse is then refused by close.
     first = "\n" if _FUTURE.match(body) else f"{magic}.open({rest!r})\n"
     # The blank line keeps a backslash at the body's end from taking in what follows.

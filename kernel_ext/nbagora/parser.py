@@ -96,8 +96,8 @@ class Parser:
         Raises:
             UsageError: The words do not fit.
         """
-        typed = words if isinstance(words, Typed) else Typed(words)
-        if {"-h", "--help"} & set(typed[: typed.index("--")] if "--" in typed else typed):
+        typed = words if isinstance(words, Typed) else Typed.of(words)
+        if {"-h", "--help"} & set(typed):
             return self.help, ""
         try:
             found, extra = self._argparse.parse_known_intermixed_args(typed)
@@ -143,7 +143,7 @@ class Parser:
                     dest=option.field,
                     action="append" if option.many else "store",
                     nargs=None if option.words == 1 else option.words,
-                    metavar=one if option.words == 1 else tuple(one.split()),
+                    metavar=one if option.words == 1 else tuple((one.split() * option.words)[: option.words]),
                     required=option.required,
                     help=text,
                 )

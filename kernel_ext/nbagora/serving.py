@@ -130,10 +130,16 @@ def _shell(lab: Lab, name: str) -> Any:
     from nbagora.extension import load
 
     class Silent(DisplayHook):
-        """Shows no result."""
+        """Takes results and shows none."""
 
-        def quiet(self) -> bool:
-            return True
+        def write_output_prompt(self) -> None:
+            """IPython's hook before a result."""
+
+        def write_format_data(self, format_dict: Any, md_dict: Any = None) -> None:
+            """IPython's hook for a result."""
+
+        def finish_displayhook(self) -> None:
+            """IPython's hook after a result."""
 
     class Shell(InteractiveShell):
         """Shows no error; the loader does."""

@@ -38,6 +38,14 @@ class Typed(list[str]):
         super().__init__(plain)
         self.held: list[Any] = []
 
+    @classmethod
+    def of(cls, words: Sequence[str]) -> Typed:
+        """Words that a shell has parted; those after a word ``--`` are no options."""
+        end = words.index("--") if "--" in words else len(words)
+        typed = cls(words[:end])
+        typed.extend([typed.hold(word) for word in words[end + 1 :]])
+        return typed
+
     def hold(self, value: Any) -> str:
         """The word that stands for `value`."""
         self.held.append(value)

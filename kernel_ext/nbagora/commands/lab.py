@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, create_model
 
 from nbagora.command import Arg, Command, Face
+from nbagora_lab.core.clock import SystemClock, VirtualClock
 from nbagora_lab.core.errors import LabRunning
 from nbagora_lab.core.settings import Settings
 
@@ -55,7 +56,7 @@ class Start(SettingsOptions, noun="lab", verb="start"):
 
         given = self.model_dump(exclude_none=True)
         if not (running := Lab.running_labs()):
-            return Lab(**face.settings() | given)
+            return Lab(**_taken(face.settings() | given))
         lab = running[-1]
         for name, wanted in given.items():
             now = _in_force(lab, name, wanted)
@@ -85,6 +86,12 @@ class Status(Command, noun="lab", verb="status"):
         return face.lab.status()
 
 
+def _taken(given: dict[str, Any]) -> dict[str, Any]:
+    """Settings as `Lab` takes them, whose `clock` is the thing itself."""
+    clocks = {"system": SystemClock, "virtual": VirtualClock}
+    return given | {"clock": clocks[given["clock"]]()} if "clock" in given else given
+
+
 def _in_force(lab: Lab, name: str, wanted: Any) -> object:
     """What a running lab has for a setting, in the words of `wanted`: a relative path, port 0 for any."""
     if name == "store":
@@ -93,4 +100,6 @@ def _in_force(lab: Lab, name: str, wanted: Any) -> object:
         return urlsplit(lab.url).port if wanted else wanted
     if name == "token":
         return wanted if wanted == lab.token else "of its own"
+    if name == "clock":
+        return "virtual" if isinstance(lab.clock, VirtualClock) else "system"
     return getattr(lab.settings, name)

@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from nbagora_lab.core.errors import BadName, TopicExists, TopicNotFound, UsageError
+
+
+@pytest.fixture
+def chat(lab: Any) -> Any:
+    lab.broker.create_topic("chat")
+    for text in ("one", "two", "three"):
+        lab.broker.send("chat/s-1", text)
+    lab.broker.send("chat/s-1", b"\xff\xfe")
+    return lab
+
+
+def offsets(records: Any) -> list[int]:
+    return [record.offset for record in records]
+
+
+def test_ls_shows_parents_or_one_parents_topics(chat: Any, run: Any) -> None:
+    assert {name for name, _ in run("%topic ls")} == {"chat", "lab", "sessions"}
+    chat.broker.send("chat/other", "x")
+    assert [info.topic for info in run("%topic ls chat --prefix s")] == ["chat/s-1"]
+    assert run("%topic ls chat --limit 1").df["records"].tolist() != []
+    with pytest.raises(TopicNotFound) as caught:
+        run("%topic ls chatt")
+    assert caught.value.hint == "did you mean 'chat'?"
+
+
+def test_read_takes_a_range(chat: Any, run: Any) -> None:
+    assert offsets(run("%topic read chat/s-1")) == [0, 1, 2, 3]
+    assert offsets(run("%topic read chat/s-1 --after 0 --before 3")) == [1, 2]
+    assert offsets(run("%topic read --limit 1 chat/s-1")) == [0]
+    assert offsets(run("%topic read chat/s-1 --since 2020-01-01")) == [0, 1, 2, 3]
+    assert offsets(run("%topic read chat/s-1 --since 2100-01-01T00:00+02:00")) == []
+    assert offsets(run("%topic read chat/s-1 --since 4102444800")) == []
+    shown = repr(run("%topic read chat/s-1"))
+    assert "three" in shown
+    assert "2 bytes of application/octet-stream" in shown
+
+
+@pytest.mark.parametrize("options", ["--after -1", "--before x", "--since yesterday", "--limit 0"])
+def test_read_refuses_what_does_not_fit(chat: Any, run: Any, options: str) -> None:
+    with pytest.raises(UsageError, match="%topic read: --"):
+        run(f"%topic read chat/s-1 {options}")
+
+
+def test_a_context_is_a_topic(lab: Any, run: Any) -> None:
+    task = run("%agent ask echo hi")
+    for name in (task.context_id, f"sessions/{task.context_id}", "last"):
+        assert run(f"%topic info {name}").topic == f"sessions/{task.context_id}"
+
+
+def test_an_unknown_topic_is_named_with_what_was_meant(chat: Any, run: Any) -> None:
+    for line in ("%topic read chat/s-2", "%topic info chat/s-2", "%topic rm chat/s-2", "%topic fork chat/s-2@0 --to x"):
+        with pytest.raises(TopicNotFound) as caught:
+            run(line)
+        assert caught.value.hint == "did you mean 's-1'?"
+    with pytest.raises(TopicNotFound) as caught:
+        run("%topic read chut/s-1")
+    assert caught.value.hint == "did you mean 'chat'?"
+    with pytest.raises(BadName):
+        run("%topic read chat/")
+
+
+def test_send_appends_the_rest_of_the_line(chat: Any, run: Any) -> None:
+    receipt = run("%topic send chat/s-2 it's {1 + 1} o'clock? --type note.said --subject me")
+    assert receipt == ("chat/s-2", 0)
+    [record] = run("%topic read chat/s-2")
+    assert (record.body.decode(), record.type, record.subject) == ("it's 2 o'clock?", "note.said", "me")
+    with pytest.raises(UsageError, match="names an offset"):
+        run("%topic send chat/s-2@3 x")
+    with pytest.raises(TopicNotFound):
+        run("%topic send nowhere/x y")
+
+
+def test_names_with_signs_are_escaped(chat: Any, run: Any) -> None:
+    run(r"%topic send chat/a\@b x")
+    assert run(r"%topic info chat/a\@b").topic == "chat/a@b"
+    assert repr(run(r"%topic rm chat/a\@b")) == r"topic chat/a\@b removed"
+
+
+def test_fork_takes_an_offset_and_includes_it(chat: Any, run: Any) -> None:
+    assert run("%topic fork chat/s-1@1 --to s-1b").topic == "chat/s-1b"
+    assert offsets(run("%topic read chat/s-1b")) == [0, 1]
+    assert run("%topic fork chat/s-1 --to chat/all").next == 4
+    with pytest.raises(TopicExists):
+        run("%topic fork chat/s-1@1 --to s-1b")
+    with pytest.raises(TopicNotFound):
+        run("%topic fork chat/s-1@99 --to s-1c")
+    with pytest.raises(UsageError, match="required: --to"):
+        run("%topic fork chat/s-1@1")
+    with pytest.raises(UsageError, match="names an offset"):
+        run("%topic read chat/s-1@1")
+
+
+def test_rm_removes(chat: Any, run: Any) -> None:
+    assert repr(run("%topic rm chat/s-1")) == "topic chat/s-1 removed"
+    with pytest.raises(TopicNotFound):
+        run("%topic read chat/s-1")
+
+
+def test_tail_waits_for_what_comes(chat: Any, run: Any) -> None:
+    assert offsets(run("%topic tail chat/s-1 --after 1 --count 2")) == [2, 3]
+    assert repr(run("%topic tail chat/new --timeout 0.01")) == "no record came within 0.01 s"
