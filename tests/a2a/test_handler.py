@@ -308,7 +308,6 @@ def test_a_follow_up_to_a_task_at_work_or_ended_or_unknown(agent, lab, unique):
     assert unknown.reason == "TASK_NOT_FOUND"
 
 
-
 # -- plain messages ----------------------------------------------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""One agent's doors: JSON-RPC and HTTP+JSON in 1.0, and the 0.3 face of both.
+"""One agent's doors: JSON-RPC and HTTP+JSON in 1.0; the 0.3 face of both is `doors03`'s.
 
 The SDK's dispatchers do routing, validation, errors and the 0.3 conversion. What is overridden is the hot path:
 streams send stored bytes, a batch of events in one write, each with its offset as the SSE id; unary calls send the
@@ -7,36 +7,39 @@ folded dict. Faces that the overrides don't reach parse.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
-import a2a.server.routes  # noqa: F401 -- first: the SDK's 0.3 modules and its routes import each other
-from a2a.compat.v0_3.jsonrpc_adapter import JSONRPC03Adapter
-from a2a.compat.v0_3.rest_adapter import REST03Adapter
 from a2a.server.context import ServerCallContext
+from a2a.server.jsonrpc_models import JSONParseError
 from a2a.server.request_handlers.response_helpers import build_error_response
 from a2a.server.routes.common import DefaultServerCallContextBuilder, create_event_source_response
 from a2a.server.routes.jsonrpc_dispatcher import JsonRpcDispatcher
 from a2a.server.routes.rest_dispatcher import RestDispatcher
 from a2a.types import a2a_pb2 as pb
-from a2a.utils.error_handlers import build_rest_error_payload, rest_stream_error_handler
-from a2a.utils.errors import A2AError, InternalError
+from a2a.utils.error_handlers import build_rest_error_payload, rest_error_handler, rest_stream_error_handler
+from a2a.utils.errors import A2AError, InternalError, InvalidParamsError
 from a2a.utils.version_validator import validate_version
 from google.protobuf.json_format import Parse
-from sse_starlette.sse import EventSourceResponse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
+from starlette.types import Receive, Scope, Send
 
+from nbagora_lab.a2a.doors03 import JsonRpc03, Rest03
 from nbagora_lab.a2a.frames import Frame
 from nbagora_lab.a2a.handler import LogRequestHandler
 from nbagora_lab.a2a.requests import validated
-from nbagora_lab.a2a.wire import dumps
+from nbagora_lab.a2a.security import problem
+from nbagora_lab.a2a.wire import dumps, is_text
 from nbagora_lab.core.log import logger
 
 __all__ = ["build_doors"]
 
 _V1 = "1.0"
+_WAIT = frozenset({"SendMessage", "message/send", "message/stream", "tasks/resubscribe"})
+"""Calls that may wait for an agent before their response begins."""
 _log = logger.getChild("a2a")
 
 
@@ -63,7 +66,10 @@ async def _sse(
     try:
         batch = first
         while batch is not None:
-            yield b"".join([b"id: %d\r\ndata: %b%b%b\r\n\r\n" % (one.offset, before, one.body, after) for one in batch])
+            if batch:
+                yield b"".join(
+                    [b"id: %d\r\ndata: %b%b%b\r\n\r\n" % (one.offset, before, one.body, after) for one in batch]
+                )
             batch = await anext(batches, None)
     except Exception as error:  # noqa: BLE001 -- the stream's own error event is the only way left to say it
         _log.warning("a stream ended with an error", exc_info=error)
@@ -77,7 +83,22 @@ class _JsonRpc(JsonRpcDispatcher):
 
     def __init__(self, handler: LogRequestHandler) -> None:
         super().__init__(handler, context_builder=_ContextBuilder(), enable_v0_3_compat=True)
-        self._v03_adapter = _JsonRpc03(handler, context_builder=_ContextBuilder())
+        self._v03_adapter = JsonRpc03(handler, context_builder=_ContextBuilder())
+
+    async def handle_requests(self, request: Request) -> Response:
+        """POST /: one call."""
+        try:
+            body = await request.json()
+        except ValueError as error:
+            return self._generate_error_response(None, JSONParseError(message=str(error)))
+        if b"\\ud" in (await request.body()).lower() and not is_text(body):
+            request_id = body.get("id") if isinstance(body, dict) else None
+            return self._generate_error_response(
+                request_id if is_text(request_id) else None, InvalidParamsError("half of a surrogate pair is no text")
+            )
+        call = super().handle_requests(request)
+        waits = isinstance(body, dict) and body.get("method") in _WAIT
+        return await _while_connected(request, call) if waits else await call
 
     @validate_version(_V1)
     async def _process_streaming_request(
@@ -113,46 +134,19 @@ class _JsonRpc(JsonRpcDispatcher):
         return self.request_handler.get_json(validated(request_obj), context)
 
 
-class _JsonRpc03(JSONRPC03Adapter):
-    """The 0.3 face, with SSE ids."""
-
-    @validate_version("0.3")
-    async def _process_streaming_request(
-        self,
-        request_id: str | int | None,  # noqa: ARG002 -- the items carry it
-        request_obj: Any,
-        context: ServerCallContext,
-    ) -> EventSourceResponse:
-        send = request_obj.method == "message/stream"
-        operation = self.handler.on_message_send_stream if send else self.handler.on_subscribe_to_task
-        stream = aiter(operation(request_obj, context))
-        first = await anext(stream, None)
-
-        async def events(stream: AsyncIterable[Any]) -> AsyncGenerator[dict[str, str]]:
-            if first is None:
-                return
-            yield _event03(first)
-            async for item in stream:
-                yield _event03(item)
-
-        response: EventSourceResponse = create_event_source_response(events(stream))
-        return response
-
-
-def _event03(item: Any) -> dict[str, str]:
-    from nbagora_lab.inspect.fold import LOG_EXTENSION
-
-    result = getattr(item, "result", None) or item.root.result
-    place = (result.metadata or {}).get(LOG_EXTENSION, {})
-    event = {"data": item.model_dump_json(by_alias=True, exclude_none=True)}
-    return event | ({"id": place["offset"]} if "offset" in place else {})
-
-
 class _Rest(RestDispatcher):
     request_handler: LogRequestHandler
 
     def __init__(self, handler: LogRequestHandler) -> None:
         super().__init__(handler, context_builder=_ContextBuilder())
+
+    @rest_error_handler
+    async def on_message_send(self, request: Request) -> Response:
+        """POST /message:send."""
+        context = self._build_call_context(request)
+        await _check_version(context)
+        params = validated(Parse(await request.body(), pb.SendMessageRequest(), ignore_unknown_fields=True))
+        return JSONResponse(await self.request_handler.send_json(params, context), media_type="application/a2a+json")
 
     @rest_stream_error_handler
     async def on_message_send_stream(self, request: Request) -> Response:
@@ -185,6 +179,28 @@ class _Rest(RestDispatcher):
             _sse(first, batches, b"", b"", lambda error: dumps(build_rest_error_payload(error)))
         )
         return response
+
+
+async def _while_connected(request: Request, call: Coroutine[Any, Any, Response]) -> Response:
+    """Awaits a call's answer for as long as its caller is there; the agent goes on in any case.
+
+    Otherwise each caller that hangs up would leave a reader that waits for as long as its task runs.
+    """
+    await request.body()  # from here on, nothing can come but the disconnect
+    answering, leaving = asyncio.ensure_future(call), asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else Response(status_code=204)  # which nobody gets
+    finally:
+        leaving.cancel()
+        answering.cancel()
+
+
+def _connected(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def listened(request: Request) -> Response:
+        return await _while_connected(request, endpoint(request))
+
+    return listened
 
 
 @validate_version(_V1)
@@ -221,7 +237,7 @@ def build_doors(
         Route("/", rpc.handle_requests, methods=["POST"]),
         card_route("/.well-known/agent-card.json", card),
         card_route("/v0.3/.well-known/agent-card.json", card03),
-        Route("/message:send", rest.on_message_send, methods=["POST"]),
+        Route("/message:send", _connected(rest.on_message_send), methods=["POST"]),
         Route("/message:stream", rest.on_message_send_stream, methods=["POST"]),
         Route("/tasks/{id}:cancel", rest.on_cancel_task, methods=["POST"]),
         Route("/tasks/{id}:subscribe", rest.on_subscribe_to_task, methods=["GET", "POST"]),
@@ -233,6 +249,13 @@ def build_doors(
         Route(push + "/{push_id}", rest.delete_push_notification, methods=["DELETE"]),
         Route("/extendedAgentCard", rest.handle_authenticated_agent_card, methods=["GET"]),
     ]
-    adapter = REST03Adapter(http_handler=handler, context_builder=_ContextBuilder())
-    routes += [Route(path, endpoint, methods=[method]) for (path, method), endpoint in adapter.routes().items()]
-    return Router(routes, redirect_slashes=False)
+    adapter = Rest03(handler, context_builder=_ContextBuilder())
+    for (path, method), endpoint in adapter.routes().items():
+        waits = method == "POST" and not path.endswith(":cancel")
+        routes.append(Route(path, _connected(endpoint) if waits else endpoint, methods=[method]))
+    return Router(routes, redirect_slashes=False, default=_nothing)
+
+
+async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers where no route is."""
+    await problem(404, "Not found", f"nothing is at {scope['path']} of this agent")(scope, receive, send)

@@ -11,7 +11,7 @@ from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
-from nbagora_lab.a2a.wire import whole_numbers
+from nbagora_lab.a2a.wire import DEEPEST, nested_deeper, whole_numbers
 
 __all__ = ["check_output_modes", "content_of", "cursor_of", "history_length", "trace_of", "validated"]
 
@@ -28,7 +28,7 @@ def content_of(message: pb.Message) -> dict[str, Any]:
     """A user's message as ProtoJSON.
 
     Raises:
-        InvalidParamsError: It has no parts, an empty one, or a number that JSON can't hold.
+        InvalidParamsError: It has no parts, an empty one, a number that JSON can't hold, or data nested too deep.
     """
     if not message.parts:
         raise InvalidParamsError("the message has no parts")
@@ -39,6 +39,9 @@ def content_of(message: pb.Message) -> dict[str, Any]:
         content: dict[str, Any] = whole_numbers(MessageToDict(message))
     except SerializeToJsonError as error:
         raise InvalidParamsError(f"the message can't be written as JSON: {error}") from None
+    for holder in (content, *content["parts"]):
+        if nested_deeper(holder.get("metadata")) or nested_deeper(holder.get("data")):
+            raise InvalidParamsError(f"the message nests data deeper than {DEEPEST} levels")
     return content
 
 

@@ -25,8 +25,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["Guard", "json_depth_exceeds", "problem"]
 
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]", "::1"})
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # an unclosed one reaches to the end
+_ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _JSON_TYPES = frozenset({"application/json", "application/a2a+json", "application/cloudevents+json"})
 
@@ -34,14 +35,14 @@ _JSON_TYPES = frozenset({"application/json", "application/a2a+json", "applicatio
 def json_depth_exceeds(body: bytes, limit: int) -> bool:
     """Whether JSON text nests deeper than `limit`; in time linear in its length, without recursion.
 
-    Strings go first, then all but brackets; a round takes out every innermost pair, so what is left after `limit`
-    rounds is nested deeper, or is unbalanced and no JSON anyway.
+    Strings go first, then all but brackets, which become of one kind; a round takes out every innermost pair, so what
+    is left after `limit` rounds is nested deeper, or is unbalanced and no JSON anyway.
     """
     if body.count(b"[") + body.count(b"{") <= limit:
         return False
-    brackets = _STRING.sub(b"", body).translate(None, _NO_BRACKETS)
+    brackets = _STRING.sub(b"", body).translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(limit):
-        inner = brackets.replace(b"[]", b"").replace(b"{}", b"")
+        inner = brackets.replace(b"[]", b"")
         if len(inner) == len(brackets):
             break
         brackets = inner
@@ -95,8 +96,7 @@ class Guard:
 
     def _refuse_caller(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
-        name = urlsplit(f"//{host}").hostname if host else None
-        if name is None or (name not in self._hosts and f"[{name}]" not in self._hosts):
+        if _host_name(host) not in self._hosts:
             return problem(403, "Host not allowed", f"this server does not answer to the Host {host!r}")
         origin = headers.get("origin")
         own = f"{scope.get('scheme', 'http')}://{host}"
@@ -141,10 +141,32 @@ class Guard:
             if not message.get("more_body"):
                 break
         body = b"".join(chunks)
+        if not _is_text(body):
+            what = "the body is not UTF-8"
+            return b"", _rpc_error(200, -32700, what) if rpc else problem(400, "Not JSON", what)
         if json_depth_exceeds(body, self._depth_limit):
             what = f"the JSON nests deeper than {self._depth_limit}, or is not balanced"
             return b"", _rpc_error(200, -32700, what) if rpc else problem(400, "JSON too deep", what)
         return body, None
+
+
+def _host_name(host: str) -> str | None:
+    """The name in a Host header; None where it has none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        return parts.hostname if parts.port is None or parts.port else None
+    except ValueError:
+        return None
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether a body is UTF-8, as JSON has to be; parsers that guess UTF-16 would see other brackets in it."""
+    if b"\0" in body:
+        return False
+    try:
+        return body.isascii() or bool(body.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _is_rpc(path: str) -> bool:

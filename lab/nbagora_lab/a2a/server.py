@@ -138,9 +138,9 @@ class Server:
         if path == "/healthz":
             await JSONResponse({"status": "ok"})(scope, receive, send)
             return
-        parts = path.split("/", 3)
-        if len(parts) > 2 and parts[1] == "agents":
-            name, rest = parts[2], "/" + (parts[3] if len(parts) > 3 else "")
+        parts = [*path.split("/", 3), ""]  # a target may be "*"
+        if len(parts) > 3 and parts[1] == "agents":
+            name, rest = parts[2], "/" + parts[3]
             doors = self._agents.get(name)
         else:
             mounted = self._mounts.get(parts[1])

@@ -24,6 +24,7 @@ from nbagora_lab.inspect.fold import LOG_EXTENSION
 __all__ = [
     "CANCELED",
     "COMPLETED",
+    "DEEPEST",
     "FAILED",
     "INPUT_REQUIRED",
     "INTERRUPTED_STATES",
@@ -33,8 +34,11 @@ __all__ = [
     "WORKING",
     "artifact_body",
     "dumps",
+    "is_text",
     "message_body",
     "message_of",
+    "nested_deeper",
+    "one_line",
     "part_of",
     "short_state",
     "splice",
@@ -54,6 +58,10 @@ INPUT_REQUIRED: Final = "TASK_STATE_INPUT_REQUIRED"
 TERMINAL_STATES: Final = frozenset({COMPLETED, FAILED, CANCELED, REJECTED})
 INTERRUPTED_STATES: Final = frozenset({INPUT_REQUIRED, "TASK_STATE_AUTH_REQUIRED"})
 
+DEEPEST: Final = 40
+"""Levels that data in parts and metadata may nest. What reads A2A by protobuf, other faces and other people's clients
+included, takes 100 levels of messages, of which each level of data costs two."""
+
 _TAIL = len(b"}}}}")
 
 
@@ -67,14 +75,13 @@ def _text(value: str) -> bytes:
 
 
 def _encoded(text: str) -> bytes:
-    """Escapes what JSON allows in a string but line readers, the SDK's client among them, take for a line's end."""
-    if not text.isascii():
-        text = text.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
-    return text.encode("utf-8", "replace")
+    return one_line(text).encode("utf-8", "replace")
 
 
 def _stamp(topic: str, metadata: dict[str, Any] | None) -> bytes:
     """The closing metadata; the extension's must be the last of it."""
+    if metadata and nested_deeper(metadata):
+        raise BadYield(f"metadata nested deeper than {DEEPEST} levels, A2A can't carry it", "make it flatter")
     own = b"".join(
         _text(key) + b":" + dumps(value) + b"," for key, value in (metadata or {}).items() if key != LOG_EXTENSION
     )
@@ -190,6 +197,10 @@ def part_of(value: object) -> dict[str, Any]:
         dumps(data)
     except (TypeError, ValueError) as error:
         raise BadYield(f"data that JSON can't hold: {error}", "yield plain dicts of str, numbers and lists") from None
+    if nested_deeper(data):
+        raise BadYield(
+            f"data nested deeper than {DEEPEST} levels, which A2A can't carry", "yield it flatter, or as bytes"
+        )
     return {"data": data, "mediaType": "application/json"}
 
 
@@ -207,6 +218,35 @@ def whole_numbers(value: Any) -> Any:
     if isinstance(value, list):
         return [whole_numbers(one) for one in value]
     return value
+
+
+def is_text(value: object) -> bool:
+    """Whether all strings of a JSON value can be written: a lone surrogate can't."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def one_line(text: str) -> str:
+    """JSON without the characters that line readers, the SDK's client among them, take for a line's end."""
+    if text.isascii():
+        return text
+    return text.replace("\x85", "\\u0085").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+
+
+def nested_deeper(value: object, limit: int = DEEPEST) -> bool:
+    """Whether a JSON value nests lists and objects deeper than `limit`."""
+    level = [value]
+    for _ in range(limit):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return any(isinstance(one, dict | list) for one in level)
 
 
 def short_state(state: str) -> str:
