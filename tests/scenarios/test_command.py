@@ -49,8 +49,13 @@ def test_on_a_terminal_a_line_says_where_it_is_and_goes_away(
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     told: list[str] = []
+
+    def echo(line: str) -> None:
+        told.append(line)
+        assert terminal.getvalue().endswith("\r\x1b[2K")  # the live line is gone before another is written
+
     parameters = [("seed", "3"), ("city", "Oslo")]
-    assert run([notebooks / "passes.ipynb"], parameters, tmp_path / "out", echo=told.append) == 0
+    assert run([notebooks / "passes.ipynb"], parameters, tmp_path / "out", echo=echo) == 0
     shown = terminal.getvalue().split("\r\x1b[2K")
     assert shown == ["", *(f"passes  cell {number} of 5" for number in range(1, 6)), ""]
     assert len(told) == 1

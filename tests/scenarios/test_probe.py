@@ -31,7 +31,7 @@ def test_a_socket_counts_while_it_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"127.0.0.1:{listening.getsockname()[1]}"
         assert address in probe.snapshot()["sockets"]
-        with socket.create_connection(listening.getsockname()):
+        with socket.create_connection(listening.getsockname()), listening.accept()[0]:
             assert probe.snapshot()["sockets"].count(address) == 1
     assert address not in probe.snapshot()["sockets"]
 

@@ -158,9 +158,7 @@ class _Client(PapermillNotebookClient):
         self.session = session
         self._loop = ensure_event_loop()
         self._deadline = 0.0
-        self._reply_status = ""
         self.timeout_func: Any = lambda _cell: max(0.001, self._deadline - time.monotonic())
-        self.on_cell_executed = self._take_reply
 
     def execute(self, **options: Any) -> Any:
         """Starts the kernel, runs the cells, looks for leaks, tears down; the kernel is gone on return."""
@@ -214,9 +212,6 @@ class _Client(PapermillNotebookClient):
         except DeadKernelError:
             if not session.cancelled:
                 session.failure = Failure("died", value=self._exit_status(), traceback=_shown(cell))
-        else:
-            if self._reply_status == "aborted":
-                session.failure = Failure("raised", "Aborted", "the kernel dropped the cell")
         seconds = time.monotonic() - started
         failure = session.failure
         if failure is not None or session.cancelled:
@@ -243,10 +238,6 @@ class _Client(PapermillNotebookClient):
         if error.ename == "SystemExit" and error.evalue in {"", "0"}:
             return Failure("exit", error.ename, error.evalue, shown)
         return Failure("raised", error.ename, _COLOURS.sub("", error.evalue), shown)
-
-    def _take_reply(self, *, execute_reply: dict[str, Any], **_: Any) -> None:
-        """The hook after each cell: nbclient takes every status but `error` for success."""
-        self._reply_status = execute_reply["content"]["status"]
 
     def _exit_status(self) -> str:
         provisioner = getattr(self.km, "provisioner", None)
