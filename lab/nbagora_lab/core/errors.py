@@ -29,6 +29,7 @@
     ├── AgentError              what an agent did
     │   ├── BadAgent            a cell or file that defines no usable agent
     │   ├── BadYield            a yielded value of a type that has no meaning
+    │   ├── EndOfTask           what an agent raises to end its task; carries `.state`
     │   └── TaskEnded           output for a task that has already ended
     ├── TimedOut                a wait ran out of time; what was waited for goes on
     ├── TaskFailed              a task ended FAILED, REJECTED or CANCELED; carries `.task`
@@ -59,6 +60,7 @@ __all__ = [
     "CellFailed",
     "CellsPending",
     "Conflict",
+    "EndOfTask",
     "EndpointNotFound",
     "LabError",
     "LabRunning",
@@ -248,6 +250,19 @@ class BadAgent(AgentError):
 
 class BadYield(AgentError):
     """A yielded value of a type that has no meaning."""
+
+
+class EndOfTask(AgentError):
+    """What `task.reject` and `task.fail` return, for an agent to raise.
+
+    Args:
+        state: Full name of the A2A state in which the task ends.
+        what: Why.
+    """
+
+    def __init__(self, state: str, what: str) -> None:
+        super().__init__(what)
+        self.state = state
 
 
 class TaskEnded(AgentError):

@@ -15,8 +15,9 @@ import asyncio
 import contextlib
 import inspect
 import threading
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError, Future, wait
+from concurrent.futures import CancelledError, Future
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["ServiceLoop"]
 
 T = TypeVar("T")
+
+_SLICE = 0.5  # seconds
 
 _log = logger.getChild("service")
 
@@ -44,6 +47,18 @@ def _told(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Writes into the lab's log what asyncio would print."""
     error = context.get("exception")
     _log.error("%s", context["message"], exc_info=error if isinstance(error, BaseException) else None)
+
+
+def _result(future: Future[T], timeout: float | None) -> T:
+    """What the future gives; waits in slices, so that Ctrl-C is heard on every platform and at every moment."""
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not future.done():
+        left = _SLICE if deadline is None else min(_SLICE, deadline - time.monotonic())
+        if left <= 0:
+            raise TimeoutError
+        with contextlib.suppress(TimeoutError):
+            return future.result(left)
+    return future.result()
 
 
 def _drop(future: Future[Any]) -> None:
@@ -206,9 +221,10 @@ class ServiceLoop:
             if self.running:
                 return
             life = _Life(self.name)
-            life.thread.start()
             try:
-                wait([life.ready], timeout)
+                life.thread.start()
+                with contextlib.suppress(Exception):  # looked at below
+                    _result(life.ready, timeout)
             except BaseException:  # Ctrl-C
                 if not life.ready.cancel():
                     life.end()
@@ -261,11 +277,12 @@ class ServiceLoop:
             TimeoutError: `timeout` ran out.
         """
         self._refuse_own_thread("call")
-        future = self.submit(function, *args)
+        life = self._taking()
+        future = self._hand_over(life, function, args)
         try:
-            return future.result(timeout)
+            return _result(future, timeout)
         except CancelledError:
-            if self.running:
+            if not life.ending:
                 raise
             raise NotStarted(f"{self.name} stopped before the call had ended", "start it with %lab start") from None
         except BaseException:
@@ -285,13 +302,7 @@ class ServiceLoop:
         Raises:
             NotStarted: The loop does not run.
         """
-        life = self._life
-        if life is None or life.ending:
-            raise NotStarted(f"{self.name} is not running", "start it with %lab start")
-        try:
-            return life.hand_over(function, args)
-        except RuntimeError as error:  # the loop was closed in between
-            raise NotStarted(f"{self.name} has stopped", "start it with %lab start") from error
+        return self._hand_over(self._taking(), function, args)
 
     def iterate(self, values: AsyncGenerator[T]) -> Iterator[T]:
         """The values of an async generator that runs on the loop, for a caller in another thread.
@@ -325,6 +336,18 @@ class ServiceLoop:
                     yield cast("T", value)
         finally:
             pumping.cancel()
+
+    def _taking(self) -> _Life:
+        life = self._life
+        if life is None or life.ending:
+            raise NotStarted(f"{self.name} is not running", "start it with %lab start")
+        return life
+
+    def _hand_over(self, life: _Life, function: Callable[..., Any], args: tuple[Any, ...]) -> Future[Any]:
+        try:
+            return life.hand_over(function, args)
+        except RuntimeError as error:  # the loop was closed in between
+            raise NotStarted(f"{self.name} has stopped", "start it with %lab start") from error
 
     def _refuse_own_thread(self, verb: str) -> None:
         if self.thread_id == threading.get_ident():
