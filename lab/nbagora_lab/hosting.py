@@ -15,7 +15,7 @@ from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.agents.definition import define
 from nbagora_lab.agents.runner import Runner, Runs
 from nbagora_lab.broker.model import check_name
-from nbagora_lab.core.errors import AgentNotFound, LabError, did_you_mean
+from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, LabError, did_you_mean
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.inspect.status import AgentInfo
@@ -113,15 +113,15 @@ class Hosting:
             before = self._hosted.get(name)
             if before is not None:
                 self._registry.deregister(before.endpoint)
-            endpoint = self._registry.register_endpoint(name, published.version, url, lease=self._settings.lease)
+            endpoint = self._endpoint(name, published.version, url)
             message = ParseDict(card, pb.AgentCard())
             if before is not None:  # tasks that run keep the definition that they began with
                 hosted = before
                 hosted.runner.definition = definition
                 hosted.card, hosted.message = card, message
-                hosted.version, hosted.endpoint = published.version, endpoint.id
+                hosted.version, hosted.endpoint = published.version, endpoint
             else:
-                hosted = _Hosted(Runner(self._runs, definition), card, message, published.version, url, endpoint.id)
+                hosted = _Hosted(Runner(self._runs, definition), card, message, published.version, url, endpoint)
                 handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
                 doors = build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, url))
                 self._hosted[name] = hosted
@@ -195,12 +195,18 @@ class Hosting:
             await self._watch()
 
     def renew(self) -> None:
-        """Renews every endpoint's lease once."""
+        """Renews every endpoint's lease once; one that had lapsed, on a machine that slept, is taken anew."""
         for name, hosted in list(self._hosted.items()):
             try:
                 self._registry.renew(hosted.endpoint)
+            except EndpointNotFound:
+                hosted.endpoint = self._endpoint(name, hosted.version, hosted.url)
             except LabError as error:
                 logger.warning("the lease of %s could not be renewed: %s", name, error.what)
+        self._registry.expire()
+
+    def _endpoint(self, name: str, version: str, url: str) -> str:
+        return self._registry.register_endpoint(name, version, url, lease=self._settings.lease).id
 
     async def _watch(self) -> None:
         if not self._runs.loop.running:

@@ -200,6 +200,16 @@ def test_agents_with_chinese_names(tmp_path):
         assert lab.card("天气")["name"] == "天气"
 
 
+def test_a_lease_that_lapsed_is_taken_anew(tmp_path):
+    clock = VirtualClock()
+    with Lab(store=tmp_path, clock=clock, lease=1000) as lab:
+        lab.define("echo", echo)
+        clock.advance(2000)  # the machine slept
+        assert lab.registry.endpoints("echo") == []
+        lab._hosting.renew()
+        assert [one.url for one in lab.registry.endpoints("echo")] == [f"{lab.url}/agents/echo"]
+
+
 def test_stream_gives_each_event_once_and_can_be_left(tmp_path):
     with Lab(store=tmp_path) as lab:
 

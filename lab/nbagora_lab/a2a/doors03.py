@@ -34,7 +34,7 @@ __all__ = ["JsonRpc03", "Rest03"]
 _ENVELOPE = 5  # levels that stand around a data part: call, params, message, parts, part
 _log = logger.getChild("a2a")
 
-Item = tuple[dict[str, Any] | None, str]
+_Item = tuple[dict[str, Any] | None, str]
 """The metadata of an event, and its JSON."""
 
 
@@ -63,7 +63,7 @@ class JsonRpc03(JSONRPC03Adapter):
         send = request_obj.method == "message/stream"
         operation: Any = self.handler.on_message_send_stream if send else self.handler.on_subscribe_to_task
 
-        async def items() -> AsyncGenerator[Item]:
+        async def items() -> AsyncGenerator[_Item]:
             async for item in operation(request_obj, context):
                 result = getattr(item, "result", None) or item.root.result
                 yield result.metadata, item.model_dump_json(by_alias=True, exclude_none=True)
@@ -95,7 +95,7 @@ class Rest03(REST03Adapter):
         await request.body()
         context = self._context_builder.build(request)
 
-        async def items() -> AsyncGenerator[Item]:
+        async def items() -> AsyncGenerator[_Item]:
             async for item in method(request, context):
                 [inner] = item.values()
                 yield inner.get("metadata"), json.dumps(item, ensure_ascii=False)
@@ -106,7 +106,7 @@ class Rest03(REST03Adapter):
             raise InvalidParamsError(str(error)) from None
 
 
-async def _stream(items: AsyncGenerator[Item], failed: Callable[[Exception], str]) -> Response:
+async def _stream(items: AsyncGenerator[_Item], failed: Callable[[Exception], str]) -> Response:
     first = await anext(items, None)
 
     async def events() -> AsyncGenerator[dict[str, str]]:

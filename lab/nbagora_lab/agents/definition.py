@@ -16,7 +16,7 @@ from nbagora_lab.core.errors import BadAgent
 
 __all__ = ["AgentDefinition", "define"]
 
-Kind = Literal["async function", "sync function", "pydantic-ai"]
+_Kind = Literal["async function", "sync function", "pydantic-ai"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class AgentDefinition:
 
     name: str
     target: Any
-    kind: Kind
+    kind: _Kind
     description: str
     reply: str
     takes: int
@@ -132,7 +132,7 @@ def define(name: str, target: object, *, reply: str = "task", description: str |
     called: Any = target if inspect.isroutine(target) else type(target).__call__
     is_async = inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
     about = description or (inspect.getdoc(target) or "").partition("\n\n")[0].replace("\n", " ").strip()
-    kind: Kind = "async function" if is_async else "sync function"
+    kind: _Kind = "async function" if is_async else "sync function"
     return AgentDefinition(name, target, kind, about, reply, takes, "code")
 
 

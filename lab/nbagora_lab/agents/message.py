@@ -77,13 +77,13 @@ class Message:
     @property
     def files(self) -> list[File]:
         """Its files, sent along or linked."""
-        return files_of(self.parts)
+        return _files_of(self.parts)
 
     def __str__(self) -> str:
         return self.text
 
 
-def files_of(parts: list[dict[str, Any]]) -> list[File]:
+def _files_of(parts: list[dict[str, Any]]) -> list[File]:
     """The files among A2A parts."""
     return [
         File(

@@ -23,8 +23,8 @@ from nbagora_lab.agents.definition import AgentDefinition
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.prints import TaskPrinter, current_printer
-from nbagora_lab.agents.task import AgentTask, EndOfTask
-from nbagora_lab.core.errors import BadYield, LabError, StoreError, TaskEnded
+from nbagora_lab.agents.task import AgentTask
+from nbagora_lab.core.errors import BadYield, EndOfTask, LabError, StoreError, TaskEnded
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop

@@ -11,24 +11,12 @@ from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.wire import INPUT_REQUIRED, part_of
 from nbagora_lab.agents.message import Message, parts_of
 from nbagora_lab.agents.output import Output
-from nbagora_lab.core.errors import LabError
+from nbagora_lab.core.errors import EndOfTask
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.task import Task
 
-__all__ = ["AgentTask", "Emission", "EndOfTask", "Reply"]
-
-
-class EndOfTask(LabError):
-    """What `task.reject` and `task.fail` return, to be raised.
-
-    Attributes:
-        state: Full name of the state in which the task ends.
-    """
-
-    def __init__(self, state: str, what: str) -> None:
-        super().__init__(what)
-        self.state = state
+__all__ = ["AgentTask", "Emission", "Reply"]
 
 
 class Reply:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-__all__ = ["Watches"]
+__all__ = ["Wake", "Watches"]
 
 Wake = Callable[[], None]
+"""Called after an append; must be quick and must not raise."""
 
 
 class Watches:
