@@ -133,6 +133,10 @@ def test_focus_stays_while_rows_come_go_and_change(view):
     view.show()
     assert keys(view) == ["t9", "t3", "t1", "t2"]
     assert focused(view) == "t2"
+    view.source.rows["t2"] = view.source.rows["t2"].model_copy(update={"created": 9e9})  # and back, past all others
+    view.show()
+    assert keys(view) == ["t2", "t9", "t3", "t1"]
+    assert focused(view) == "t2"
 
 
 def test_arrows_move_through_rows_enter_opens_escape_closes(view):
@@ -437,7 +441,7 @@ def test_unmounting_leaves_nothing(view):
                 const before = window[name].bind(window);
                 window[name] = (...args) => { window.calls += 1; return before(...args); };
             }
-            window.kept = document.querySelector(".open");
+            window.kept = document.querySelector(".nbagora-tasks");
             unmount();
         }"""
     )
@@ -450,7 +454,9 @@ def test_unmounting_leaves_nothing(view):
         """() => {
             calls = 0;
             document.querySelector("#view").append(kept);
-            kept.click();
+            for (const button of kept.querySelectorAll("button[type=button]")) button.click();
+            for (const filter of kept.querySelectorAll("input, select")) filter.dispatchEvent(new Event("change"));
+            kept.querySelector(".open").dispatchEvent(new KeyboardEvent("keydown", { key: "Escape", bubbles: true }));
             model.show(model.state.snapshot);
         }"""
     )
