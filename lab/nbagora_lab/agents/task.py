@@ -134,11 +134,11 @@ class AgentTask:
 
     def reject(self, why: str) -> EndOfTask:
         """What to raise to end the task REJECTED."""
-        return EndOfTask("TASK_STATE_REJECTED", why)
+        return EndOfTask(why, state="TASK_STATE_REJECTED")
 
     def fail(self, why: str) -> EndOfTask:
         """What to raise to end the task FAILED."""
-        return EndOfTask("TASK_STATE_FAILED", why)
+        return EndOfTask(why)
 
     def ask(self, question: str, *, timeout: float | None = None) -> Any:
         """Asks the user, and goes on with the answer: ``answer = await task.ask("Which day?")``.

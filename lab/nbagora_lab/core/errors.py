@@ -256,12 +256,13 @@ class EndOfTask(AgentError):
     """What `task.reject` and `task.fail` return, for an agent to raise.
 
     Args:
-        state: Full name of the A2A state in which the task ends.
         what: Why.
+        hint: What to do.
+        state: Full name of the A2A state in which the task ends.
     """
 
-    def __init__(self, state: str, what: str) -> None:
-        super().__init__(what)
+    def __init__(self, what: str, hint: str = "", state: str = "TASK_STATE_FAILED") -> None:
+        super().__init__(what, hint)
         self.state = state
 
 
