@@ -60,6 +60,16 @@ def _existing(face: Face, typed: str, *, offset: bool = False) -> TopicRef:
     return ref
 
 
+def _says(record: Record) -> str:
+    """A record in words: what a task's says, and any other's body."""
+    if not record.type.startswith(("a2a.", "task.")):
+        return payload(record)
+    from nbagora_lab.inspect.tasks import event_row
+
+    row = event_row(record)
+    return f"{row.state} {row.text}".strip()
+
+
 class Records(Table["Record"]):
     """Records in rows."""
 
@@ -71,7 +81,7 @@ class Records(Table["Record"]):
                 "time": lambda record: moment(record.time),
                 "type": lambda record: record.type,
                 "subject": lambda record: record.subject,
-                "body": payload,
+                "says": _says,
             },
             empty,
         )

@@ -13,7 +13,7 @@ from nbagora_lab.inspect.directory import DirectoryEntry
 from nbagora_lab.inspect.fold import SessionFold
 from nbagora_lab.inspect.model import EVENTS, EventRow, TaskDetail, TaskRow, TasksSnapshot
 
-__all__ = ["Sessions", "TaskInspector"]
+__all__ = ["Sessions", "TaskInspector", "event_row"]
 
 _KEPT_ROWS = 2000  # rows of ended tasks, which never change
 
@@ -115,7 +115,7 @@ class TaskInspector:
         row = self._row(entry)
         if row is None:
             return None
-        events = [_event_row(record) for record in self.records(entry)]
+        events = [event_row(record) for record in self.records(entry)]
         return TaskDetail(
             row=row, topic=entry.topic, events=tuple(events[-EVENTS:]), skipped=max(0, len(events) - EVENTS)
         )
@@ -136,8 +136,9 @@ class TaskInspector:
                     yield record
 
 
-def _event_row(record: Record) -> EventRow:
-    body = json.loads(record.body) if record.datacontenttype == "application/json" else {}
+def event_row(record: Record) -> EventRow:
+    """One record of a task's, in words."""
+    body = json.loads(record.body)
     text, state = "", ""
     if record.type == RecordType.MESSAGE:
         text = _text(body["message"])
