@@ -354,7 +354,7 @@ def test_progress_and_results_come_as_they_happen(notebooks: Path, tmp_path: Pat
 
 
 def test_two_runs_of_a_notebook_leave_one_trace(notebooks: Path, tmp_path: Path) -> None:
-    """The records are written by racing threads under the machine's clock; only what was said is in the trace."""
+    """Threads race to write, under the machine's clock, and a set says its words in its own order."""
     traces = []
     cities = {"cities": ["Oslo", "北京", "Rom"]}
     for number in range(2):
@@ -366,5 +366,7 @@ def test_two_runs_of_a_notebook_leave_one_trace(notebooks: Path, tmp_path: Path)
     lines = [json.loads(line) for line in traces[0].decode().splitlines()]
     assert lines[0]["parameters"] == cities
     assert [(line["topic"], line["offset"]) for line in lines[1:]] == [
-        (f"sessions/{city}", offset) for city in ("Oslo", "Rom", "北京") for offset in range(3)
+        (f"sessions/{name}", offset)
+        for name, count in (("Oslo", 3), ("Rom", 3), ("words", 6), ("北京", 3))
+        for offset in range(count)
     ]

@@ -9,7 +9,6 @@ What it needs reaches the kernel by the kernel's own environment; this process's
 
 from __future__ import annotations
 
-import contextvars
 import json
 import os
 import shlex
@@ -267,13 +266,13 @@ class _Run:
 
 
 def _in_own_thread(session: Session, work: Callable[[], None]) -> None:
-    """Runs `work` on a thread without this one's context variables, which may hold its event loop; Ctrl-C ends it."""
+    """Runs `work` on a thread of its own, so that it can have an event loop of its own; Ctrl-C here ends it there."""
     raised: list[BaseException] = []
     ended = threading.Event()
 
     def body() -> None:
         try:
-            contextvars.Context().run(work)
+            work()
         except BaseException as error:  # noqa: BLE001 -- carried to the caller
             raised.append(error)
         finally:
