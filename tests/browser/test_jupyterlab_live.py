@@ -148,14 +148,14 @@ def test_clicks_are_obeyed_while_a_cell_is_busy(lively):
 
 
 @pytest.mark.skipif(
-    not hasattr(ipykernel.comm.comm.BaseComm, "_reply_subshell_for"),
-    reason="this ipykernel does not remember subshells; the workaround is for 7.4.0",
+    SUBSHELLS and not hasattr(ipykernel.comm.comm.BaseComm, "_reply_subshell_for"),
+    reason="this ipykernel obeys every click at once; the workaround is for 7.4.0",
 )
-def test_the_workaround_for_ipykernel_is_still_needed(lively, notebook, jupyter_lab, shoot):
-    """ipykernel 7.4.0 pulls clicks behind the running cell after each update that a thread sends.
+def test_without_the_workaround_for_ipykernel_a_click_waits_for_the_cell(lively, notebook, jupyter_lab, shoot):
+    """ipykernel 7.4.0 pulls clicks behind the running cell after each update that a thread sends; 6 always does.
 
-    Then the button says so and is obeyed when the cell ends, as with ipykernel 6, which has no subshells at all. This
-    fails once ipykernel no longer does it: then the workaround in `LiveView` can go, and this test with it.
+    Then the button says so and is obeyed when the cell ends. This fails once ipykernel no longer does it: then the
+    workaround in `LiveView` can go, and this test with it.
     """
     lively.run(WITHOUT)
     lively = Lively(notebook, lively.release)

@@ -28,9 +28,9 @@ class TaskView(LiveView):
         rate: Snapshots a second at most.
 
     Example:
-        A view of a lab, which is a `TaskSource`, in the last line of a cell::
+        A view of a lab, as the last line of a cell::
 
-            TaskView(lab.task_source, agent="weather")
+            TaskView(lab.view_source(), agent="weather")
     """
 
     _esm = bundle("tasks")

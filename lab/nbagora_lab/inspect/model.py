@@ -106,7 +106,7 @@ class TaskRow(_Model):
         created: When it was opened.
         updated: When it last changed.
         events: Number of its events.
-        question: What an INPUT_REQUIRED task asks; empty otherwise.
+        question: What a task that waits for input or a login asks for; empty otherwise.
     """
 
     id: str
