@@ -12,6 +12,7 @@ never parses the rest. Offset and generation travel as strings: a protobuf `Stru
 from __future__ import annotations
 
 import base64
+import functools
 import json
 import mimetypes
 from json.encoder import encode_basestring
@@ -80,12 +81,17 @@ def _encoded(text: str) -> bytes:
 
 def _stamp(topic: str, metadata: dict[str, Any] | None) -> bytes:
     """The closing metadata; the extension's must be the last of it."""
-    if metadata and nested_deeper(metadata):
+    if not metadata:
+        return _bare_stamp(topic)
+    if nested_deeper(metadata):
         raise BadYield(f"metadata nested deeper than {DEEPEST} levels, A2A can't carry it", "make it flatter")
-    own = b"".join(
-        _text(key) + b":" + dumps(value) + b"," for key, value in (metadata or {}).items() if key != LOG_EXTENSION
-    )
+    own = b"".join(_text(key) + b":" + dumps(value) + b"," for key, value in metadata.items() if key != LOG_EXTENSION)
     return b'"metadata":{%s"%s":{"topic":%s}}}}' % (own, LOG_EXTENSION.encode(), _text(topic))
+
+
+@functools.lru_cache(1024)  # sessions that write now
+def _bare_stamp(topic: str) -> bytes:
+    return b'"metadata":{"%s":{"topic":%s}}}}' % (LOG_EXTENSION.encode(), _text(topic))
 
 
 def splice(body: bytes, offset: int, generation: int) -> bytes:

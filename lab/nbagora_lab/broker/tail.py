@@ -16,9 +16,16 @@ from nbagora_lab.core.events import Record, decode
 
 __all__ = ["tail", "tail_batches"]
 
+_FLOOD = 8  # wakes in a row, each less than `_LINGER` after the one before
+_LINGER = 2e-3  # seconds
+
 
 async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 256) -> AsyncGenerator[list[Stored]]:
     """Batches of stored records past `after`, for ever; on an event loop.
+
+    To be woken costs as much as to read some ten records. A reader that is woken again and again, because the writer is
+    faster than a wake, therefore lets records gather from the ninth wake on. What comes at the pace of people or models
+    is never held up.
 
     Args:
         log: The engine.
@@ -29,6 +36,7 @@ async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 25
     loop = asyncio.get_running_loop()
     arrived = asyncio.Event()
     waiting = threading.Event()  # set while somebody has to be woken: a write while the reader is busy costs no call
+    wakes, woken = 0, 0.0
 
     def wake() -> None:
         if waiting.is_set():
@@ -48,6 +56,10 @@ async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 25
                 batch = log.scan(topic, after=after, limit=limit)  # what came before the flag stood
                 if not batch:
                     await arrived.wait()
+                    wakes = wakes + 1 if loop.time() - woken < _LINGER else 0
+                    if wakes > _FLOOD:
+                        await asyncio.sleep(_LINGER)
+                    woken = loop.time()
                     continue
                 waiting.clear()
             after = batch[-1][0]
