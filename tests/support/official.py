@@ -37,6 +37,8 @@ async def official(
         trust_env=False,
     ) as http:
         card = await A2ACardResolver(http, url, _CARDS[version]).get_agent_card()
+        if version == "0.3":  # served beside JSON-RPC, though the card names only that
+            card.supported_interfaces.add(url=url, protocol_binding="HTTP+JSON", protocol_version="0.3")
         if port is not None:
             for interface in card.supported_interfaces:
                 interface.url = _moved(interface.url, port)

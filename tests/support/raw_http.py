@@ -73,7 +73,7 @@ class RawExchange:
     """
 
     def __init__(self, port: int, request: bytes, *, timeout: float = 20.0) -> None:
-        self.raw = b""
+        self.raw = bytearray()
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with contextlib.suppress(OSError):  # refused before all of it was sent: the answer is there to be read
@@ -97,14 +97,15 @@ class RawExchange:
             return True
         if events is not None and len(self.events()) >= events:
             return True
-        head, blank, rest = self.raw.partition(b"\r\n\r\n")
-        if not blank:
+        at = self.raw.find(b"\r\n\r\n")
+        if at < 0:
             return False
+        head = bytes(self.raw[:at])
         if b"transfer-encoding: chunked" in head.lower():
-            return rest.endswith(b"0\r\n\r\n") and self._chunks()[1]
+            return self.raw.endswith(b"0\r\n\r\n") and self._chunks()[1]
         length = re.search(rb"(?i)content-length: (\d+)", head)
         status = head.split(b" ", 2)[1]
-        return status in {b"204", b"304"} or (length is not None and len(rest) >= int(length[1]))
+        return status in {b"204", b"304"} or (length is not None and len(self.raw) - at - 4 >= int(length[1]))
 
     def reset(self) -> None:
         """Hangs up as a crash would: what is under way is thrown away, on both sides."""
@@ -137,23 +138,23 @@ class RawExchange:
     def body(self) -> bytes:
         """The body as far as it came, without the framing of chunks."""
         head, _, rest = self.raw.partition(b"\r\n\r\n")
-        return self._chunks()[0] if b"transfer-encoding: chunked" in head.lower() else rest
+        return self._chunks()[0] if b"transfer-encoding: chunked" in head.lower() else bytes(rest)
 
     def _chunks(self) -> tuple[bytes, bool]:
         """The content of the chunks as far as it came, and whether that is all."""
-        rest = self.raw.partition(b"\r\n\r\n")[2]
-        content = b""
+        at = self.raw.index(b"\r\n\r\n") + 4
+        content = []
         while True:
-            size, line, rest = rest.partition(b"\r\n")
-            if not line:
-                return content, False
-            length = int(size, 16)
+            line = self.raw.find(b"\r\n", at)
+            if line < 0:
+                return b"".join(content), False
+            length = int(self.raw[at:line], 16)
             if length == 0:
-                return content, rest.startswith(b"\r\n")
-            content += rest[:length]
-            if len(rest) < length + 2:
-                return content, False
-            rest = rest[length + 2 :]
+                return b"".join(content), self.raw.startswith(b"\r\n", line + 2)
+            content.append(self.raw[line + 2 : line + 2 + length])
+            at = line + length + 4
+            if at > len(self.raw):
+                return b"".join(content), False
 
     def json(self) -> Any:
         """The body, parsed."""

@@ -126,14 +126,16 @@ class LogRequestHandler(RequestHandler):
     async def stream_batches(
         self, params: pb.SendMessageRequest, context: ServerCallContext
     ) -> AsyncGenerator[list[Frame]]:
-        """SendStreamingMessage: the task as it was opened, then its events until it ends or asks for something."""
+        """SendStreamingMessage: the task as it was opened, then its events until it ends or asks for something.
+
+        The first batch comes at once, empty if need be, so that the response begins before the agent says a word.
+        """
         history = history_length(params.configuration)
         accepted = self._accept(params, context)
         owner = resolve_user_scope(context)
         first = [task_frame(accepted.start, self._opening(owner, accepted, history))]
         withheld = accepted.withheld
-        if not withheld:
-            yield first
+        yield [] if withheld else first
         async for batch in self._read(owner, accepted.task_id, after=accepted.start):
             frames = []
             if withheld and not batch[0][1].flags & Flags.MESSAGE:
@@ -233,14 +235,16 @@ class LogRequestHandler(RequestHandler):
     async def subscribe_batches(
         self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
     ) -> AsyncGenerator[list[Frame]]:
-        """SubscribeToTask: with a cursor what follows it, also after the end; else a snapshot and what follows that."""
+        """SubscribeToTask: with a cursor what follows it, also after the end; else a snapshot and what follows that.
+
+        The first batch comes at once, as in `stream_batches`.
+        """
         owner = resolve_user_scope(context)
         found = self._subscription(owner, params.id, cursor_of(context))
         if found is None:
             return
         after, snapshot = found
-        if snapshot is not None:
-            yield [snapshot]
+        yield [snapshot] if snapshot is not None else []
         async for batch in self._read(owner, params.id, after=after):
             yield [frame_of(offset, head, stored) for offset, head, stored in batch]
             if batch[-1][1].flags & _STOPS_STREAM:

@@ -59,9 +59,9 @@ INPUT_REQUIRED: Final = "TASK_STATE_INPUT_REQUIRED"
 TERMINAL_STATES: Final = frozenset({COMPLETED, FAILED, CANCELED, REJECTED})
 INTERRUPTED_STATES: Final = frozenset({INPUT_REQUIRED, "TASK_STATE_AUTH_REQUIRED"})
 
-DEEPEST: Final = 40
+DEEPEST: Final = 30
 """Levels that data in parts and metadata may nest. What reads A2A by protobuf, other faces and other people's clients
-included, takes 100 levels of messages, of which each level of data costs two."""
+included, takes 100 levels of messages, of which each level of an object costs three."""
 
 _TAIL = len(b"}}}}")
 
