@@ -3,7 +3,7 @@
 import pytest
 from pydantic_ai import Agent
 
-from nbagora_lab.agents.models import call, function, scripted
+from nbagora.models import call, function, scripted
 from nbagora_lab.core.errors import TaskFailed
 
 

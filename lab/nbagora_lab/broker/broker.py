@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nbagora_lab.broker.api import Log
-from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, split_topic
+from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, split_topic, seconds
 from nbagora_lab.broker.tail import tail
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
@@ -30,7 +30,7 @@ class Broker:
         clock: Time of the records that are sent here.
 
     Example:
-        >>> lab.broker.create_topic("chat", ttl=3600)
+        >>> lab.broker.create_topic("chat", ttl="1h")
         True
         >>> lab.broker.send("chat/s-1", b"hello")
         Receipt(topic='chat/s-1', offset=0)
@@ -42,13 +42,13 @@ class Broker:
         self.log = log
         self._clock = clock
 
-    def create_topic(self, name: str, *, type: str = "LITE", ttl: float | None = None) -> bool:  # noqa: A002
+    def create_topic(self, name: str, *, type: str = "LITE", ttl: float | str | None = None) -> bool:  # noqa: A002
         """Makes a parent topic; there already and equal, it does nothing.
 
         Args:
             name: Name of the parent.
             type: ``LITE``.
-            ttl: Seconds after its last write that a lite topic is kept; None keeps it.
+            ttl: How long after its last write a lite topic is kept: seconds, or ``"1h"``; None keeps it.
 
         Returns:
             Whether it is new.
@@ -58,7 +58,7 @@ class Broker:
             UsageError: A type or TTL that does not fit.
         """
         try:
-            spec = TopicSpec.model_validate({"type": type, "ttl": ttl})
+            spec = TopicSpec.model_validate({"type": type, "ttl": None if ttl is None else seconds(ttl)})
         except ValidationError:
             raise UsageError(
                 f"no topic of type {type!r} with a TTL of {ttl!r}", "the type is LITE; a TTL is in seconds, above 0"

@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nbagora_lab.core.errors import BadName
+from nbagora_lab.core.errors import BadName, UsageError
 
 __all__ = [
     "EVENTS",
@@ -25,6 +25,7 @@ __all__ = [
     "escape_name",
     "join_topic",
     "parse_ref",
+    "seconds",
     "split_topic",
 ]
 
@@ -32,6 +33,7 @@ EVENTS = "_events"
 """The lite topic of every parent that tells of the life of its other lite topics."""
 
 _LONGEST = 512  # bytes
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DIGITS = 20  # of the largest offset
 _ESCAPED = re.compile(r"([@*?\[\\])")
 
@@ -48,6 +50,23 @@ class TopicSpec(BaseModel):
 
     type: Literal["LITE"] = "LITE"
     ttl: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+
+def seconds(duration: float | str) -> float:
+    """A duration as typed, in seconds: a number, or one with a unit, ``90s``, ``15m``, ``1h``, ``7d``.
+
+    Example:
+        >>> seconds("1h"), seconds(90)
+        (3600.0, 90.0)
+
+    Raises:
+        UsageError: It is none.
+    """
+    number, unit = (duration[:-1], duration[-1:]) if isinstance(duration, str) else (duration, "s")
+    try:
+        return float(number) * _UNITS[unit]
+    except (KeyError, ValueError):
+        raise UsageError(f"'{duration}' is no duration", "write 90s, 15m, 1h or 7d, or a number of seconds") from None
 
 
 class TopicInfo(BaseModel):
