@@ -41,7 +41,7 @@ def test_a_script_too_short_or_too_long_fails_the_task(lab):
 
     with pytest.raises(TaskFailed, match="the script has 1 step"):
         lab.ask("short", "x")
-    with pytest.raises(TaskFailed, match="1 step.s. of the script were left over"):
+    with pytest.raises(TaskFailed, match=r"1 step.s. of the script were left over"):
         lab.ask("long", "x")
     assert lab.ask("once", "x").text == "one"
     with pytest.raises(TaskFailed, match="asked once more"):

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from nbagora_lab.broker.api import Log
-from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, split_topic, seconds
+from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, seconds, split_topic
 from nbagora_lab.broker.tail import tail
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
