@@ -57,6 +57,8 @@ test("a state is told in words, also one that is not known", () => {
 test("ids are cut, times are times of day", () => {
   assert.equal(short("3f2a"), "3f2a");
   assert.equal(short("0123456789abcdef"), "01234567");
+  assert.equal(short("ctx-z8htqxk5sz07.ygn1j0a8"), "ygn1j0a8");
+  assert.equal(short("ends with."), "ends with.".slice(0, 10));
   assert.match(clock(1_790_000_000), /^\d\d:\d\d:\d\d$/);
 });
 

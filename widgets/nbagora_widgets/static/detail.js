@@ -109,7 +109,8 @@ export function panel({ id: name, signal, answer }) {
     put(log, "aria-label", `Events of task ${short(task.id)}`);
     setBadge(mark, task.state);
     say(title, task.agent);
-    say(where, `task ${task.id} · context ${task.context_id}`);
+    const context = task.id.startsWith(task.context_id) ? "" : ` · context ${task.context_id}`; // it often is in the id
+    say(where, `task ${task.id}${context}`);
     say(close.lastChild, " the task's events");
     form.hidden = task.state !== "INPUT_REQUIRED" || !alive;
     say(question, task.question || "The task asks for input.");

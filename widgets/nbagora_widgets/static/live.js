@@ -8,8 +8,11 @@
 
 const PATIENCE = 300; // ms without a reply after which a view says that it waits
 
-/** @param {string} id its first letters: enough to tell ids apart, and to name one to a magic */
-export const short = (id) => (id.length > 10 ? id.slice(0, 8) : id);
+/** @param {string} id what follows its context's key, 8 letters at most: enough to tell tasks apart and to name one */
+export function short(id) {
+  const own = id.slice(id.lastIndexOf(".") + 1) || id;
+  return own.length > 10 ? own.slice(0, 8) : own;
+}
 
 /** @param {number} seconds since the epoch @returns {string} the time of day, here */
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
