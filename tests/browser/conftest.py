@@ -19,7 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from jupyter_lab import JupyterLab
 from view_server import ViewServer
@@ -36,6 +36,8 @@ QUIET = (
     "--disable-sync",
 )
 LOOPBACK = re.compile(r"^(http|ws)://127\.0\.0\.1:\d+/|^(data|blob|about):")
+
+expect.set_options(timeout=20_000)  # milliseconds: a machine that does other things, too
 
 
 @pytest.fixture(scope="module")
