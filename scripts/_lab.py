@@ -14,6 +14,7 @@ CHECKED = VENV / "self-check"
 """Holds the hash of what the last green self-check ran on."""
 CONFIG = ROOT / "scripts" / "jupyter"
 """A folder of Jupyter's configuration, read beside the user's own."""
+LAUNCHER = ROOT / "scripts" / "_jupyter.py"
 OUT = ROOT / "artifacts" / "self-check"
 OWN_KERNEL = {"JUPYTER_PREFER_ENV_PATH": "1"}
 """The environment's kernel, not one that the user's home has under the same name."""
@@ -40,7 +41,7 @@ OPTIONS = (
 
 
 def jupyter(given: list[str], *, terminal: bool, root: bool) -> tuple[list[str], dict[str, str]]:
-    """What JupyterLab is started with: options, ours where the user gave none and then the user's, and environment.
+    """What `LAUNCHER` is started with: options, ours where the user gave none and then the user's, and environment.
 
     Args:
         given: The user's options.
@@ -70,7 +71,7 @@ def main(args: list[str]) -> int:
     root = hasattr(os, "geteuid") and os.geteuid() == 0
     options, env = jupyter([arg for arg in args if arg != "--no-check"], terminal=terminal, root=root)
     say("JupyterLab; Ctrl-C ends it")
-    return become([tool("python"), "-m", "jupyterlab", *options], env=env)
+    return become([tool("python"), LAUNCHER, *options], env=env)
 
 
 def self_check() -> None:

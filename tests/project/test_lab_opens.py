@@ -55,7 +55,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")} | env
     env |= {"PYTHONPATH": str(folder), "CALLS": str(folder / "calls"), "HOME": str(folder)}
     process = subprocess.Popen(
-        [sys.executable, "-m", "jupyterlab", *options],
+        [sys.executable, _lab.LAUNCHER, *options],
         cwd=ROOT,
         env=env,
         stdin=subprocess.DEVNULL,
@@ -73,8 +73,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         else:
             pytest.fail("it ended without an address:\n" + "".join(printed))
     finally:
-        process.terminate()
-        process.communicate(timeout=30)
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
 
 
 def test_the_trap_notes_what_leaves_the_machine(served: Served, tmp_path: Path) -> None:
@@ -112,5 +113,4 @@ def test_it_listens_on_this_machine_only_and_ends_by_a_signal(served: Served) ->
     assert urlsplit(served.url).hostname == "127.0.0.1"
     assert "--ServerApp.ip=127.0.0.1" in served.process.args  # type: ignore[operator]
     served.process.send_signal(signal.SIGTERM)
-    served.process.communicate(timeout=30)
-    assert served.process.returncode == 0
+    assert served.process.wait(timeout=60) == 0

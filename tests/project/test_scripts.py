@@ -220,7 +220,7 @@ class TestLab:
             assert runs == [], f"a self-check after a change of {change}"
             assert _lab.main([]) == 0
             assert "self-check is up to date" in capsys.readouterr().out
-        assert became["args"][1:3] == ["-m", "jupyterlab"]
+        assert became["args"][1] == str(_lab.LAUNCHER)
 
     def test_a_red_self_check_opens_nothing_and_comes_again(
         self, became: dict[str, Any], runs: list[int], capsys: pytest.CaptureFixture[str]
@@ -308,3 +308,25 @@ def test_a_program_in_full_view_cleans_up_before_its_script_ends(number: signal.
         script.send_signal(number)
     out, _ = script.communicate()
     assert (script.returncode, out) == (status, "cleaned up\n")
+
+
+@pytest.mark.parametrize(("ends", "status"), [("pass", 0), ("sys.exit(3)", 3), ("sys.exit('no')", 1)])
+def test_a_thread_that_jupyter_forgets_holds_nothing_up(tmp_path: Path, ends: str, status: int) -> None:
+    (tmp_path / "jupyterlab").mkdir()
+    (tmp_path / "jupyterlab" / "__init__.py").touch()
+    (tmp_path / "jupyterlab" / "labapp.py").write_text(
+        "import atexit, sys, threading\n"
+        "def main():\n"
+        "    atexit.register(print, 'cleaned up')\n"
+        "    threading.Thread(target=threading.Event().wait).start()\n"
+        f"    {ends}\n"
+    )
+    done = subprocess.run(
+        [sys.executable, _lab.LAUNCHER],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (status, "cleaned up\n")
