@@ -101,7 +101,8 @@ class Binding:
 
     def _post(self, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
         content = json.dumps(body).encode()  # in ASCII: whatever httpx would not write
-        return self._http.post(self._url + path, content=content, headers=headers | {"Content-Type": "application/json"})
+        named = headers | {"Content-Type": "application/json"}
+        return self._http.post(self._url + path, content=content, headers=named)
 
     def _read(self, response: httpx.Response) -> Answer:
         if response.headers.get("content-type", "").startswith("text/event-stream"):

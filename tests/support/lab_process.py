@@ -9,17 +9,11 @@ import contextlib
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
-from nbagora_lab.a2a.tasklog import TaskLog
-from nbagora_lab.broker.embedded import EmbeddedLog
-from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.ids import RandomIds
-
-__all__ = ["LabProcess", "task_log"]
+__all__ = ["LabProcess"]
 
 _PATIENCE = 30.0  # seconds
 
@@ -82,13 +76,3 @@ class LabProcess:
                 self._pipe.send(None)
             self._process.join(_PATIENCE)
         self._pipe.close()
-
-
-@contextlib.contextmanager
-def task_log(store: Path) -> Iterator[TaskLog]:
-    """The task log of a lab's store, in this process and without a lab."""
-    log = EmbeddedLog(store / "topics", clock=SystemClock())
-    try:
-        yield TaskLog(log, SystemClock(), RandomIds())
-    finally:
-        log.close()

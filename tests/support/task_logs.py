@@ -1,0 +1,65 @@
+"""A task log without a lab: an engine, a clock, seeded ids, and a runner that does as a message's text says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.a2a.wire import CANCELED, COMPLETED, INPUT_REQUIRED, WORKING, message_of
+from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.ids import SeededIds
+
+__all__ = ["ObedientRunner", "say", "task_log", "user_says"]
+
+
+@contextmanager
+def task_log(store: Path, *, seed: int = 1) -> Iterator[TaskLog]:
+    """The task log of a store; each time under the next epoch."""
+    clock = VirtualClock()
+    log = EmbeddedLog(store, clock=clock)
+    try:
+        yield TaskLog(log, clock, SeededIds(seed, log.epoch))
+    finally:
+        log.close()
+
+
+def user_says(text: str, **fields: Any) -> dict[str, Any]:
+    """A user's message, as ProtoJSON."""
+    return {"messageId": f"m-{text}", "role": "ROLE_USER", "parts": [{"text": text}], **fields}
+
+
+def say(live: LiveTask, text: str) -> dict[str, Any]:
+    """An agent's message."""
+    return message_of("ROLE_AGENT", f"a-{text}", [{"text": text}], task_id=live.id, context_id=live.context_id)
+
+
+class ObedientRunner:
+    """Runs tasks at once and in the caller's thread: ``ask`` asks, ``work`` goes on working, all else is completed."""
+
+    def __init__(self, reply: str = "task") -> None:
+        self.reply = reply
+        self.started: list[LiveTask] = []
+
+    def start(self, live: LiveTask, message: dict[str, Any]) -> None:
+        """Does as the message says."""
+        self.started.append(live)
+        live.status(WORKING)
+        text = message["parts"][0]["text"]
+        if text == "ask":
+            live.status(INPUT_REQUIRED, say(live, "well?"))
+        elif text != "work":
+            live.artifact(b'"artifactId":"a",', b'{"text":"done"}', last=True)
+            live.status(COMPLETED)
+
+    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
+        """Nobody waits."""
+        return False
+
+    async def cancel(self, live: LiveTask) -> None:
+        """Ends it."""
+        live.end_if_open(CANCELED)
