@@ -34,8 +34,9 @@ def check(shown: str, name: str) -> None:
 def pytest_run(flag: str, notebooks: Path, folder: Path) -> str:
     """What pytest shows of all these notebooks."""
     paths = [notebooks / f"{name}.ipynb" for name in LINES]
+    options = ["-q", "--color=no", "-pno:cacheprovider", "-pno:hypothesispytest", f"--rootdir={folder}"]
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "--color=no", "-pno:cacheprovider", flag, f"--rootdir={folder}", *paths],
+        [sys.executable, "-m", "pytest", *options, flag, *paths],
         capture_output=True,
         encoding="utf-8",
         timeout=280,
