@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
@@ -30,6 +31,31 @@ class Sessions(Protocol):
         ...
 
 
+class _Followed:
+    """A task's records, read on from where the last reading ended; the newest events of it are kept."""
+
+    def __init__(self, entry: DirectoryEntry) -> None:
+        self.entry = entry
+        self.events: deque[EventRow] = deque(maxlen=EVENTS)
+        self.count = 0
+        self._after = -1
+        self._claim = 0
+
+    def read(self, log: Log) -> Iterator[Record]:
+        """What has come since, without claims and what their former holders wrote after them."""
+        topic, subject = self.entry.topic, self.entry.task
+        while batch := log.scan(topic, after=self._after):
+            for offset, stored in batch:
+                self._after = offset
+                record = decode(stored, topic, offset)
+                if record.subject != subject or record.epoch < self._claim:
+                    continue
+                if record.type == RecordType.CLAIM:
+                    self._claim = record.epoch
+                else:
+                    yield record
+
+
 class TaskInspector:
     """Makes snapshots of tasks. Owned by the thread that asks for them.
 
@@ -44,6 +70,7 @@ class TaskInspector:
         self._log = log
         self._lab = lab
         self._ended: dict[str, TaskRow] = {}
+        self._followed: _Followed | None = None  # the task that is selected: a view asks for it ten times a second
 
     def version(self) -> int:
         """Changes whenever a snapshot could be another."""
@@ -115,25 +142,18 @@ class TaskInspector:
         row = self._row(entry)
         if row is None:
             return None
-        events = [event_row(record) for record in self.records(entry)]
-        return TaskDetail(
-            row=row, topic=entry.topic, events=tuple(events[-EVENTS:]), skipped=max(0, len(events) - EVENTS)
-        )
+        if self._followed is None or self._followed.entry.task != entry.task:
+            self._followed = _Followed(entry)
+        followed = self._followed
+        for record in followed.read(self._log):
+            followed.events.append(event_row(record))
+            followed.count += 1
+        events = tuple(followed.events)
+        return TaskDetail(row=row, topic=entry.topic, events=events, skipped=followed.count - len(events))
 
     def records(self, entry: DirectoryEntry) -> Iterator[Record]:
         """A task's records, oldest first, without claims and what their former holders wrote after them."""
-        after, claim = -1, 0
-        subject = entry.task
-        while batch := self._log.scan(entry.topic, after=after):
-            for offset, stored in batch:
-                after = offset
-                record = decode(stored, entry.topic, offset)
-                if record.subject != subject or record.epoch < claim:
-                    continue
-                if record.type == RecordType.CLAIM:
-                    claim = record.epoch
-                else:
-                    yield record
+        return _Followed(entry).read(self._log)
 
 
 def event_row(record: Record) -> EventRow:
