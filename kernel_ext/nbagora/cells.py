@@ -17,15 +17,12 @@ from typing import TYPE_CHECKING
 from nbagora_lab.core.errors import BadAgent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from IPython.core.interactiveshell import InteractiveShell
 
 __all__ = ["defined", "identifier", "rewrite"]
 
 _HEADER = re.compile(r"%%(agent|ask)(?:[ \t]+(.*))?$")
 _ABOVE = re.compile(r"\s*(#.*)?$")  # what may stand above the header: blank lines and comments
-_FUTURE = re.compile(r"(?:[ \t]*(?:#.*)?\n)*from\s+__future__\b")
 
 
 def rewrite(lines: list[str]) -> list[str]:
@@ -43,8 +40,8 @@ def rewrite(lines: list[str]) -> list[str]:
     if name == "ask":
         # The last line's end is IPython's, not the prompt's.
         return [*lines[:at], f"{magic}({rest!r}, {body.removesuffix(chr(10))!r})\n"]
-    # A future import must come first; what open would refuse is then refused by close.
-    first = "\n" if _FUTURE.match(body) else f"{magic}.open({rest!r})\n"
+    # What stands before a future import does no harm: the shell compiles each statement by itself.
+    first = f"{magic}.open({rest!r})\n"
     # The blank line keeps a backslash at the body's end from taking in what follows.
     return [*lines[:at], first, *lines[at + 1 :], f"\n\n{magic}.close({rest!r}, {body!r})\n"]
 
@@ -83,7 +80,10 @@ def defined(shell: InteractiveShell, name: str, source: str) -> object:
 
 
 def _bound(source: str) -> set[str]:
-    """The names that a cell binds in its namespace."""
-    code = compile(source, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    instructions: Iterable[dis.Instruction] = dis.get_instructions(code)
-    return {str(one.argval) for one in instructions if one.opname in {"STORE_NAME", "STORE_GLOBAL"}}
+    """The names that a cell binds in its namespace; compiled statement by statement, as the shell does."""
+    names = set()
+    for statement in ast.parse(source).body:
+        module = ast.Module([statement], type_ignores=[])
+        code = compile(module, "<cell>", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+        names |= {str(one.argval) for one in dis.get_instructions(code) if one.opname in {"STORE_NAME", "STORE_GLOBAL"}}
+    return names

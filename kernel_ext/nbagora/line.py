@@ -132,7 +132,7 @@ class Variables:
         from IPython.utils.text import FullEvalFormatter
 
         try:
-            return FullEvalFormatter().vformat(group, (), self._namespace)
+            return FullEvalFormatter().vformat(group, (), dict(self._namespace))  # eval takes nothing but a dict
         except Exception:  # noqa: BLE001 -- whatever a user's expression raises, it stays as typed
             return group
 

@@ -80,7 +80,7 @@ def test_a_magic_may_be_assigned_and_stored(lab: Any, run: Any, shell: Any) -> N
 def test_several_in_a_cell_and_in_a_function(lab: Any, run: Any) -> None:
     assert (
         run(
-            "def ask(city):\n    a = %agent ask echo {city}?\n    return a\nfor city in ['北京', 'Oslo']:\n"
+            "def ask(place):\n    a = %agent ask echo {place}?\n    return a\nfor city in ['北京', 'Oslo']:\n"
             "    last = ask(city)\nlast.text"
         )
         == "Oslo?"
