@@ -3,34 +3,13 @@
 import asyncio
 
 import pytest
-from a2a.auth.user import User
-from a2a.server.context import ServerCallContext
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import A2AError
-from google.protobuf.json_format import MessageToDict, ParseDict
+from google.protobuf.json_format import MessageToDict
 
-from nbagora_lab.a2a.cards import build_card
-from nbagora_lab.a2a.handler import LogRequestHandler
 from nbagora_lab.a2a.tasklog import context_key, parse_context_key
 from official import send_request
-from task_logs import ObedientRunner, task_log, user_says
-
-
-class Named(User):
-    def __init__(self, name):
-        self.name = name
-
-    @property
-    def is_authenticated(self):
-        return bool(self.name)
-
-    @property
-    def user_name(self):
-        return self.name
-
-
-def as_owner(name, **headers):
-    return ServerCallContext(user=Named(name), state={"headers": headers})
+from task_logs import as_owner, handler_on, task_log, user_says
 
 
 @pytest.fixture
@@ -41,9 +20,7 @@ def tasks(tmp_path):
 
 @pytest.fixture
 def handler(tasks):
-    card = ParseDict(build_card("agent", "", "1", skills=(), tags=(), token=False), pb.AgentCard())
-    runner = ObedientRunner()
-    return LogRequestHandler(tasks, "agent", lambda: card, lambda: runner)
+    return handler_on(tasks)
 
 
 OPERATIONS = {
@@ -129,7 +106,7 @@ def test_anothers_cursor_shows_nothing(handler):
     send(handler, "x", "bob", contextId="ctx")
 
     async def main():
-        who = as_owner("bob", **{"last-event-id": "2"})
+        who = as_owner("bob", last_event_id="2")
         return await outcome(collect(handler.on_subscribe_to_task(pb.SubscribeToTaskRequest(id=task.id), who)))
 
     assert asyncio.run(main())[0] == "TaskNotFoundError"

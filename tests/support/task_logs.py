@@ -7,6 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from a2a.auth.user import User
+from a2a.server.context import ServerCallContext
+from a2a.types import a2a_pb2 as pb
+from google.protobuf.json_format import ParseDict
+
+from nbagora_lab.a2a.cards import build_card
+from nbagora_lab.a2a.handler import LogRequestHandler
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, COMPLETED, INPUT_REQUIRED, WORKING, message_of
@@ -14,7 +21,7 @@ from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.ids import SeededIds
 
-__all__ = ["ObedientRunner", "say", "task_log", "user_says"]
+__all__ = ["Named", "ObedientRunner", "as_owner", "handler_on", "say", "task_log", "user_says"]
 
 
 @contextmanager
@@ -63,3 +70,33 @@ class ObedientRunner:
     async def cancel(self, live: LiveTask) -> None:
         """Ends it."""
         live.end_if_open(CANCELED)
+
+
+def handler_on(tasks: TaskLog, agent: str = "agent", runner: ObedientRunner | None = None) -> LogRequestHandler:
+    """The operations of an agent that does as it is told."""
+    card = ParseDict(build_card(agent, "", "1", skills=(), tags=(), token=False), pb.AgentCard())
+    obedient = runner or ObedientRunner()
+    return LogRequestHandler(tasks, agent, lambda: card, lambda: obedient)
+
+
+class Named(User):
+    """A user by name; the empty one is the lab's own."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @property
+    def is_authenticated(self) -> bool:
+        """Whether there is a name."""
+        return bool(self.name)
+
+    @property
+    def user_name(self) -> str:
+        """The name."""
+        return self.name
+
+
+def as_owner(name: str = "", **headers: str) -> ServerCallContext:
+    """The context of a call that `name` makes; names of headers have ``_`` for ``-``."""
+    given = {header.replace("_", "-"): value for header, value in headers.items()}
+    return ServerCallContext(user=Named(name), state={"headers": given})

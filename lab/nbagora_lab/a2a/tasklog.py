@@ -7,6 +7,8 @@ is a fold over its records; the folds kept here are caches that note how far the
 
 from __future__ import annotations
 
+import contextlib
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
@@ -24,11 +26,11 @@ from nbagora_lab.a2a.wire import (
     task_body,
 )
 from nbagora_lab.broker.api import Log
-from nbagora_lab.broker.model import TopicSpec, join_topic
+from nbagora_lab.broker.model import EVENTS, TopicSpec, join_topic
 from nbagora_lab.broker.tail import tail_batches
 from nbagora_lab.core.clock import Clock, rfc3339
 from nbagora_lab.core.errors import BadName, TaskNotFound, TopicNotFound
-from nbagora_lab.core.events import Flags, Head, RecordType, head_of
+from nbagora_lab.core.events import Flags, Head, RecordType, decode, head_of
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.inspect.directory import DIRECTORY, DirectoryEntry, DirectoryFold
 from nbagora_lab.inspect.fold import SessionFold, TaskFold
@@ -38,6 +40,7 @@ __all__ = ["SESSIONS", "TaskLog", "context_key", "parse_context_key"]
 SESSIONS = "sessions"
 """The parent topic of all session topics."""
 
+_LIFE = f"{SESSIONS}/{EVENTS}"
 _TTL = 7 * 86400.0  # seconds
 _FOLDS = 256  # sessions whose folds are kept
 
@@ -45,13 +48,14 @@ _FOLDS = 256  # sessions whose folds are kept
 def context_key(owner: str, context_id: str) -> str:
     """The lite topic of a context.
 
-    The lab's own user (owner ``""``) has the bare id; others have theirs in front.
+    The lab's own user (owner ``""``) has the bare id; others have theirs in front, as has an id that means something
+    of its own in a topic's name.
 
     Example:
         >>> context_key("", "ctx-1"), context_key("bob", "ctx-1")
         ('ctx-1', 'bob:ctx-1')
     """
-    if not owner and ":" not in context_id:
+    if not owner and ":" not in context_id and context_id != EVENTS:
         return context_id
     return f"{quote(owner, safe='')}:{context_id}"
 
@@ -86,6 +90,9 @@ class TaskLog:
         self._directory = DirectoryFold(log)
         log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))
         log.create_topic(DIRECTORY.partition("/")[0], TopicSpec())
+        self._life = -1  # offset that the life of session topics is known to
+        with contextlib.suppress(TopicNotFound):
+            self._life = log.info(_LIFE).next - 1
 
     def open(
         self,
@@ -205,6 +212,7 @@ class TaskLog:
         """
         topic = join_topic(SESSIONS, context_key(owner, context_id))
         with self.lock:
+            self._forget_removed()
             fold = self._folds.get(topic)
             if fold is None:
                 forked_at = int((self.log.info(topic).forked_from or "@-1").rpartition("@")[2])
@@ -215,6 +223,14 @@ class TaskLog:
             while batch := self.log.scan(topic, after=fold.offset):
                 fold.feed(batch)
             return fold
+
+    def _forget_removed(self) -> None:
+        """Lets go of the folds of contexts that were removed: their topics may begin anew, at offset 0."""
+        while batch := self.log.scan(_LIFE, after=self._life):
+            for self._life, stored in batch:
+                record = decode(stored, _LIFE, self._life)
+                if record.type == "topic.expired":
+                    self._folds.pop(json.loads(record.body)["topic"], None)
 
     def find(self, owner: str, task_id: str) -> TaskFold:
         """A task, folded up to now.
