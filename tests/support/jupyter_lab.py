@@ -16,6 +16,7 @@ from typing import Any, Self
 import nbformat
 from playwright.sync_api import Locator, Page, expect
 
+from _lab import LAUNCHER
 from accessibility import violations
 
 __all__ = ["JupyterLab", "NotebookPage"]
@@ -24,7 +25,6 @@ _CONFIG = Path(__file__).parents[2] / "scripts" / "jupyter"  # what `scripts/lab
 _SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
-    "@jupyter-widgets/jupyterlab-manager/plugin": {"saveState": True},
 }
 _START = 60.0  # seconds
 _CELL = 60_000  # milliseconds that a cell may run
@@ -84,7 +84,7 @@ class JupyterLab:
         }
         with (self.folder / "jupyter.log").open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())],
+                [sys.executable, LAUNCHER, *(f"--{name}={value}" for name, value in options.items())],
                 env=self._env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
