@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from nbagora_lab.core.events import decode, encode
 __all__ = ["Bell", "bodies", "events", "offsets", "record", "scratch"]
 
 MEMORY = Path("/dev/shm")
+ROOM = 1 << 30  # bytes
 
 
 @contextlib.contextmanager
 def scratch() -> Iterator[Path]:
-    """A folder that is gone afterwards; in memory where there is such a place, as opening a store syncs many files."""
-    with tempfile.TemporaryDirectory(dir=MEMORY if os.access(MEMORY, os.W_OK) else None) as folder:
+    """A folder that is gone afterwards; in memory where there is room, as opening a store syncs many files."""
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM
+    with tempfile.TemporaryDirectory(dir=MEMORY if roomy else None) as folder:
         yield Path(folder)
 
 

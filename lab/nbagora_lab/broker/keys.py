@@ -58,7 +58,7 @@ def record_offset(key: bytes) -> int:
 
 def topic_value(number: int, created: float, forked_from: str = "") -> bytes:
     """What is stored under a topic's name."""
-    return _PAIR.pack(number, int(created * 1e6)) + forked_from.encode()
+    return _PAIR.pack(number, round(created * 1e6)) + forked_from.encode()
 
 
 def parse_topic(value: bytes) -> tuple[int, float, str | None]:

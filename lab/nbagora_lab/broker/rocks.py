@@ -146,6 +146,8 @@ class Rocks:
         path, text = self._path, str(error)
         if self.closed:
             return StoreClosed(f"the store {path} is closed", "start the lab again with %lab start")
+        if re.search("No space left|Disk quota exceeded|File too large", text):
+            return StoreError(f"no space left for the store {path}", f"free some; then {_AGAIN}")
         if isinstance(error, PermissionError) or "Permission denied" in text or "Read-only file system" in text:
             return StoreReadOnly(f"the store {path} can't be written", "make the folder writable, or use --store")
         if re.search(r"lock file|lock hold by|file for lock", text, re.IGNORECASE):
@@ -158,8 +160,6 @@ class Rocks:
             )
         if isinstance(error, FileExistsError | NotADirectoryError):
             return StoreError(f"the store {path} is no folder", "use another --store")
-        if re.search("No space left|Disk quota exceeded|File too large", text):
-            return StoreError(f"no space left for the store {path}", f"free some; then {_AGAIN}")
         if "Corruption" in text or "No such file or directory" in text:
             return StoreCorrupt(
                 f"the store {path} is damaged: {text.splitlines()[0]}", "restore a copy, or use another --store"

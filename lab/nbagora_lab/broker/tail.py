@@ -17,7 +17,7 @@ from nbagora_lab.core.events import Record, decode
 __all__ = ["tail", "tail_batches"]
 
 _FLOOD = 8  # wakes in a row, each less than `_LINGER` after the one before
-_LINGER = 2e-3  # seconds
+_LINGER = 4e-3  # seconds
 
 
 async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 256) -> AsyncGenerator[list[Stored]]:

@@ -1,0 +1,168 @@
+"""Another process that uses a store: to be killed, to hold the lock, or to lack rights.
+
+`Process` starts this file once; it imports what is needed and forks for each job, so that a job begins in milliseconds.
+A job is a JSON line on standard input; it answers in lines on standard output, the first with its process id, and when
+it has ended the last says how.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle  # noqa: F401 -- rocksdict wants it when a store is opened, and who has no rights can't read it then
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.broker.model import TopicSpec
+from nbagora_lab.core.clock import SystemClock
+from nbagora_lab.core.errors import LabError
+from nbagora_lab.core.events import encode
+
+__all__ = ["Process"]
+
+NOBODY = 65534
+
+
+class Process:
+    """The parent's end: one job at a time."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.pid = 0
+
+    def start(self, do: str, **options: Any) -> None:
+        """Begins a job; returns once its process runs."""
+        self.tell(json.dumps({"do": do, **options}))
+        self.pid = int(self.line())
+
+    def tell(self, line: str = "") -> None:
+        """Writes a line to whoever listens: the file itself, or the job."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+
+    def line(self) -> str:
+        """The job's next line."""
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().rstrip("\n")
+
+    def lines(self) -> Iterator[str]:
+        """The job's lines until it has ended."""
+        while not (line := self.line()).startswith("ended"):
+            assert line, "the process is gone"
+            yield line
+
+    def run(self, do: str, **options: Any) -> list[str]:
+        """All lines of a job."""
+        self.start(do, **options)
+        return list(self.lines())
+
+    def kill(self) -> list[str]:
+        """Kills the job and gives the lines that it still wrote."""
+        os.kill(self.pid, signal.SIGKILL)
+        return list(self.lines())
+
+    def close(self) -> None:
+        """Ends the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+        self._process.wait(20)
+
+
+def say(*words: object) -> None:
+    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+
+
+def opened(job: dict[str, Any]) -> EmbeddedLog:
+    return EmbeddedLog(Path(job["store"]), clock=SystemClock(), durability=job.get("durability", "os"))
+
+
+def append(job: dict[str, Any]) -> None:
+    """Appends from several threads for ever: a record each to two topics at once, and a batch to one that all share.
+
+    Says ``topic offset body`` for each record once it is acknowledged.
+    """
+    log = opened(job)
+    log.create_topic("chat", TopicSpec())
+
+    def work(number: int) -> None:
+        count = 0
+        while True:
+            body = f"{log.epoch}.{number}.{count}"
+            topics = [f"chat/left-{number}", f"chat/right-{number}", *["chat/shared"] * (count % 3)]
+            if count % 10 == 0:
+                topics.append(f"chat/only-{body}")
+            stored = encode("test", body.encode() + b" " * job["size"])
+            placed = zip(topics, log.append([(topic, stored) for topic in topics]), strict=True)
+            os.write(1, "".join(f"{topic} {offset} {body}\n" for topic, offset in placed).encode())
+            count += 1
+
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(job["threads"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def fork(job: dict[str, Any]) -> None:
+    """Forks a topic of many records again and again; says ``name at`` before and ``forked`` after each."""
+    log = opened(job)
+    log.create_topic("chat", TopicSpec())
+    log.append([("chat/source", encode("test", str(n).encode())) for n in range(job["records"])])
+    following = log.info("chat/source").next
+    for number in range(10**6):
+        at = following - 1 - number % 7
+        say(f"chat/{log.epoch}-{number}", at)
+        log.fork("chat/source", f"chat/{log.epoch}-{number}", at=at)
+        say("forked")
+
+
+def hold(job: dict[str, Any]) -> None:
+    """Holds the store until it is told a line."""
+    log = opened(job)
+    say("held")
+    sys.stdin.readline()
+    log.close()
+
+
+def look(job: dict[str, Any]) -> None:
+    """Opens the store, as somebody without rights if so wanted, and says how that went."""
+    if job.get("nobody"):
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    try:
+        log = opened(job)
+    except LabError as error:
+        say(type(error).__name__)
+        say(*error._render_traceback_()[0].splitlines())
+        say(*error._render_traceback_()[1].splitlines())
+        return
+    say("opened")
+    log.close()
+
+
+def main() -> None:
+    while line := sys.stdin.readline():
+        job = json.loads(line)
+        if (pid := os.fork()) == 0:
+            say(os.getpid())
+            try:
+                globals()[job["do"]](job)
+            finally:
+                os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        say("ended", status)
+
+
+if __name__ == "__main__":
+    main()
