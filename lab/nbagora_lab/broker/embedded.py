@@ -25,7 +25,6 @@ of the machine. `fsync` has it on the disk before anybody reads it; callers that
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,12 +36,13 @@ from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
 from nbagora_lab.broker.commit import Commit, Committed, Entries, GroupCommit
 from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED, HotTopic, HotTopics
+from nbagora_lab.broker.life import life_record
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.rocks import Rocks
 from nbagora_lab.broker.watches import Watches
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import LabError, StoreTooNew, TooLarge, TopicExists, TopicNotFound, did_you_mean
-from nbagora_lab.core.events import RecordType, encode, head_of
+from nbagora_lab.core.events import RecordType, head_of
 
 __all__ = ["EmbeddedLog"]
 
@@ -111,8 +111,6 @@ class EmbeddedLog:
             self._write(batch)
         self._rocks.hold(self._clock.now())
 
-    # -- writing ---------------------------------------------------------------------------------------------------
-
     def create_topic(self, parent: str, spec: TopicSpec) -> bool:
         """See `Log.create_topic`."""
         check_name(parent, "parent topic")
@@ -121,7 +119,7 @@ class EmbeddedLog:
             if there is not None:
                 if there != spec:
                     raise TopicExists(
-                        f"the topic '{parent}' exists with other settings: {_difference(there, spec)}",
+                        f"the topic '{parent}' exists with other settings: {there.difference(spec)}",
                         "use it as it is, or another name",
                     )
                 return False
@@ -233,13 +231,7 @@ class EmbeddedLog:
         batch.put(topic.encode(), keys.topic_value(hot.number, now, forked_from), self._topics_cf)
         if lite != EVENTS:
             told = RecordType.TOPIC_FORKED if forked_from else RecordType.TOPIC_OPENED
-            put(f"{parent}/{EVENTS}", self._life_cycle(told, topic, forked_from, now))
-
-    def _life_cycle(self, told: str, topic: str, forked_from: str, now: float) -> bytes:
-        body = {"topic": topic} | ({"from": forked_from} if forked_from else {})
-        return encode(
-            told, json.dumps(body, ensure_ascii=False).encode(), source=b"/broker", time=now, epoch=self.epoch
-        )
+            put(f"{parent}/{EVENTS}", life_record(self.epoch, told, topic, forked_from, now))
 
     def fork(self, topic: str, to: str, *, at: int) -> TopicInfo:
         """See `Log.fork`."""
@@ -285,7 +277,7 @@ class EmbeddedLog:
             batch.delete_range(
                 keys.record_key(hot.number, 0), keys.record_key(hot.number, LAST_OFFSET), self._records_cf
             )
-            told = [(f"{parent}/{EVENTS}", self._life_cycle("topic.expired", topic, "", self._clock.now()))]
+            told = [(f"{parent}/{EVENTS}", life_record(self.epoch, "topic.expired", topic, "", self._clock.now()))]
             self._hot.forget(topic)
             _, touched = self._commit(told if lite != EVENTS else [], batch)
         self._watches.tell(touched)
@@ -293,8 +285,6 @@ class EmbeddedLog:
     def _write(self, batch: WriteBatch) -> None:
         """The one place where anything is written: tests let faults in here."""
         self._rocks.db.write(batch, self._write_options)
-
-    # -- reading ---------------------------------------------------------------------------------------------------
 
     def parents(self) -> dict[str, TopicSpec]:
         """See `Log.parents`."""
@@ -389,8 +379,6 @@ class EmbeddedLog:
                 self.__dict__.pop(name, None)  # the file lock goes with the last handle
         self._watches.tell_all()
 
-    # -- helpers ---------------------------------------------------------------------------------------------------
-
     def _known(self, topic: str) -> HotTopic:
         split_topic(topic)
         hot = self._hot.load(topic)
@@ -407,8 +395,3 @@ class EmbeddedLog:
     def _check_parent(self, parent: str) -> None:
         if parent not in self._parents:
             raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))
-
-
-def _difference(there: TopicSpec, asked: TopicSpec) -> str:
-    before, after = there.model_dump(), asked.model_dump()
-    return ", ".join(f"{name} is {before[name]}, not {after[name]}" for name in before if before[name] != after[name])

@@ -51,6 +51,11 @@ class TopicSpec(BaseModel):
     type: Literal["LITE"] = "LITE"
     ttl: float | None = Field(default=None, gt=0, allow_inf_nan=False)
 
+    def difference(self, asked: TopicSpec) -> str:
+        """In which settings `asked` is not this."""
+        here, there = self.model_dump(), asked.model_dump()
+        return ", ".join(f"{name} is {here[name]}, not {there[name]}" for name in here if here[name] != there[name])
+
 
 def seconds(duration: float | str) -> float:
     """A duration as typed, in seconds: a number, or one with a unit, ``90s``, ``15m``, ``1h``, ``7d``.
