@@ -46,7 +46,7 @@ class Lab:
     It runs once constructed, and until `stop`, the end of its ``with``, or of the process.
 
     Args:
-        clock: Time; overrides the setting `clock`.
+        clock: Time: a clock, or the setting of that name, ``system`` or ``virtual``.
         ids: Identifiers; overrides the setting `seed`.
         settings: Fields of `nbagora_lab.core.settings.Settings`.
 
@@ -73,9 +73,11 @@ class Lab:
         '你好'
     """
 
-    def __init__(self, *, clock: Clock | None = None, ids: Ids | None = None, **settings: Any) -> None:
-        self.settings = Settings.load(**settings)
-        self.clock = clock or (VirtualClock() if self.settings.clock == "virtual" else SystemClock())
+    def __init__(self, *, clock: Clock | str | None = None, ids: Ids | None = None, **settings: Any) -> None:
+        named = clock if isinstance(clock, str) else None
+        self.settings = Settings.load(clock=named, **settings)
+        given = None if isinstance(clock, str) else clock
+        self.clock = given or (VirtualClock() if self.settings.clock == "virtual" else SystemClock())
         self._stops = contextlib.ExitStack()
         try:
             self._start(ids)
@@ -300,9 +302,11 @@ class Lab:
         """
         return self.service.iterate(self._calls.stream(agent, self._message(message, context)))
 
-    def send(self, agent: str, message: object, *, context: Task | str | None = None) -> Task:
-        """Sends a message and returns at once. Arguments as for `ask`."""
-        task: Task = self._wait(self._calls.send, agent, self._message(message, context))
+    def send(
+        self, agent: str, message: object, *, context: Task | str | None = None, timeout: float | None = None
+    ) -> Task:
+        """Sends a message and returns once its task is opened. Arguments as for `ask`."""
+        task: Task = self._wait(self._calls.send, agent, self._message(message, context), timeout=timeout)
         return task
 
     def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:

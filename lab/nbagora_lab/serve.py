@@ -55,6 +55,9 @@ def serve(
     ending = threading.Event()
     with Lab(**settings) as lab, _until(ending):
         load(lab)
+        for line in lab.log():  # what was left out, or replaced
+            if line.level in {"WARNING", "ERROR"}:
+                sys.stderr.write(f"{line.level.lower()}: {line.message}\n")
         if root is not None:
             lab.put_at_root(root)
         names = ", ".join(info.name for info in lab.agents()) or "no agents"

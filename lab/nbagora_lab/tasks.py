@@ -11,6 +11,7 @@ from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags
 from nbagora_lab.inspect.directory import DirectoryEntry
+from nbagora_lab.inspect.fold import LOG_EXTENSION
 from nbagora_lab.inspect.tasks import TaskInspector
 
 __all__ = ["Tasks"]
@@ -92,9 +93,9 @@ class Tasks:
         if events and events[-1].kind == "message":
             reply = events[-1].raw["message"]
             status = {"state": "TASK_STATE_COMPLETED", "message": reply}
-            return Task(
-                entry.agent, {"id": entry.task, "contextId": entry.context, "status": status}, events, plain=True
-            )
+            raw = {"id": entry.task, "contextId": entry.context, "status": status}
+            place = {"topic": entry.topic, "offset": str(events[-1].offset)}
+            return Task(entry.agent, raw | {"metadata": {LOG_EXTENSION: place}}, events, plain=True)
         return Task(entry.agent, self._tasklog.task_json(entry.owner, entry.task), events)
 
     def _events(self, entry: DirectoryEntry) -> list[TaskEvent]:

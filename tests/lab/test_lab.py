@@ -131,6 +131,20 @@ def test_a_virtual_clock_and_a_seed_give_the_same_records_twice(tmp_path):
     assert run(tmp_path / "a") == run(tmp_path / "b")
 
 
+def test_a_clock_is_given_by_name_or_itself(tmp_path):
+    with Lab(store=tmp_path, clock="virtual") as lab:
+        assert isinstance(lab.clock, VirtualClock)
+    with pytest.raises(UsageError, match="clock"):
+        Lab(store=tmp_path, clock="sundial")
+
+
+def test_a_plain_reply_names_its_topic(tmp_path):
+    with Lab(store=tmp_path) as lab:
+        lab.define("echo", echo, reply="message")
+        lab.ask("echo", "x")
+        assert lab.broker.read(lab.task("last").topic)
+
+
 def test_tasks_are_found_by_id_part_state_and_last(tmp_path):
     with Lab(store=tmp_path) as lab:
         lab.define("echo", echo)

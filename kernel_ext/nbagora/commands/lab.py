@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, create_model
 
 from nbagora.command import Arg, Command, Face
-from nbagora_lab.core.clock import SystemClock, VirtualClock
+from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import LabRunning
 from nbagora_lab.core.settings import Settings
 
@@ -56,7 +56,7 @@ class Start(SettingsOptions, noun="lab", verb="start"):
 
         given = self.model_dump(exclude_none=True)
         if not (running := Lab.running_labs()):
-            return Lab(**_taken(face.settings() | given))
+            return Lab(**face.settings() | given)
         lab = running[-1]
         for name, wanted in given.items():
             now = _in_force(lab, name, wanted)
@@ -84,12 +84,6 @@ class Status(Command, noun="lab", verb="status"):
     def run(self, face: Face) -> object:
         """The lab's `LabStatus`."""
         return face.lab.status()
-
-
-def _taken(given: dict[str, Any]) -> dict[str, Any]:
-    """Settings as `Lab` takes them, whose `clock` is the thing itself."""
-    clocks = {"system": SystemClock, "virtual": VirtualClock}
-    return given | {"clock": clocks[given["clock"]]()} if "clock" in given else given
 
 
 def _in_force(lab: Lab, name: str, wanted: Any) -> object:
