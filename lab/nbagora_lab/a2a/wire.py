@@ -192,7 +192,7 @@ def part_of(value: object) -> dict[str, Any]:
                 raise BadYield(f"can't read the file {value}: {error.strerror}", "yield a Path that exists") from None
             kind = mimetypes.guess_type(value.name)[0] or "application/octet-stream"
             return {"raw": base64.b64encode(content).decode(), "filename": value.name, "mediaType": kind}
-    dump = getattr(value, "model_dump", None)
+    dump = None if isinstance(value, type) else getattr(value, "model_dump", None)
     data = dump(mode="json") if callable(dump) else value
     if not isinstance(data, dict | list):
         raise BadYield(

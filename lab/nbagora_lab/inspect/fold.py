@@ -129,19 +129,19 @@ class TaskFold:
         self._merge(task)
 
     def apply(self, type_: str, body: dict[str, Any]) -> None:
-        """Takes in the body of one of its records."""
+        """Takes in the body of one of its records, which stays as it is."""
         status = self._task["status"]
         if type_ == RecordType.MESSAGE:
             if "message" in status:
                 self._remember(status.pop("message"))
             self._remember(_bare(body["message"]))
         elif type_ == RecordType.TASK:
-            self._task["status"] = body["task"]["status"]
+            self._task["status"] = dict(body["task"]["status"])
         elif type_ == RecordType.STATUS:
             update = body["statusUpdate"]
             if "message" in status:
                 self._remember(status["message"])
-            self._task["status"] = update["status"]
+            self._task["status"] = dict(update["status"])
             self._merge(update)
         elif type_ == RecordType.ARTIFACT:
             update = body["artifactUpdate"]
@@ -150,7 +150,7 @@ class TaskFold:
             if known is not None and update.get("append"):
                 known["parts"].extend(artifact["parts"])
             else:
-                self._artifacts[artifact["artifactId"]] = artifact
+                self._artifacts[artifact["artifactId"]] = {**artifact, "parts": list(artifact["parts"])}
             self._merge(update)
 
     def _remember(self, message: dict[str, Any]) -> None:

@@ -1,0 +1,218 @@
+"""The writing side of a task: whoever ends it first wins, events are dense, and what failed to be written never was."""
+
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nbagora_lab.a2a.wire import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, REJECTED, SUBMITTED, WORKING
+from nbagora_lab.core.errors import StoreError, TaskEnded
+from nbagora_lab.core.events import Flags, RecordType, decode
+from nbagora_lab.inspect.directory import DIRECTORY
+from task_logs import say, task_log, user_says
+
+ENDS = (COMPLETED, FAILED, CANCELED, REJECTED)
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    with task_log(tmp_path) as tasks:
+        yield tasks
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One for all examples."""
+    with tempfile.TemporaryDirectory(prefix="nbagora-live-") as store, task_log(Path(store)) as tasks:
+        yield tasks
+
+
+@pytest.fixture
+def live(tasks):
+    live, _, _ = tasks.open("", "agent", user_says("x"), context_id="ctx")
+    return live
+
+
+def events(tasks, live):
+    found = [decode(stored, live.topic, offset) for offset, stored in tasks.log.scan(live.topic)]
+    return [one for one in found if one.subject == live.id and one.generation]
+
+
+def test_each_writes_one_record_with_its_flags(tasks, live):
+    live.status(WORKING, say(live, "hello"))
+    live.artifact(b'"artifactId":"a",', b'{"text":"x"}')
+    live.status(INPUT_REQUIRED, say(live, "well?"))
+    live.note("task.call", {"agent": "b"})
+    live.answer(user_says("yes", contextId="ctx"), claim=False)
+    live.status(COMPLETED)
+    told = events(tasks, live)
+    assert [one.generation for one in told] == [1, 2, 3, 4, 5, 6]
+    assert [one.flags & ~Flags.SPLICED for one in told] == [
+        Flags.TASK, Flags.NONE, Flags.NONE, Flags.INTERRUPTED, Flags.NONE, Flags.TERMINAL,
+    ]  # fmt: skip
+    assert (live.ended, live.generation, live.state) == (True, 6, COMPLETED)
+
+
+@pytest.mark.parametrize("state", ENDS)
+def test_after_the_end_nothing_is_written(tasks, live, state):
+    live.status(state)
+    before = tasks.log.info(live.topic).next, tasks.log.info(DIRECTORY).next
+    for write in (
+        lambda: live.status(WORKING),
+        lambda: live.status(COMPLETED),
+        lambda: live.artifact(b'"artifactId":"a",', b'{"text":"x"}'),
+        lambda: live.reply(say(live, "x")),
+        lambda: live.answer(user_says("x"), claim=True),
+    ):
+        with pytest.raises(TaskEnded) as caught:
+            write()
+        assert state.removeprefix("TASK_STATE_").lower() in caught.value.what.lower()
+    assert live.end_if_open(FAILED) is False
+    assert (tasks.log.info(live.topic).next, tasks.log.info(DIRECTORY).next) == before
+    assert tasks.live(live.id) is None
+
+
+def test_a_plain_reply_ends_it(tasks, live):
+    live.reply(say(live, "hello"))
+    [_, reply] = events(tasks, live)
+    assert reply.flags == Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
+    assert tasks.directory()[live.id].state == "MESSAGE"
+    assert live.ended
+
+
+@pytest.mark.parametrize("state", [SUBMITTED, WORKING])
+def test_an_answer_that_nobody_asked_for_is_not_written(tasks, live, state):
+    if state == WORKING:
+        live.status(WORKING)
+    before = tasks.log.info(live.topic).next
+    assert live.answer(user_says("yes"), claim=False) is None
+    assert tasks.log.info(live.topic).next == before
+
+
+def test_an_answer_is_taken_once(tasks, live):
+    live.status(INPUT_REQUIRED, say(live, "well?"))
+    start, taken = threading.Barrier(8), []
+
+    def answer(number):
+        start.wait(10)
+        taken.append(live.answer(user_says(f"yes {number}", contextId="ctx"), claim=False))
+
+    run_all(answer, 8)
+    assert sum(one is not None for one in taken) == 1
+    assert len(tasks.find("", live.id).history) == 3
+
+
+def run_all(function, count):
+    threads = [threading.Thread(target=function, args=(number,)) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_of_all_who_end_it_one_does(tasks):
+    for _ in range(40):
+        live, _, _ = tasks.open("", "agent", user_says("x"), context_id="race")
+        live.status(WORKING)
+        start, won = threading.Barrier(6), []
+
+        def end(number, live=live, start=start, won=won):
+            state = ENDS[number % 4]
+            start.wait(10)
+            if number == 5:
+                try:
+                    live.reply(say(live, "plain"))
+                    won.append("MESSAGE")
+                except TaskEnded:
+                    pass
+            elif live.end_if_open(state):
+                won.append(state)
+
+        run_all(end, 6)
+        assert len(won) == 1
+        ends = [one for one in events(tasks, live) if one.flags & Flags.TERMINAL]
+        assert len(ends) == 1
+        assert tasks.directory()[live.id].state == won[0]
+        assert tasks.find("", live.id).terminal
+
+
+def test_events_of_many_threads_are_dense(tasks, live):
+    start = threading.Barrier(4)
+
+    def write(number):
+        start.wait(10)
+        for _ in range(50):
+            live.status(WORKING)
+            live.artifact(b'"artifactId":"%d",' % number, b'{"text":"x"}', append=True)
+
+    run_all(write, 4)
+    live.status(COMPLETED)
+    told = events(tasks, live)
+    assert [one.generation for one in told] == list(range(1, 403))
+    assert [one.offset for one in told] == sorted({one.offset for one in told})
+
+
+@pytest.mark.parametrize("what", ["status", "end", "artifact", "answer", "reply"])
+def test_what_could_not_be_written_never_was(tasks, live, monkeypatch, what):
+    live.status(INPUT_REQUIRED, say(live, "well?"))
+    before = live.state, live.generation, live.ended, tasks.live(live.id)
+
+    def fails(entries):
+        raise StoreError("no space left")
+
+    monkeypatch.setattr(tasks.log, "append", fails)
+    write = {
+        "status": lambda: live.status(WORKING),
+        "end": lambda: live.status(COMPLETED),
+        "artifact": lambda: live.artifact(b'"artifactId":"a",', b'{"text":"x"}'),
+        "answer": lambda: live.answer(user_says("yes", contextId="ctx"), claim=False),
+        "reply": lambda: live.reply(say(live, "x")),
+    }[what]
+    with pytest.raises(StoreError):
+        write()
+    monkeypatch.undo()
+    assert (live.state, live.generation, live.ended, tasks.live(live.id)) == before
+    write()
+    assert [one.generation for one in events(tasks, live)] == [1, 2, 3]
+
+
+def test_the_end_and_the_directory_are_one_batch(tasks, live, monkeypatch):
+    batches = []
+    append = tasks.log.append
+    monkeypatch.setattr(
+        tasks.log, "append", lambda entries: batches.append([topic for topic, _ in entries]) or append(entries)
+    )
+    live.status(COMPLETED)
+    assert batches == [[live.topic, DIRECTORY]]
+
+
+steps = st.lists(st.sampled_from(["work", "chunk", "ask", "answer", "note", *ENDS]), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps)
+def test_any_history_folds_to_what_the_writer_believes(shared, history):
+    live, _, _ = shared.open("", "agent", user_says("x"))
+    for number, step in enumerate(history):
+        try:
+            match step:
+                case "work":
+                    live.status(WORKING)
+                case "chunk":
+                    live.artifact(b'"artifactId":"a",', b'{"text":"%d"}' % number, append=True)
+                case "ask":
+                    live.status(INPUT_REQUIRED, say(live, "well?"))
+                case "answer":
+                    live.answer(user_says(f"{number}", contextId=live.context_id), claim=False)
+                case "note":
+                    live.note(RecordType.TASK_LOG, {"stream": "stdout", "text": "x"})
+                case end:
+                    live.status(end)
+        except TaskEnded:
+            assert live.ended
+        fold = shared.find("", live.id)
+        assert (fold.state, fold.generation, fold.terminal) == (live.state, live.generation, live.ended)
+        assert shared.directory()[live.id].state == (live.state if live.ended else "")
