@@ -132,7 +132,7 @@ def define_agents(lab: Lab) -> Gates:
         yield task.status("begun", stage="one")
         yield "text "
         yield "chunk"
-        yield {"number": 1.5, "of": ["a", None]}
+        yield {"number": 1.5, "of": ["a", None, 3]}
         yield b"\x00\xff"
         yield task.artifact("named", "first", last=False)
         yield task.artifact("named", "second", append=True)

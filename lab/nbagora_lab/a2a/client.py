@@ -97,7 +97,14 @@ class AgentClient:
         """The SDK's client, made from the card on first use."""
         if self._client is None:
             card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
-            self._client = ClientFactory(ClientConfig(httpx_client=self._http)).create(card)
+            try:
+                config = ClientConfig(httpx_client=self._http, supported_protocol_bindings=["JSONRPC", "HTTP+JSON"])
+                self._client = ClientFactory(config).create(card)
+            except ValueError as error:
+                raise RemoteError(
+                    f"the card of {self.name} at {self.url} offers no way in: {error}",
+                    "it must name an interface of JSONRPC or HTTP+JSON, 1.0 or 0.3",
+                ) from None
         return self._client
 
     async def card(self) -> dict[str, Any]:
@@ -150,10 +157,11 @@ class AgentClient:
         waited, pause = 0.0, self._patience.first
         client = await self.connect()
         while True:
-            cut = "the stream ended before the task did"
+            cut, silent = "the stream ended before the task did", True
             stream = start(cursor)
             try:
                 async for response in stream:
+                    silent = False
                     event = event_of(_plain(response))
                     if 0 <= event.offset <= cursor:
                         continue
@@ -166,16 +174,20 @@ class AgentClient:
             except (A2AClientError, httpx.TransportError) as error:
                 if (refused := _refusal(self.name, error)) is not None:
                     raise refused from None
-                cut = str(error) or type(error).__name__
+                cut, silent = _first_line(error), False
             except UnsupportedOperationError as error:
                 if not task_id:
                     raise _mapped(self.name, error) from None
-                yield _ended(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))
-                return
+                if (event := await self._look(client, task_id)).last:
+                    yield event
+                    return
+                cut, silent = "the peer lets nobody subscribe", False
             except A2AError as error:
                 raise _mapped(self.name, error) from None
             finally:
                 await stream.aclose()
+            if silent and task_id and (await self._look(client, task_id)).ended:
+                return  # nothing follows the cursor
             if waited >= self._patience.total:
                 raise Unreachable(
                     f"{self.name} at {self.url} stayed cut off: {cut}", "is its lab running? the task may go on there"
@@ -187,6 +199,9 @@ class AgentClient:
             waited, pause = waited + pause, min(pause * 2, self._patience.longest)
             if task_id:
                 start = partial(self._subscribe, client, task_id)
+
+    async def _look(self, client: Client, task_id: str) -> TaskEvent:
+        return event_of({"task": _plain(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))})
 
     async def send(self, message: dict[str, Any], *, headers: dict[str, str] | None = None) -> Task:
         """Sends a message and returns at once with the task as it was opened."""
@@ -227,13 +242,16 @@ class AgentClient:
         """Awaits a call of the SDK's with its errors made ours."""
         try:
             return await call
+        except (A2AClientError, httpx.TransportError) as error:  # before the class that the first of them is of
+            if (refused := _refusal(self.name, error)) is not None:
+                raise refused from None
+            if isinstance(error.__cause__ or error, httpx.HTTPError):
+                what = f"{self.name} at {self.url} can't be reached: {_first_line(error)}"
+                raise Unreachable(what, "is its lab running?") from None
+            what = f"{self.name} at {self.url} answers what is no A2A: {_first_line(error)}"
+            raise RemoteError(what, "is that the address of an agent?") from None
         except A2AError as error:
             raise _mapped(self.name, error) from None
-        except (A2AClientError, httpx.TransportError) as error:
-            refused = _refusal(self.name, error)
-            raise refused or Unreachable(
-                f"{self.name} at {self.url} can't be reached: {error}", "is its lab running?"
-            ) from None
 
 
 def collect(agent: str, events: list[TaskEvent]) -> Task:
@@ -271,8 +289,8 @@ def _task_id(event: TaskEvent) -> str:
     return str(body.get("id", "")) if event.kind == "task" else str(body.get("taskId", ""))
 
 
-def _ended(task: pb.Task) -> TaskEvent:
-    return event_of({"task": _plain(task)})
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(": ") or type(error).__name__
 
 
 def _mapped(agent: str, error: A2AError) -> LabError:

@@ -40,7 +40,12 @@ class TaskEvent:
     @property
     def last(self) -> bool:
         """Whether nothing follows until somebody answers: the task has ended, asks, or was a plain message."""
-        return self.kind == "message" or self.state in _FAILURES | {"COMPLETED", "INPUT_REQUIRED", "AUTH_REQUIRED"}
+        return self.ended or self.state in {"INPUT_REQUIRED", "AUTH_REQUIRED"}
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing follows at all: the task has ended, or was a plain message."""
+        return self.kind == "message" or self.state in _FAILURES | {"COMPLETED"}
 
     def __str__(self) -> str:
         return self.text

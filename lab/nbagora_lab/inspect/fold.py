@@ -122,11 +122,12 @@ class TaskFold:
         return task
 
     def load(self, task: dict[str, Any]) -> None:
-        """Starts from a task as somebody else folded it; takes `task` for its own."""
-        self._task = {key: value for key, value in task.items() if key not in {"artifacts", "metadata"}}
+        """Starts from a task as somebody else folded it, which stays as it is."""
+        own = copy.deepcopy(task)
+        self._artifacts = {one["artifactId"]: one for one in own.pop("artifacts", [])}
+        self._task = {key: value for key, value in own.items() if key != "metadata"}
         self._task.setdefault("status", {})
-        self._artifacts = {one["artifactId"]: one for one in copy.deepcopy(task.get("artifacts", []))}
-        self._merge(task)
+        self._merge(own)
 
     def apply(self, type_: str, body: dict[str, Any]) -> None:
         """Takes in the body of one of its records, which stays as it is."""
