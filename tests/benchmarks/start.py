@@ -49,7 +49,8 @@ class Kernel:
         self._manager = KernelManager(kernel_name=NATIVE_KERNEL_NAME, context=self._context)
         environment = {**os.environ, "IPYTHONDIR": str(folder / "ipython")}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start compiles every module anew
-        self._manager.start_kernel(cwd=str(folder), env=environment)
+        log = self._log = (folder / "kernel.log").open("wb")
+        self._manager.start_kernel(cwd=str(folder), env=environment, stdout=log, stderr=log)
         self._client = self._manager.client()
         self._client.start_channels()
 
@@ -60,6 +61,7 @@ class Kernel:
         self._client.stop_channels()
         self._manager.shutdown_kernel(now=True)
         self._context.destroy(linger=0)
+        self._log.close()
 
     def cpu(self) -> float:
         """Seconds of CPU time that the kernel has used so far."""

@@ -33,8 +33,9 @@ from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.events import RecordType, decode
 
-BUSY_CHUNKS = 4000  # of each stream that a unary call is measured beside
-UNARY = 50  # calls in a turn
+BUSY_CHUNKS = 1000  # of each stream that a unary call is measured beside
+UNARY = 50  # calls in a turn, at most
+PATIENCE = 30.0  # seconds of calls in a turn
 
 
 class Side:
@@ -57,6 +58,14 @@ class Side:
         self.figures[what].append(number / seconds)
         self.cpu[what].append((self.program.cpu() - cpu) / number * 1e6)
         self.read += number
+
+    def rest(self) -> None:
+        """Returns once the server has nothing to do, so that one turn's rest is not in the next one's figures."""
+        while True:
+            cpu = self.program.cpu()
+            time.sleep(0.5)
+            if self.program.cpu() - cpu < 0.03:
+                return
 
 
 def by_socket(side: Side, streams: int, count: int) -> float:
@@ -98,12 +107,16 @@ async def by_client(side: Side, count: int) -> float:
     return seconds
 
 
-def unary(side: Side, what: str, calls: int) -> None:
-    """Books the seconds of unary calls, one after the other."""
+def unary(side: Side, what: str) -> None:
+    """Books the seconds of unary calls, one after the other: 50, or what half a minute is enough for."""
     connection = Unary(side.echo, side.token)
+    began = time.perf_counter()
     try:
         connection.ask("warm")
-        side.figures[what] += [connection.ask(f"你好 {number}") for number in range(calls)]
+        for number in range(UNARY):
+            side.figures[what].append(connection.ask(f"你好 {number}"))
+            if time.perf_counter() - began > PATIENCE:
+                break
     finally:
         connection.close()
 
@@ -111,8 +124,9 @@ def unary(side: Side, what: str, calls: int) -> None:
 def unary_beside(side: Side, streams: int) -> None:
     """The same while `streams` streams are busy."""
     with Program("_busy", side.flood, side.token, str(streams), str(BUSY_CHUNKS)) as busy:
-        unary(side, f"unary beside {streams} streams", UNARY)
+        unary(side, f"unary beside {streams} streams")
         got = busy.finish()
+    side.rest()  # nobody reads the streams any more, but their agents go on to the end
     assert got["events"] > 0
     side.figures["events/s beside"].append(got["events"] / got["seconds"])
 
@@ -160,7 +174,7 @@ def main() -> int:
                     side.rate("1 stream of 1000", 1000, lambda: by_socket(side, 1, 1000))  # noqa: B023
                     side.rate("8 streams of 1000", 8000, lambda: by_socket(side, 8, 1000))  # noqa: B023
                     side.rate("client, 3000", 3000, lambda: asyncio.run(by_client(side, 3000)))  # noqa: B023
-                    unary(side, "unary", UNARY)
+                    unary(side, "unary")
                 if turn % 3 == 0:  # the longest part, and the steadiest
                     for side in sides:
                         unary_beside(side, 8)
