@@ -7,6 +7,7 @@ as well.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 
 import pytest
@@ -15,6 +16,11 @@ import _system
 from leaks import held, leaked
 
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the environment's kernel, not a namesake in the home folder
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell's background job ignores Ctrl-C, and so would every process that a test starts and then interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
