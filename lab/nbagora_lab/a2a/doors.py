@@ -8,6 +8,7 @@ folded dict. Faces that the overrides don't reach parse.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
@@ -38,6 +39,7 @@ from nbagora_lab.core.log import logger
 __all__ = ["build_doors"]
 
 _V1 = "1.0"
+_HALF_A_PAIR = "half of a surrogate pair is no text"
 _WAIT = frozenset({"SendMessage", "message/send", "message/stream", "tasks/resubscribe"})
 """Calls that may wait for an agent before their response begins."""
 _log = logger.getChild("a2a")
@@ -91,13 +93,12 @@ class _JsonRpc(JsonRpcDispatcher):
             body = await request.json()
         except ValueError as error:
             return self._generate_error_response(None, JSONParseError(message=str(error)))
-        if b"\\ud" in (await request.body()).lower() and not is_text(body):
-            request_id = body.get("id") if isinstance(body, dict) else None
-            return self._generate_error_response(
-                request_id if is_text(request_id) else None, InvalidParamsError("half of a surrogate pair is no text")
-            )
+        if not await _is_whole(request):
+            given = body.get("id") if isinstance(body, dict) else None
+            known = type(given) in {str, int} and is_text(given)
+            return self._generate_error_response(given if known else None, InvalidParamsError(_HALF_A_PAIR))
         call = super().handle_requests(request)
-        waits = isinstance(body, dict) and body.get("method") in _WAIT
+        waits = isinstance(body, dict) and str(body.get("method")) in _WAIT
         return await _while_connected(request, call) if waits else await call
 
     @validate_version(_V1)
@@ -203,6 +204,27 @@ def _connected(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
     return listened
 
 
+async def _is_whole(request: Request) -> bool:
+    """Whether a JSON body holds no half of a surrogate pair, which no answer that quotes it could be written with."""
+    body = await request.body()
+    if b"\\ud" not in body.lower():
+        return True
+    try:
+        return is_text(json.loads(body))
+    except ValueError:
+        return True  # as its parser will say
+
+
+def _whole(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    async def checked(request: Request) -> Response:
+        if await _is_whole(request):
+            response: Response = await endpoint(request)
+            return response
+        return JSONResponse(build_rest_error_payload(InvalidParamsError(_HALF_A_PAIR)), 400)
+
+    return checked
+
+
 @validate_version(_V1)
 async def _check_version(context: ServerCallContext) -> None:
     """Refuses a request whose A2A-Version is not 1.x."""
@@ -237,13 +259,13 @@ def build_doors(
         Route("/", rpc.handle_requests, methods=["POST"]),
         card_route("/.well-known/agent-card.json", card),
         card_route("/v0.3/.well-known/agent-card.json", card03),
-        Route("/message:send", _connected(rest.on_message_send), methods=["POST"]),
-        Route("/message:stream", rest.on_message_send_stream, methods=["POST"]),
+        Route("/message:send", _whole(_connected(rest.on_message_send)), methods=["POST"]),
+        Route("/message:stream", _whole(rest.on_message_send_stream), methods=["POST"]),
         Route("/tasks/{id}:cancel", rest.on_cancel_task, methods=["POST"]),
         Route("/tasks/{id}:subscribe", rest.on_subscribe_to_task, methods=["GET", "POST"]),
         Route("/tasks/{id}", rest.on_get_task, methods=["GET"]),
         Route("/tasks", rest.list_tasks, methods=["GET"]),
-        Route(push, rest.set_push_notification, methods=["POST"]),
+        Route(push, _whole(rest.set_push_notification), methods=["POST"]),
         Route(push, rest.list_push_notifications, methods=["GET"]),
         Route(push + "/{push_id}", rest.get_push_notification, methods=["GET"]),
         Route(push + "/{push_id}", rest.delete_push_notification, methods=["DELETE"]),
@@ -252,7 +274,7 @@ def build_doors(
     adapter = Rest03(handler, context_builder=_ContextBuilder())
     for (path, method), endpoint in adapter.routes().items():
         waits = method == "POST" and not path.endswith(":cancel")
-        routes.append(Route(path, _connected(endpoint) if waits else endpoint, methods=[method]))
+        routes.append(Route(path, _whole(_connected(endpoint)) if waits else endpoint, methods=[method]))
     return Router(routes, redirect_slashes=False, default=_nothing)
 
 

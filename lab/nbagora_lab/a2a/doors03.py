@@ -32,6 +32,8 @@ from nbagora_lab.inspect.fold import LOG_EXTENSION
 __all__ = ["JsonRpc03", "Rest03"]
 
 _ENVELOPE = 5  # levels that stand around a data part: call, params, message, parts, part
+_UNFIT = (DecodeError, TypeError, ValueError)
+"""What the SDK's conversions raise for parameters of another form."""
 _log = logger.getChild("a2a")
 
 _Item = tuple[dict[str, Any] | None, str]
@@ -56,6 +58,14 @@ class JsonRpc03(JSONRPC03Adapter):
             error = RpcInvalidParams(data=error.data)
         return super()._generate_error_response(request_id, error)
 
+    async def _process_non_streaming_request(
+        self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
+    ) -> JSONResponse:
+        try:
+            return await super()._process_non_streaming_request(request_id, request_obj, context)
+        except _UNFIT as error:
+            raise InvalidParamsError(str(error)) from None
+
     @validate_version("0.3")
     async def _process_streaming_request(
         self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
@@ -73,7 +83,10 @@ class JsonRpc03(JSONRPC03Adapter):
                 id=request_id, error=types03.InternalError(message=str(error))
             ).model_dump_json(by_alias=True, exclude_none=True)
 
-        return await _stream(items(), failed)
+        try:
+            return await _stream(items(), failed)
+        except _UNFIT as error:
+            raise InvalidParamsError(str(error)) from None
 
 
 class Rest03(REST03Adapter):
@@ -85,7 +98,7 @@ class Rest03(REST03Adapter):
     ) -> Response:
         try:
             return JSONResponse(await method(request, self._context_builder.build(request)))
-        except (DecodeError, UnicodeEncodeError) as error:
+        except _UNFIT as error:
             raise InvalidParamsError(str(error)) from None
 
     @rest_stream_error_handler
@@ -102,7 +115,7 @@ class Rest03(REST03Adapter):
 
         try:
             return await _stream(items(), lambda error: json.dumps(build_rest_error_payload(error)))
-        except (DecodeError, UnicodeEncodeError) as error:
+        except _UNFIT as error:
             raise InvalidParamsError(str(error)) from None
 
 
