@@ -11,6 +11,7 @@ import pytest
 from faults import FULL, FaultyLog
 from logs import bodies, record
 from nbagora_lab.broker.commit import Commit, Committed, Entries, GroupCommit
+from nbagora_lab.broker.hot import HotTopics
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.errors import BadName, LabError, StoreError
 
@@ -243,6 +244,25 @@ def test_an_interrupt_at_the_engine_costs_nobody_else_anything(grouped: FaultyLo
     assert {number: stored[offsets[0]] for number, offsets in served.items()} == {n: str(n) for n in served}
     assert len(stored) == len(set(stored)) == (7 if written else 6)
     assert grouped.info("chat/new").next == len(stored) - 1
+
+
+def test_an_interrupt_before_the_write_is_not_taken_for_the_former_write(
+    grouped: FaultyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grouped.append([("chat/a", record("before")), ("chat/a", record("before"))])
+    load, interrupted = HotTopics.load, []
+
+    def once(self: HotTopics, topic: str) -> Any:
+        if not interrupted:
+            interrupted.append(topic)
+            raise KeyboardInterrupt
+        return load(self, topic)
+
+    monkeypatch.setattr(HotTopics, "load", once)
+    got = together(grouped, [[("chat/a", record(str(number)))] for number in range(2)])
+    [served] = [number for number, offsets in got.items() if isinstance(offsets, list)]
+    assert got[served] == [2]
+    assert bodies(grouped, "chat/a") == ["before", "before", str(served)]
 
 
 def test_a_full_disk_at_the_engine_fails_everybody_and_then_nobody(grouped: FaultyLog) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import hypothesis.strategies as st
-from hypothesis import given
+from hypothesis import example, given
 
 from faults import FaultyLog
 from logs import record
@@ -34,6 +34,7 @@ def test_a_number_is_unpacked(number: int) -> None:
 
 
 @given(numbers, st.integers(0, 10**15), st.text(max_size=50))
+@example(1, 32767, "")
 def test_a_topics_value_is_unpacked(number: int, microseconds: int, forked_from: str) -> None:
     packed = keys.topic_value(number, microseconds / 1e6, forked_from)
     assert keys.parse_topic(packed) == (number, microseconds / 1e6, forked_from or None)

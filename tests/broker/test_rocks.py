@@ -270,12 +270,13 @@ def test_a_full_disk_stops_the_writing_and_a_reopened_store_goes_on(
 
 def test_closing_waits_for_who_is_inside_and_lets_nobody_in(bare: Rocks) -> None:
     inside, leave, closed = threading.Event(), threading.Event(), threading.Event()
+    seen: list[object] = []
 
     def stay() -> None:
         with bare.edge:
             inside.set()
-            assert leave.wait(PATIENCE)
-            assert bare.revision() >= 0  # it is open for as long as somebody is inside
+            leave.wait(PATIENCE)
+            seen.extend((bare.revision(), closed.is_set()))  # it is open for as long as somebody is inside
 
     def close() -> None:
         bare.close()
@@ -289,27 +290,29 @@ def test_closing_waits_for_who_is_inside_and_lets_nobody_in(bare: Rocks) -> None
         pass
     with pytest.raises(StoreClosed), bare.edge:
         raise AssertionError("nobody gets here")
-    assert not closed.is_set()
+    threads[1].join(0.05)
     leave.set()
     assert closed.wait(PATIENCE)
     for thread in threads:
         thread.join(PATIENCE)
+    assert seen == [0, False]
 
 
 def test_patience_with_who_never_leaves_has_an_end(bare: Rocks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rocks, "_PATIENCE", 0.01)
-    leave = threading.Event()
-    inside = threading.Event()
+    inside, leave, left = threading.Event(), threading.Event(), threading.Event()
 
     def stay() -> None:
         with bare.edge:
             inside.set()
             leave.wait(PATIENCE)
+        left.set()
 
     thread = threading.Thread(target=stay)
     thread.start()
     assert inside.wait(PATIENCE)
     bare.close()
+    assert not left.is_set()
     leave.set()
     thread.join(PATIENCE)
 

@@ -406,6 +406,37 @@ def test_who_waits_for_a_call_hears_that_the_loop_stopped(loop: ServiceLoop) -> 
     assert "stopped before the call had ended" in str(heard[0])
 
 
+def test_who_waits_hears_it_though_the_loop_has_started_again(
+    loop: ServiceLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result, again = service._result, threading.Event()
+
+    def late(future: Future[object], timeout: float | None) -> object:
+        try:
+            return result(future, timeout)
+        finally:
+            assert again.wait(PATIENCE)
+
+    work, heard = Forever(), []
+
+    def call() -> None:
+        try:
+            loop.call(work)
+        except BaseException as error:
+            heard.append(type(error))
+
+    monkeypatch.setattr(service, "_result", late)
+    caller = threading.Thread(target=call)
+    caller.start()
+    assert work.began.wait(PATIENCE)
+    monkeypatch.undo()
+    loop.stop()
+    loop.start()
+    again.set()
+    caller.join(PATIENCE)
+    assert heard == [NotStarted]
+
+
 def test_a_blocked_loop_is_left_behind_after_the_time_out_and_ends_when_it_is_let(loop: ServiceLoop) -> None:
     blocked = Blocked(loop)
     [thread] = threads()
@@ -461,6 +492,28 @@ def test_a_loop_that_died_takes_nothing_lets_waiters_go_and_starts_again(loop: S
     assert "nbagora-test ended by itself: SystemExit(3)" in [line.message for line in ring.lines()]
     loop.start()
     assert loop.call(double, 21) == 42
+
+
+def test_a_call_in_the_queue_of_a_loop_that_dies_is_let_go(loop: ServiceLoop, ring: RingLog) -> None:
+    [thread] = threads()
+    began, released = threading.Event(), threading.Event()
+
+    async def leave() -> None:
+        raise SystemExit(3)
+
+    def die() -> asyncio.Future[None]:
+        leaving = asyncio.ensure_future(leave())
+        began.set()
+        assert released.wait(PATIENCE)
+        return leaving
+
+    loop.submit(die)
+    assert began.wait(PATIENCE)
+    queued = loop.submit(Forever())
+    released.set()
+    thread.join(PATIENCE)
+    assert wait([queued], PATIENCE).done
+    assert queued.cancelled()
 
 
 def test_stopping_a_loop_that_died_does_nothing(loop: ServiceLoop, ring: RingLog) -> None:
@@ -560,10 +613,12 @@ def test_leaving_an_iteration_closes_its_generator(loop: ServiceLoop) -> None:
         finally:
             closed.set()
 
-    values = loop.iterate(endless())
+    generator = endless()  # held, so that nobody but the iteration closes it
+    values = loop.iterate(generator)
     assert next(values) == 1
     values.close()  # type: ignore[attr-defined]
     assert closed.wait(PATIENCE)
+    del generator
 
 
 def test_a_generator_runs_no_more_than_its_queue_ahead(loop: ServiceLoop) -> None:

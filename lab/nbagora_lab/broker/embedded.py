@@ -139,12 +139,12 @@ class EmbeddedLog:
                 )
         try:
             offsets, touched = self._commits.commit(entries)
+            self._watches.tell(touched)
         except LabError:
             raise
         except BaseException:  # interrupted, perhaps between the write and the telling of it
             self._watches.tell_all()
             raise
-        self._watches.tell(touched)
         return offsets
 
     def _commit(self, entries: Entries, batch: WriteBatch | None = None) -> Committed:
@@ -246,7 +246,6 @@ class EmbeddedLog:
             number = self._last_number() + 1
             batch = WriteBatch(raw_mode=True)
             batch.put(keys.TOPIC_NUMBER, keys.u64(number))
-            self._topic_number = None
             self._write(batch)  # from here on the number is spent, whatever happens
             self._topic_number = number
             after = -1

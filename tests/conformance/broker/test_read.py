@@ -64,10 +64,10 @@ def test_the_first_record_at_or_after_a_time(ten: Log, time: float, expected: in
 
 
 def test_a_time_is_found_to_the_microsecond(log: Log) -> None:
-    times = [1000.1, 1000.100001, 1000.100002, 4350000.35]
+    times = [0.000248, 0.000249, 0.032767, 1000.1, 1000.100001, 4350000.35]
     log.append([("chat/a", record(time=time)) for time in times])
-    assert [log.seek("chat/a", time) for time in times] == [0, 1, 2, 3]
-    assert log.seek("chat/a", float("inf")) == 4
+    assert [log.seek("chat/a", time) for time in times] == list(range(6))
+    assert log.seek("chat/a", float("inf")) == 6
 
 
 def test_of_equal_times_the_first_is_found(log: Log) -> None:
