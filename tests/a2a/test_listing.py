@@ -145,8 +145,13 @@ def test_fifty_to_a_page_unless_asked(handler):
     assert (len(found.tasks), found.page_size, bool(found.next_page_token)) == (50, 50, True)
 
 
-@pytest.mark.parametrize("request_", [{"page_size": 0}, {"page_size": 101}, {"page_size": -1}, {"page_token": "x"},
-                                      {"page_token": "北"}, {"history_length": -1}])  # fmt: skip
+UNFIT = [
+    {"page_size": 0}, {"page_size": 101}, {"page_size": -1}, {"page_token": "x"}, {"page_token": "北"},
+    {"history_length": -1}, {"status": -1}, {"status": 99},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("request_", UNFIT, ids=str)
 def test_what_does_not_fit_is_refused(handler, request_):
     with pytest.raises(InvalidParamsError):
         page(handler, **request_)

@@ -30,7 +30,7 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
     The page token names the last task of the page by its place in the order and stays valid while tasks move.
 
     Raises:
-        InvalidParamsError: A page size, history length or page token that does not fit.
+        InvalidParamsError: A page size, history length, state or page token that does not fit.
     """
     validate_history_length(params)
     size = params.page_size if params.HasField("page_size") else 50
@@ -39,6 +39,7 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
     if params.page_token and (cursor := decode_list_tasks_cursor(params.page_token)) is None:
         raise InvalidParamsError("the page token is not one of this agent's")
     since = params.status_timestamp_after.ToNanoseconds() if params.HasField("status_timestamp_after") else None
+    state = _state_name(params.status)
     rows: list[tuple[ListTasksCursor, str]] = []
     for entry in tasks.directory().values():
         if entry.owner != owner or entry.agent != agent or entry.state == "MESSAGE":
@@ -49,7 +50,7 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
             fold = tasks.find(owner, entry.task)
         except TaskNotFound:
             continue
-        if params.status and fold.state != _state_name(params.status):
+        if params.status and fold.state != state:
             continue
         at = _nanoseconds(fold.as_json(history=0, artifacts=False)["status"].get("timestamp", ""))
         if since is not None and at < since:
@@ -72,7 +73,10 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
 
 
 def _state_name(state: int) -> str:
-    return pb.TaskState.DESCRIPTOR.values_by_number[state].name
+    known = pb.TaskState.DESCRIPTOR.values_by_number.get(state)
+    if known is None:
+        raise InvalidParamsError(f"{state} is no state of a task")
+    return known.name
 
 
 def _nanoseconds(timestamp: str) -> int:
