@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import socket
 import sys
 from importlib.util import find_spec
@@ -67,6 +68,7 @@ class _Echo(_Base):
 
 async def main() -> None:
     """Serves the agents `flood` and `echo` until its input ends."""
+    logging.getLogger("a2a").setLevel(logging.CRITICAL)  # it warns of every stream that its reader leaves
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     listener.listen(2048)
