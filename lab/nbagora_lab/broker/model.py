@@ -70,7 +70,7 @@ def seconds(duration: float | str) -> float:
     number, unit = (duration[:-1], duration[-1:]) if isinstance(duration, str) else (duration, "s")
     try:
         return float(number) * _UNITS[unit]
-    except (KeyError, ValueError):
+    except (KeyError, TypeError, ValueError):
         raise UsageError(f"'{duration}' is no duration", "write 90s, 15m, 1h or 7d, or a number of seconds") from None
 
 
