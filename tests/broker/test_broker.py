@@ -211,11 +211,12 @@ def test_a_parent_is_made_once(broker: Broker) -> None:
     assert broker.create_topic("news", ttl=60) is False
     with pytest.raises(TopicExists):
         broker.create_topic("news")
+    assert broker.create_topic("news", ttl="1m") is False
     assert broker.topics() == {"chat": TopicSpec(), "news": TopicSpec(ttl=60)}
 
 
 @pytest.mark.parametrize(
-    "options", [{"type": "PRIORITY"}, {"ttl": 0}, {"ttl": -1}, {"ttl": "soon"}, {"ttl": float("nan")}]
+    "options", [{"type": "PRIORITY"}, {"ttl": 0}, {"ttl": -1}, {"ttl": "soon"}, {"ttl": []}, {"ttl": float("nan")}]
 )
 def test_settings_that_no_parent_has_are_refused_in_two_lines(broker: Broker, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:

@@ -247,7 +247,7 @@ def test_a_thread_that_is_interrupted_at_any_moment_leaves_a_log_that_goes_on(
     stop, steady = threading.Event(), threading.Event()
     other = threading.Thread(target=work, args=("other", 0, steady))
     other.start()
-    for turn in range(40):
+    for turn in range(15):
         began = threading.Event()
         one = threading.Thread(target=work, args=("one", turn, began))
         one.start()

@@ -146,11 +146,11 @@ def test_a_count_is_what_is_kept() -> None:
 
 
 @pytest.mark.parametrize(("typed", "found"), [("90s", 90), ("15m", 900), ("1h", 3600), ("7d", 604800), (2.5, 2.5)])
-def test_durations(typed, found):
+def test_durations(typed: float | str, found: float) -> None:
     assert seconds(typed) == found
 
 
-@pytest.mark.parametrize("typed", ["", "h", "1", "1y", "one hour"])
-def test_what_is_no_duration_says_so(typed):
+@pytest.mark.parametrize("typed", ["", "h", "1", "1y", "one hour", None, [1], b"1h"])
+def test_what_is_no_duration_says_so(typed: object) -> None:
     with pytest.raises(UsageError, match="is no duration"):
-        seconds(typed)
+        seconds(typed)  # type: ignore[arg-type]

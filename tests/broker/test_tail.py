@@ -112,6 +112,41 @@ def test_writes_while_the_reader_is_busy_cost_no_call_to_its_loop(log: FaultyLog
     asyncio.run(main())
 
 
+def test_a_flood_is_let_gather_and_what_comes_at_leisure_is_not(
+    log: FaultyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept: list[float] = []
+    turn = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        if seconds:
+            slept.append(seconds)
+            log.append([("chat/a", record()) for _ in range(5)])
+        await turn(0)
+
+    async def follow() -> list[int]:
+        """How many come at once where one is written each time that the reader waits."""
+        sizes: list[int] = []
+        start = log.append([("chat/a", record())])[0]
+        async with aclosing(tail_batches(log, "chat/a", after=start)) as batches:
+            for _ in range(20):
+                coming = asyncio.ensure_future(anext(batches))
+                await turns(3)
+                log.append([("chat/a", record())])
+                sizes.append(len(await coming))
+        return sizes
+
+    monkeypatch.setattr(module.asyncio, "sleep", sleep)
+    monkeypatch.setattr(module, "_LINGER", 0.0)  # so every wake comes late enough
+    assert asyncio.run(follow()) == [1] * 20
+    assert slept == []
+    monkeypatch.setattr(module, "_LINGER", 3600.0)
+    sizes = asyncio.run(follow())
+    assert sizes[:8] == [1] * 8
+    assert sizes[-8:] == [6] * 8
+    assert set(slept) == {3600.0}
+
+
 def test_a_record_that_comes_between_looking_and_waiting_is_not_missed(log: FaultyLog) -> None:
     class Late(Counted):
         """Something is written just after each look."""
