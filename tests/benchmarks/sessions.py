@@ -16,10 +16,11 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from _process import Program
-from _report import conditions, goal, quantile, spread, table
+from _report import conditions, goal, spread, table
 from _sessions import ENGINES, Broker, Engine, records
 
 TURN = 50  # sessions that the broker's engine has in a turn
@@ -84,8 +85,8 @@ def told(what: str, rates: Rates) -> list[list[str]]:
     """Rows of the table."""
     rows = []
     for name in ENGINES:
-        ratio = quantile(rates.rate["nbagora"], 0.5) / quantile(rates.rate[name], 0.5)
-        cpu = f"{quantile(rates.cpu[name], 0.5):.1f}"
+        ratio = median(rates.rate["nbagora"]) / median(rates.rate[name])
+        cpu = f"{median(rates.cpu[name]):.1f}"
         rows.append([f"{what}, {name}", len(rates.rate[name]), spread(rates.rate[name]), cpu, f"{ratio:.2f}"])
     return rows
 

@@ -19,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import httpx
@@ -195,8 +196,8 @@ def _tell(lab: Side, stock: Side, rounds: int) -> None:
         ("8 streams of 1000", "socket"),
         ("client, 3000", "official client"),
     ):
-        ratio = quantile(lab.figures[what], 0.5) / quantile(stock.figures[what], 0.5)
-        cpus = [f"{quantile(side.cpu[what], 0.5):.0f}" for side in (lab, stock)]
+        ratio = median(lab.figures[what]) / median(stock.figures[what])
+        cpus = [f"{median(side.cpu[what]):.0f}" for side in (lab, stock)]
         rows.append([f"{what}, {where}", spread(lab.figures[what]), spread(stock.figures[what]), *cpus, f"{ratio:.1f}"])
     print(f"\n{rounds} turns each; median (least..largest) chunks a second; the server's CPU time a chunk")
     table(["stream", "nbagora", "stock", "µs", "µs", "ratio"], rows)
@@ -204,15 +205,15 @@ def _tell(lab: Side, stock: Side, rounds: int) -> None:
     for what in ("unary", "unary beside 8 streams"):
         for side in (lab, stock):
             times = [1e3 * value for value in side.figures[what]]
-            figures = [f"{value:.2f}" for value in (quantile(times, 0.5), quantile(times, 0.95), max(times))]
+            figures = [f"{value:.2f}" for value in (median(times), quantile(times, 0.95), max(times))]
             beside = spread(side.figures["events/s beside"]) if "beside" in what else ""
             rows.append([f"{what}, {side.name}", len(times), *figures, beside])
     table(["SendMessage, ms", "n", "p50", "p95", "max", "chunks/s of the streams"], rows)
     print()
     for what, wanted in (("1 stream of 3000", 15), ("1 stream of 1000", 15), ("client, 3000", 4)):
-        ratio = quantile(lab.figures[what], 0.5) / quantile(stock.figures[what], 0.5)
+        ratio = median(lab.figures[what]) / median(stock.figures[what])
         goal(f"{what}, × stock", ratio, at_least=wanted)
-    beside = 1e3 * quantile(lab.figures["unary beside 8 streams"], 0.5)
+    beside = 1e3 * median(lab.figures["unary beside 8 streams"])
     goal("unary call beside 8 busy streams, p50 ms", beside, at_most=50)
 
 
