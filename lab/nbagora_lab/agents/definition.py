@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any, Literal
 
 from nbagora_lab.agents.message import Message
@@ -17,6 +18,11 @@ from nbagora_lab.core.errors import BadAgent
 __all__ = ["AgentDefinition", "define"]
 
 _Kind = Literal["async function", "sync function", "pydantic-ai"]
+
+
+_TURN = 250e-6
+# seconds that an async generator may hold the agents' loop: one that yields and never awaits would else keep all other
+# agents, and its own cancellation, waiting until it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +63,12 @@ class AgentDefinition:
         if inspect.isawaitable(result):
             result = await result
         if isinstance(result, AsyncIterator):
+            began = perf_counter()
             async for value in result:
                 _take(value, output)
+                if perf_counter() - began > _TURN:
+                    await asyncio.sleep(0)
+                    began = perf_counter()
             result = None
         _finish(result, output)
 
