@@ -154,11 +154,6 @@ def test_cancel_and_complete_race_and_everybody_agrees(lab, seed):
     assert min(outcomes.values()) > 0, outcomes
 
 
-@pytest.mark.xfail(
-    reason="agents.runner: a run that is cancelled before its first step never tells that it is done; "
-    "the caller waits out the grace and the run stays in the list",
-    strict=True,
-)
 def test_cancelling_what_has_not_begun_leaves_nothing_running(tmp_path):
     """The agents' loop is busy as the task is sent and cancelled, so the function never runs."""
     with Lab(store=tmp_path, cancel_grace=0.3) as lab:

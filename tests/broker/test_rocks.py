@@ -265,6 +265,21 @@ def test_a_full_disk_stops_the_writing_and_a_reopened_store_goes_on(
     assert again.append([("chat/a", record()), ("chat/b", record())]) == [written, written]
 
 
+def test_a_store_that_is_killed_has_no_more_than_so_much_to_read(
+    open_log: Callable[..., FaultyLog], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small families would keep the log of the large one alive for half a gigabyte."""
+    monkeypatch.setattr(rocks, "_LONGEST_LOG", 1 << 20)
+    log = open_log()
+    log.create_topic("chat", TopicSpec())
+    log.append([("chat/a", record(b"x" * 100_000)) for _ in range(100)])
+    turns = 0
+    while sum(path.stat().st_size for path in log.path.glob("*.log")) > 4 << 20:  # it is tidied up beside the writing
+        log.append([("chat/a", record())])
+        turns += 1
+        assert turns < 100_000
+
+
 # -- closing -------------------------------------------------------------------------------------------------------
 
 

@@ -137,7 +137,7 @@ def test_a_flood_is_let_gather_and_what_comes_at_leisure_is_not(
         return sizes
 
     monkeypatch.setattr(module.asyncio, "sleep", sleep)
-    monkeypatch.setattr(module, "_LINGER", 0.0)  # so every wake comes late enough
+    monkeypatch.setattr(module, "_LINGER", -1.0)  # so every wake comes late enough
     assert asyncio.run(follow()) == [1] * 20
     assert slept == []
     monkeypatch.setattr(module, "_LINGER", 3600.0)

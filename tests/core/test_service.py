@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import contextvars
 import os
@@ -242,6 +243,19 @@ def test_ctrl_c_is_heard_though_the_loop_is_blocked(loop: ServiceLoop) -> None:
     killer.join()
     loop.call(double, 1)
     assert ran == []
+
+
+def test_an_interrupt_that_wakes_nobody_is_heard_all_the_same(loop: ServiceLoop) -> None:
+    """As on Windows, or where the signal comes just before the wait."""
+    work = Forever()
+
+    async def interrupted() -> None:
+        _thread.interrupt_main()
+        await work()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.call(interrupted)
+    assert work.cancelled.wait(PATIENCE) or not work.began.is_set()
 
 
 def test_work_that_gives_up_on_itself_is_cancelled(loop: ServiceLoop) -> None:

@@ -137,8 +137,8 @@ class RawExchange:
     @property
     def body(self) -> bytes:
         """The body as far as it came, without the framing of chunks."""
-        head, _, rest = self.raw.partition(b"\r\n\r\n")
-        return self._chunks()[0] if b"transfer-encoding: chunked" in head.lower() else bytes(rest)
+        head, whole, rest = self.raw.partition(b"\r\n\r\n")
+        return self._chunks()[0] if whole and b"transfer-encoding: chunked" in head.lower() else bytes(rest)
 
     def _chunks(self) -> tuple[bytes, bool]:
         """The content of the chunks as far as it came, and whether that is all."""

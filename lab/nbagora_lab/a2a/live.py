@@ -201,7 +201,7 @@ class LiveTask:
             return False
         return True
 
-    def record(self, type_: str, body: bytes, *, flags: Flags = Flags.NONE, source: bytes | None = None) -> bytes:
+    def record(self, type_: str, body: bytes, *, flags: int = Flags.NONE, source: bytes | None = None) -> bytes:
         """Encodes a record of this task that is no event."""
         envelope = self._envelope if source is None else {**self._envelope, "source": source}
         log = self._log
@@ -211,7 +211,7 @@ class LiveTask:
         """The record by which this process's epoch takes the task."""
         return self.record(RecordType.CLAIM, b"{}", flags=Flags.CLAIM)
 
-    def event_record(self, type_: str, body: bytes, flags: Flags) -> bytes:
+    def event_record(self, type_: str, body: bytes, flags: int) -> bytes:
         """Encodes the task's next event."""
         log = self._log
         return encode(
@@ -224,7 +224,7 @@ class LiveTask:
             **self._envelope,
         )
 
-    def _append(self, type_: str, body: bytes, flags: Flags, more: Any, state: str) -> int:
+    def _append(self, type_: str, body: bytes, flags: int, more: Any, state: str) -> int:
         with self._lock:
             if self._ended:
                 raise self._refusal()

@@ -125,6 +125,7 @@ class Runs:
             run.task = asyncio.get_running_loop().create_task(
                 self._run(run, definition, message, restarted=restarted), name=f"{live.agent} {live.id}"
             )
+            run.task.add_done_callback(lambda task: self._over(run, task))
 
         self.loop.submit(spawn)
 
@@ -182,8 +183,21 @@ class Runs:
 
         self.loop.submit(cancel)
 
+    def _over(self, run: _Run, task: asyncio.Task[None]) -> None:
+        try:
+            if task.cancelled():  # before its first step: nothing of `_run` was run
+                self._close(run)
+        except StoreError as error:
+            _log.error("the task %s of %s can't be closed: %s", run.live.id, run.live.agent, error.what)
+        finally:
+            self._runs.pop(run.live.id, None)
+            if not run.done.done():
+                run.done.set_result(None)
+
     async def _run(self, run: _Run, definition: AgentDefinition, message: dict[str, Any], *, restarted: bool) -> None:
         live = run.live
+        if live.cancelled.is_set():
+            raise asyncio.CancelledError
         output = Output(live, self.tasks.ids, definition.reply)
         printer = TaskPrinter(lambda stream, line: self._note(live, stream, line))
         current_printer.set(printer)
@@ -218,9 +232,6 @@ class Runs:
                 self._fail(live, output, error)
         finally:
             printer.flush()
-            self._runs.pop(live.id, None)
-            if not run.done.done():
-                run.done.set_result(None)
 
     async def _run_sync(
         self, run: _Run, definition: AgentDefinition, message: Message, task: AgentTask, output: Output
@@ -231,6 +242,8 @@ class Runs:
             self._limiter = CapacityLimiter(_WORKERS)
 
         def work() -> bool:
+            if run.live.cancelled.is_set():  # while it waited for a worker
+                return False
             run.worker = threading.get_ident()
             try:
                 definition.run_sync(message, task, output)

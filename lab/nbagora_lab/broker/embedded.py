@@ -175,7 +175,7 @@ class EmbeddedLog:
                 put(topic, stored)
                 offsets.append(offset)
             committed = offsets, nexts.keys()
-            if self._write_options.sync:  # only a group asks
+            if self._write_options.sync:  # only a group asks, and it has more than one record
                 self._last = entries, key, committed
             if fresh:
                 batch.put(keys.TOPIC_NUMBER, keys.u64(number))
@@ -198,16 +198,12 @@ class EmbeddedLog:
         """The same for one record on a topic that is there, as most appends are; spares a quarter of the time."""
         [(topic, stored)] = entries
         offset = hot.next
-        key = keys.record_key(hot.number, offset)
         batch = WriteBatch(raw_mode=True)
-        batch.put(key, stored, self._records_cf)
-        committed = [offset], (topic,)
-        if self._write_options.sync:  # only a group asks
-            self._last = entries, key, committed
+        batch.put(keys.record_key(hot.number, offset), stored, self._records_cf)
         hot.next = UNSETTLED
         self._write(batch)
         hot.next = offset + 1
-        return committed
+        return [offset], (topic,)
 
     def _written(self, entries: Entries) -> Committed | None:
         """What an interrupted commit of these very entries has stored, None if nothing. Under the lock."""
