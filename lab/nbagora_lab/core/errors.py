@@ -11,9 +11,12 @@
     │   ├── TopicNotFound
     │   └── VersionNotFound
     ├── Conflict                the thing is there already, and differs
+    │   ├── InUse               something else needs it as it is
     │   ├── TopicExists
     │   ├── VersionExists
+    │   ├── WrongState          it is too early or too late in its life for that
     │   └── LabRunning
+    ├── Forbidden               the caller is known, and may not
     ├── TooLarge                a body or name above its limit
     ├── StoreError              the store on disk can't serve
     │   ├── StoreLocked         another process holds it
@@ -62,6 +65,8 @@ __all__ = [
     "Conflict",
     "EndOfTask",
     "EndpointNotFound",
+    "Forbidden",
+    "InUse",
     "LabError",
     "LabRunning",
     "NotFound",
@@ -93,6 +98,7 @@ __all__ = [
     "UsageError",
     "VersionExists",
     "VersionNotFound",
+    "WrongState",
     "WrongThread",
     "did_you_mean",
 ]
@@ -178,6 +184,18 @@ class VersionNotFound(NotFound):
 
 class Conflict(LabError):
     """The thing is there already, and differs."""
+
+
+class InUse(Conflict):
+    """Something else needs the thing as it is."""
+
+
+class WrongState(Conflict):
+    """The thing is too early or too late in its life for that."""
+
+
+class Forbidden(LabError):
+    """The caller is known, and may not do that."""
 
 
 class TopicExists(Conflict):
