@@ -7,17 +7,23 @@
     ├── NotFound                the thing named does not exist (says which name is near)
     │   ├── AgentNotFound
     │   ├── EndpointNotFound
+    │   ├── GroupNotFound
+    │   ├── NotSubscribed       a client that its consumer group does not know
     │   ├── TaskNotFound
     │   ├── TopicNotFound
     │   └── VersionNotFound
     ├── Conflict                the thing is there already, and differs
+    │   ├── GroupExists
     │   ├── InUse               something else needs it as it is
     │   ├── TopicExists
     │   ├── VersionExists
     │   ├── WrongState          it is too early or too late in its life for that
+    │   ├── LeaseLost           a delivery that is not, or no longer, leased to who names it
     │   └── LabRunning
     ├── Forbidden               the caller is known, and may not
     ├── TooLarge                a body or name above its limit
+    ├── QuotaExceeded           more topics, bytes or subscriptions than are allowed
+    ├── Unsupported             what the engine in use can't do
     ├── StoreError              the store on disk can't serve
     │   ├── StoreLocked         another process holds it
     │   ├── StoreReadOnly
@@ -66,12 +72,17 @@ __all__ = [
     "EndOfTask",
     "EndpointNotFound",
     "Forbidden",
+    "GroupExists",
+    "GroupNotFound",
     "InUse",
     "LabError",
     "LabRunning",
+    "LeaseLost",
     "NotFound",
     "NotStarted",
+    "NotSubscribed",
     "PortInUse",
+    "QuotaExceeded",
     "RemoteError",
     "ScenarioError",
     "ServiceError",
@@ -95,6 +106,7 @@ __all__ = [
     "UnknownParameter",
     "UnknownVerb",
     "Unreachable",
+    "Unsupported",
     "UsageError",
     "VersionExists",
     "VersionNotFound",
@@ -170,6 +182,14 @@ class EndpointNotFound(NotFound):
     """An agent answers nowhere, or an endpoint's lease has ended."""
 
 
+class GroupNotFound(NotFound):
+    """No consumer group of that name exists."""
+
+
+class NotSubscribed(NotFound):
+    """A client that its consumer group does not know, or has dropped."""
+
+
 class TaskNotFound(NotFound):
     """No task of that id is visible to the caller."""
 
@@ -198,6 +218,10 @@ class Forbidden(LabError):
     """The caller is known, and may not do that."""
 
 
+class GroupExists(Conflict):
+    """A consumer group of that name exists with other settings."""
+
+
 class TopicExists(Conflict):
     """A topic of that name exists with other settings, or already holds records."""
 
@@ -206,12 +230,34 @@ class VersionExists(Conflict):
     """That version is published with other content; versions never change."""
 
 
+class LeaseLost(Conflict):
+    """Deliveries that are not, or no longer, leased under the number that was named.
+
+    Args:
+        what: What happened.
+        hint: What to do.
+        handles: Of those deliveries.
+    """
+
+    def __init__(self, what: str, hint: str = "", handles: Iterable[object] = ()) -> None:
+        super().__init__(what, hint)
+        self.handles = list(handles)
+
+
 class LabRunning(Conflict):
     """A lab runs in this kernel already, with other settings."""
 
 
 class TooLarge(LabError):
     """A body above its limit."""
+
+
+class QuotaExceeded(LabError):
+    """More topics, bytes or subscriptions than are allowed; nothing was stored."""
+
+
+class Unsupported(LabError):
+    """Something that the engine in use can't do."""
 
 
 class StoreError(LabError):
