@@ -7,7 +7,7 @@ import math
 import pytest
 
 from nbagora_lab.core.errors import BadName, UsageError
-from nbagora_lab.registry.model import automatic_number, check_endpoint, check_label, check_version, is_version
+from nbagora_lab.registry.names import automatic_number, check_endpoint, check_label, check_version, is_version
 
 
 @pytest.mark.parametrize("version", ["1", "0.0.1", "1.0.0-rc.1+build_7~2", "2026-03-01", "9" * 64])

@@ -1,36 +1,41 @@
 """The embedded registry's index: what enters it with a version, and what a query asks of it.
 
-It holds the versions that ``latest`` points at, in two forms: `facets` for whole ids, names and tags, `search` for
-words. A version enters as ``latest`` comes and leaves as it goes, in the transaction that moves the label.
+It holds the versions that a label points at, in two forms: `facets` for whole values, `search` for words. A version
+enters with its first label and leaves with its last, in the transaction that moves the label.
 """
 
 from __future__ import annotations
 
+import fnmatch
 import json
 from typing import Any, NamedTuple
 
-from nbagora_lab.registry import words
-from nbagora_lab.registry.model import LATEST, Query, TextField, Why
+from nbagora_lab.registry import where, words
+from nbagora_lab.registry.fields import CARD_FIELDS, facets_of, values_of
+from nbagora_lab.registry.model import Found, Query, TextField, Why
+from nbagora_lab.registry.rows import VERSION, agent_version
 from nbagora_lab.registry.sqlite import Run
 
-__all__ = ["Search", "enter", "glob_of", "leave", "why"]
+__all__ = ["counts", "enter", "find", "glob_of", "leave", "rebuild", "stale"]
 
-_KIND = "agent"
 _COLUMNS: tuple[TextField, ...] = ("name", "skill", "tag", "description", "example")
 _WEIGHTS = "8, 5, 5, 2, 1"  # of a word in each of the columns
 _HIGHLIGHT = (
     f"SELECT {', '.join(f'highlight(search, {column}, ?1, ?2)' for column in range(len(_COLUMNS)))} "
     "FROM search WHERE search MATCH ?3 AND rowid = ?4"
 )
+_STEPS = (32, 512, 8192)  # sizes up to which a filter is tried as the one that drives a search, the smallest first
+_NAMED = "entries AS e CROSS JOIN labels AS l CROSS JOIN versions AS v"
+_NAMED_TERM = "l.entry = e.id AND v.entry = e.id AND v.version = l.version"
 
 
 def enter(run: Run, version: int) -> None:
     """Takes a version into the index."""
     [content] = run("SELECT content FROM versions WHERE id = ?", (version,)).fetchone()
-    texts = words.texts_of(json.loads(content))
-    facets = {(field, words.fold(text)) for field in ("skill", "tag") for text in texts[field]}
-    for field, value in sorted(facets):
+    card = json.loads(content)
+    for field, value in sorted(facets_of(card)):
         run("INSERT INTO facets VALUES (?, ?, ?)", (field, value, version))
+    texts = words.texts_of(card)
     columns = [words.index_text(texts[column]) for column in _COLUMNS]
     run(f"INSERT INTO search (rowid, {', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", (version, *columns))
 
@@ -41,95 +46,194 @@ def leave(run: Run, version: int) -> None:
     run("DELETE FROM search WHERE rowid = ?", (version,))
 
 
-class Search(NamedTuple):
+def stale(run: Run) -> bool:
+    """Whether there are labels and no index: a migration emptied it."""
+    there = run("SELECT 1 FROM labels LIMIT 1").fetchone()
+    return there is not None and run("SELECT rowid FROM search LIMIT 1").fetchone() is None
+
+
+def rebuild(run: Run) -> None:
+    """Makes the index anew from versions and labels."""
+    run("DELETE FROM facets")
+    run("DELETE FROM search")
+    rows = run(
+        "SELECT DISTINCT v.id FROM labels l JOIN versions v ON v.entry = l.entry AND v.version = l.version "
+        "ORDER BY v.id"
+    )
+    for (version,) in rows.fetchall():
+        enter(run, version)
+
+
+def find(run: Run, query: Query, now: float) -> list[Found]:
+    """What a query finds, with the reasons."""
+    search = _Search.of(run, query, now)
+    if search is None:
+        return []  # a text without a word is on no card
+    found = []
+    for version, score in run(f"{search.sql} LIMIT ?", (*search.values, query.limit)).fetchall():
+        agent = agent_version(run(f"{VERSION} WHERE v.id = ?", (version,)).fetchone())
+        found.append(Found(agent=agent, score=score, why=_why(run, query, search, agent.card, version)))
+    return found
+
+
+def counts(run: Run, query: Query, now: float) -> dict[str, dict[str, int]]:
+    """How many of what a query finds have each value of each filter over cards, the most frequent first."""
+    search = _Search.of(run, query, now)
+    if search is None:
+        return {}
+    rows = run(
+        f"SELECT f.field, f.value, count(*) FROM ({search.sql}) AS m CROSS JOIN facets AS f ON f.version = m.id "
+        "GROUP BY f.field, f.value ORDER BY f.field, count(*) DESC, f.value",
+        search.values,
+    )
+    found: dict[str, dict[str, int]] = {}
+    for field, value, count in rows:
+        found.setdefault(field, {})[value] = count
+    return found
+
+
+class _Search(NamedTuple):
     """A query as a statement.
 
     Attributes:
         sql: Gives the number of each version that is found and its score, the best first.
-        parameters: What the statement's question marks stand for.
+        values: What the statement's question marks stand for.
         match: Its FTS5 expression, None where no text was asked for.
     """
 
     sql: str
-    parameters: tuple[Any, ...]
+    values: tuple[Any, ...]
     match: str | None
 
     @classmethod
-    def of(cls, query: Query) -> Search | None:
+    def of(cls, run: Run, query: Query, now: float) -> _Search | None:
         """The statement for a query; None if its text has no word, so that nothing can be found.
 
-        What narrows most comes first: a whole name, then words, a skill, a tag, and last a name's pattern. CROSS JOIN
-        has SQLite keep that order; left to itself it walks all names that begin like the pattern.
+        What narrows most comes first: a whole name, then words, then the rarest filter over cards, and last the names
+        in their order. CROSS JOIN has SQLite keep that order; left to itself it walks all names that begin like a
+        pattern.
         """
-        named = _Source(
-            "entries AS e CROSS JOIN labels AS l CROSS JOIN versions AS v",
-            f"l.entry = e.id AND l.label = '{LATEST}' AND v.entry = e.id AND v.version = l.version",
-            (),
-            "v.id",
-        )
-        sources: list[_Source] = []
-        name: tuple[str, tuple[str, ...]] = ("", ())
-        if query.name is not None:
-            literal, pattern = glob_of(query.name)
-            name = (" AND e.name GLOB ?", (pattern,)) if pattern is not None else (" AND e.name = ?", (literal,))
-            sources = [named] if pattern is None else []
-        match: str | None = None
+        match = None
         if query.text and not query.text.isspace():
             match = words.match_of(query.text)
             if match is None:
                 return None
-            sources.append(_Source("search", "search MATCH ?", (match,), "search.rowid"))
-        sources += [
-            _Source(
-                f"facets AS {field}s",
-                f"{field}s.field = '{field}' AND {field}s.value = ?",
-                (value,),
-                f"{field}s.version",
-            )
-            for field, value in _wholes(query)
+        asked = [_term(field, value, now) for field, value in query.asked()]
+        if query.where is not None:
+            asked.append(_tree(where.parse(query.where), now))
+        terms = [
+            _Term("e.kind = ? AND e.namespace = ?", (query.kind, query.namespace)),
+            _Term("l.label = ?", (query.label,)),
         ]
-        sources = sources or [named]
-        anchor = sources[0].version
-        if named not in sources:
-            sources.append(_Source("versions AS v CROSS JOIN entries AS e", "e.id = v.entry", (), "v.id"))
-        terms = [sources[0].term, *(f"{source.term} AND {source.version} = {anchor}" for source in sources[1:])]
+        literal = False
+        if query.name is not None:
+            name, pattern = glob_of(query.name)
+            literal = pattern is None
+            terms.append(_Term("e.name = ?", (name,)) if literal else _Term("e.name GLOB ?", (pattern,)))
+        if query.seen_by is not None:
+            terms.append(_Term("(NOT e.private OR e.owner = ?)", (query.seen_by,)))
+        of_version = "v.id = {} AND e.id = v.entry AND l.entry = v.entry AND l.version = v.version"
+        joined = "CROSS JOIN versions AS v CROSS JOIN entries AS e CROSS JOIN labels AS l"
+        if match is not None and not literal:
+            tables, on = f"search {joined}", f"search MATCH ? AND {of_version.format('search.rowid')}"
+            values: tuple[Any, ...] = (match,)
+        elif not literal and (driver := _rarest(run, query)):
+            tables, on = f"facets AS d {joined}", f"d.field = ? AND d.value = ? AND {of_version.format('d.version')}"
+            values = driver
+        else:
+            tables, on, values = _NAMED, _NAMED_TERM, ()
+            if match is not None:
+                tables, on, values = (
+                    f"{tables} CROSS JOIN search",
+                    f"{on} AND search MATCH ? AND search.rowid = v.id",
+                    (match,),
+                )
         score, order = (f"-bm25(search, {_WEIGHTS})", "score DESC, e.name") if match else ("0.0", "e.name")
+        every = [*terms, *asked]
         sql = (
-            f"SELECT v.id, {score} AS score FROM {' CROSS JOIN '.join(source.tables for source in sources)} "
-            f"WHERE {' AND '.join(terms)} AND e.kind = '{_KIND}' AND e.namespace = ?{name[0]} ORDER BY {order} LIMIT ?"
+            f"SELECT v.id AS id, {score} AS score FROM {tables} "
+            f"WHERE {on} AND {' AND '.join(term.sql for term in every)} ORDER BY {order}"
         )
-        values = [value for source in sources for value in source.values]
-        return cls(sql, (*values, query.namespace, *name[1], query.limit), match)
+        return cls(sql, (*values, *(value for term in every for value in term.values)), match)
 
 
-class _Source(NamedTuple):
-    """Tables that give versions, which ones, and the column that has a version's number."""
+class _Term(NamedTuple):
+    """One thing that must hold, over the tables `e`, `l` and `v`."""
 
-    tables: str
-    term: str
-    values: tuple[str, ...]
-    version: str
+    sql: str
+    values: tuple[Any, ...]
 
 
-def why(run: Run, query: Query, search: Search, card: dict[str, Any], version: int) -> tuple[Why, ...]:
-    """The reasons why a version was found, those by name, skill and tag first."""
+def _rarest(run: Run, query: Query) -> tuple[str, str] | None:
+    """The filter over cards that the fewest versions have; None where all have many, so that names lead sooner."""
+    asked = [
+        (field, words.fold(literal))
+        for field, value in query.asked()
+        if field in CARD_FIELDS
+        for literal, pattern in [glob_of(value)]
+        if pattern is None
+    ]
+    for size in _STEPS:
+        for field, value in asked:
+            more = run("SELECT 1 FROM facets WHERE field = ? AND value = ? LIMIT 1 OFFSET ?", (field, value, size))
+            if more.fetchone() is None:
+                return field, value
+    return None
+
+
+def _tree(condition: where.Condition, now: float) -> _Term:
+    if isinstance(condition, where.Is):
+        return _term(condition.field, condition.value, now)
+    if isinstance(condition, where.Not):
+        sql, values = _tree(condition.part, now)
+        return _Term(f"NOT {sql}", values)
+    parts = [_tree(part, now) for part in condition.parts]
+    word = " AND " if isinstance(condition, where.All) else " OR "
+    return _Term(f"({word.join(part.sql for part in parts)})", tuple(value for part in parts for value in part.values))
+
+
+def _term(field: str, value: str, now: float) -> _Term:
+    """A filter as a term."""
+    literal, pattern = glob_of(value)
+    fits, wanted = ("=", literal) if pattern is None else ("GLOB", pattern)
+    if field in CARD_FIELDS:
+        sql = f"EXISTS (SELECT 1 FROM facets AS f WHERE f.field = ? AND f.value {fits} ? AND f.version = v.id)"
+        return _Term(sql, (field, words.fold(wanted)))
+    if field == "state":
+        sql = f"coalesce((SELECT s.state FROM states AS s WHERE s.version = v.id), 'published') {fits} ?"
+        return _Term(f"({sql})", (wanted.lower(),))
+    column = "p.transport" if field == "transport" else "p.state"
+    some = "EXISTS (SELECT 1 FROM endpoints AS p WHERE p.entry = v.entry AND p.version = v.version AND p.expires > ?"
+    if field == "health" and literal.lower() == "none":
+        return _Term(f"NOT {some})", (now,))
+    return _Term(f"{some} AND {column} {fits} ?)", (now, wanted.upper() if field == "transport" else wanted.lower()))
+
+
+def _why(run: Run, query: Query, search: _Search, card: dict[str, Any], version: int) -> tuple[Why, ...]:
+    """The reasons why a version was found, those by name and filter first."""
     reasons: list[Why] = []
     if query.name is not None:
         reasons.append(Why(field="name", text=card["name"]))
-    texts = words.texts_of(card)
-    for field, wanted in _wholes(query):
-        reasons += [Why(field=field, text=text) for text in texts[field] if words.fold(text) == wanted]
+    for field, value in query.asked():
+        if field in CARD_FIELDS:
+            reasons += [Why(field=field, text=text) for text in values_of(card, field) if _fits(text, value)]
+        else:
+            reasons.append(Why(field=field, text=value))
+    if query.where is not None:
+        reasons.append(Why(field="where", text=query.where))
     if search.match is not None:
         columns = run(_HIGHLIGHT, (*words.MARKS, search.match, version)).fetchone()
-        for field, column in zip(_COLUMNS, columns, strict=True):
-            reasons += [Why(field=field, text=text) for text in words.marked(column)]
+        for column, text in zip(_COLUMNS, columns, strict=True):
+            reasons += [Why(field=column, text=found) for found in words.marked(text)]
     return tuple(dict.fromkeys(reasons))
 
 
-def _wholes(query: Query) -> list[tuple[TextField, str]]:
-    """What must be there in whole, folded, by its field."""
-    asked: tuple[tuple[TextField, str | None], ...] = (("skill", query.skill), ("tag", query.tag))
-    return [(field, words.fold(value)) for field, value in asked if value is not None]
+def _fits(text: str, value: str) -> bool:
+    """Whether a card's text is what a filter asks for."""
+    literal, pattern = glob_of(value)
+    if pattern is None:
+        return words.fold(text) == words.fold(literal)
+    return fnmatch.fnmatchcase(words.fold(text), words.fold(pattern))
 
 
 def glob_of(name: str) -> tuple[str, str | None]:

@@ -1,38 +1,38 @@
-"""What the registry's faces speak of: agents' versions, labels, endpoints, findings, changes; and the rules for them.
+"""What the registry's faces speak of: agents' versions, labels, endpoints, findings, changes.
 
-An agent is named by namespace and name, a version of it by its number as well. Names keep the rules that topics keep
-(1 to 512 bytes of UTF-8 without control characters or ``/``). A version begins with a digit and a label with a letter,
-so that one argument can take either.
+Three kinds of thing are kept: agents, MCP servers and prompts. A thing is named by kind, namespace and name, a version
+of it by its number as well.
 """
 
 from __future__ import annotations
 
-import math
-import re
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nbagora_lab.core.errors import BadName, UsageError
-
 __all__ = [
+    "FILTERS",
     "LATEST",
+    "LOCAL",
     "NAMESPACE",
     "AgentVersion",
+    "By",
     "Change",
+    "ChangeType",
     "Draft",
     "Endpoint",
+    "EndpointState",
     "Found",
+    "Kind",
+    "Link",
     "Published",
     "Query",
+    "Seal",
+    "State",
     "TextField",
+    "Values",
+    "Verdict",
     "Why",
-    "automatic_number",
-    "check_endpoint",
-    "check_label",
-    "check_version",
-    "is_version",
 ]
 
 NAMESPACE = "public"
@@ -41,22 +41,55 @@ NAMESPACE = "public"
 LATEST = "latest"
 """The label that each new version takes over."""
 
+Kind = Literal["agent", "mcp", "prompt"]
+"""What a thing of the registry is: an agent, an MCP server, or a prompt."""
+
+State = Literal["draft", "published", "deprecated", "withdrawn"]
+"""How far a version is in its life. Labels point at published and deprecated ones alone."""
+
+EndpointState = Literal["up", "down", "draining"]
+"""Whether an endpoint may be given new tasks: ``down`` failed its probe or too many calls, ``draining`` is leaving."""
+
 TextField = Literal["name", "skill", "tag", "description", "example"]
 """A part of the card whose texts are searched."""
-
-_VERSION = re.compile(r"[0-9][0-9A-Za-z.+_~-]{0,63}\Z")
-_LABEL = re.compile(r"[\w.-]{1,64}\Z")
-_AUTOMATIC = re.compile(r"0\.0\.(0|[1-9][0-9]{0,17})\Z")
-_TRANSPORT = re.compile(r"[!-~]{1,64}\Z")
-_LONGEST_URL = 2048
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class By(NamedTuple):
+    """Who asked for a change, and why; it stands on the change's record.
+
+    Attributes:
+        who: Name of the principal.
+        why: The reason that they gave, or an empty string.
+    """
+
+    who: str = "local"
+    why: str = ""
+
+
+LOCAL = By()
+"""Whoever is in this process and gave no name."""
+
+
+class Link(NamedTuple):
+    """What a version needs another thing for: it uses it.
+
+    Attributes:
+        kind: Kind of the thing that is used.
+        name: Its name, in the same namespace.
+        ref: The version or label that is used of it.
+    """
+
+    kind: Kind
+    name: str
+    ref: str
+
+
 class Draft(NamedTuple):
-    """A card that was checked and may be published; `card.read_card` makes it.
+    """Content that was checked and may be published; `kinds.read_content` makes it.
 
     Attributes:
         namespace: Where it goes.
@@ -64,6 +97,8 @@ class Draft(NamedTuple):
         card: What its hash covers: the card without version, interfaces and signatures, in canonical form.
         version: The version that the card itself names, or None.
         hash: SHA-256 of the canonical JSON of `card`, in hex.
+        kind: What it is; `card` stands for a server's description and for a prompt just so.
+        links: What it uses.
     """
 
     namespace: str
@@ -71,6 +106,8 @@ class Draft(NamedTuple):
     card: dict[str, Any]
     version: str | None
     hash: str
+    kind: Kind = "agent"
+    links: tuple[Link, ...] = ()
 
 
 class Published(_Frozen):
@@ -82,6 +119,8 @@ class Published(_Frozen):
         version: The version that has this content.
         hash: Hash of the content.
         new: Whether this call made the version; False where it was there already, equal.
+        kind: What it is.
+        state: ``draft`` where it waits for an approval.
     """
 
     namespace: str
@@ -89,10 +128,12 @@ class Published(_Frozen):
     version: str
     hash: str
     new: bool
+    kind: Kind = "agent"
+    state: State = "published"
 
 
 class AgentVersion(_Frozen):
-    """One version of an agent. It never changes; the labels that point at it do.
+    """One version of an agent, an MCP server or a prompt. It never changes; its state and labels do.
 
     Attributes:
         namespace: Namespace of the agent.
@@ -103,6 +144,10 @@ class AgentVersion(_Frozen):
             put in when it is served.
         published: Seconds since the Unix epoch.
         labels: Labels that point at it now, in order.
+        kind: What it is; `card` is then a server's description or a prompt.
+        state: How far it is in its life.
+        owner: Who published the thing first, and may publish more of it.
+        private: Whether only its owner and admins see it.
     """
 
     namespace: str
@@ -112,6 +157,10 @@ class AgentVersion(_Frozen):
     card: dict[str, Any] = Field(repr=False)
     published: float
     labels: tuple[str, ...] = ()
+    kind: Kind = "agent"
+    state: State = "published"
+    owner: str = LOCAL.who
+    private: bool = False
 
     @property
     def description(self) -> str:
@@ -140,6 +189,11 @@ class Endpoint(_Frozen):
         lease: Seconds that it lives after it was registered or last renewed.
         registered: Seconds since the Unix epoch.
         expires: Seconds since the Unix epoch; from then on it is gone.
+        weight: Its share of the load, beside others of its version.
+        zone: Where it runs; callers of the same zone prefer it.
+        tenant: A2A's tenant at that place, or an empty string.
+        state: Whether it may be given new tasks.
+        reason: Why it is ``down`` or ``draining``.
     """
 
     id: str
@@ -152,37 +206,90 @@ class Endpoint(_Frozen):
     lease: float
     registered: float
     expires: float
+    weight: float = 1.0
+    zone: str = ""
+    tenant: str = ""
+    state: EndpointState = "up"
+    reason: str = ""
+
+
+Values = str | tuple[str, ...]
+"""What is asked of a filter: a value, or several of which all must be there."""
 
 
 class Query(_Frozen):
-    """What to look for among the versions that `latest` points at; all that is given must hold.
+    """What to look for among the versions that a label points at; all that is given must hold.
+
+    A filter's values are compared in whole, whatever their case; one with ``*`` or ``?`` is a pattern.
 
     Attributes:
+        kind: What to look for.
         namespace: Where to look.
+        label: The label whose versions are meant.
         text: Words in any order, in any script; one of them is enough, more of them rank higher.
-        name: An agent's name, or a pattern of one with ``*`` and ``?``; a backslash takes their meaning away.
-        skill: Id or name of a skill, in whole, whatever its case.
-        tag: A skill's tag, in whole, whatever its case.
+        name: A name, or a pattern of one; a backslash takes the meaning of ``*`` and ``?`` away.
+        skill: Id or name of a skill.
+        tag: A skill's tag.
+        provider: Name or URL of who provides it.
+        capability: ``streaming``, ``pushNotifications`` or ``extendedAgentCard``.
+        input: A media type that it takes.
+        output: A media type that it gives.
+        scheme: Name or kind of a security scheme.
+        extension: URI of an extension.
+        transport: A transport of one of its live endpoints.
+        health: ``up``, ``down`` or ``draining``: a live endpoint is that; ``none``: it has no live endpoint.
+        state: How far it is in its life.
+        where: Further conditions, as `where` reads them.
+        seen_by: Whose private things are found besides public ones; None for all.
         limit: Number of results at most.
     """
 
+    kind: Kind = "agent"
     namespace: str = NAMESPACE
+    label: str = LATEST
     text: str | None = None
     name: str | None = None
-    skill: str | None = None
-    tag: str | None = None
+    skill: Values | None = None
+    tag: Values | None = None
+    provider: Values | None = None
+    capability: Values | None = None
+    input: Values | None = None
+    output: Values | None = None
+    scheme: Values | None = None
+    extension: Values | None = None
+    transport: Values | None = None
+    health: Values | None = None
+    state: Values | None = None
+    where: str | None = None
+    seen_by: str | None = None
     limit: int = Field(20, ge=1, le=10_000)
+
+    def asked(self) -> list[tuple[str, str]]:
+        """Filter and value of all that its filters ask for."""
+        given = ((field, getattr(self, field)) for field in FILTERS)
+        return [
+            (field, value)
+            for field, values in given
+            if values is not None
+            for value in ((values,) if isinstance(values, str) else values)
+        ]
+
+
+FILTERS = (
+    "skill", "tag", "provider", "capability", "input", "output", "scheme", "extension", "transport", "health", "state",
+)  # fmt: skip
+"""The fields of a `Query` that hold filters' values."""
 
 
 class Why(_Frozen):
     """One reason why a version was found.
 
     Attributes:
-        field: The part of the card that matched.
+        field: The part of the card, or the filter, that matched.
         text: What in it matched, as the card has it.
     """
 
-    field: TextField
+    field: str
     text: str
 
 
@@ -200,104 +307,82 @@ class Found(_Frozen):
     why: tuple[Why, ...]
 
 
+ChangeType = Literal[
+    "published",
+    "state.changed",
+    "label.moved",
+    "label.removed",
+    "rule.changed",
+    "endpoint.up",
+    "endpoint.down",
+    "endpoint.draining",
+    "endpoint.health",
+    "access.changed",
+    "refused",
+]
+"""What a change can be of."""
+
+
 class Change(_Frozen):
-    """One change of the registry.
+    """One change of the registry, and one line of its audit.
 
     Attributes:
         revision: Its place among all changes, dense from 1.
         time: Seconds since the Unix epoch.
         type: What changed.
-        namespace: Namespace of the agent.
-        name: The agent's name.
+        namespace: Namespace of the thing.
+        name: The thing's name.
         version: The version that was published, that the label points at now, or that the endpoint serves.
-        detail: ``label.moved``: ``label`` and, unless it is new, ``from`` (a version). ``endpoint.up``: ``id``,
-            ``url``, ``transport`` and, where it took the place of one with an older lease, ``replaces`` (its id).
-            ``endpoint.down``: ``id``, ``url``, ``transport`` and ``reason`` (``deregistered`` or ``expired``).
+        detail: ``published``: ``state``, where it is a draft. ``state.changed``: ``from`` and ``to``. ``label.moved``:
+            ``label`` and, unless it is new, ``from`` (a version). ``label.removed``: ``label``. ``rule.changed``:
+            ``from`` and ``to``, rules or None. ``endpoint.up``: ``id``, ``url``, ``transport`` and, where it took the
+            place of one with an older lease, ``replaces`` (its id). The other endpoint changes: ``id``, ``url``,
+            ``transport`` and ``reason`` (``deregistered`` or ``expired`` of a ``down``), a health also ``state``.
+            ``access.changed``: what was set. ``refused``: ``action`` and ``reason``; nothing changed.
+        kind: What the thing is.
+        who: Who asked for it.
+        why: The reason that they gave.
     """
 
     revision: int
     time: float
-    type: Literal["published", "label.moved", "endpoint.up", "endpoint.down"]
+    type: ChangeType
     namespace: str
     name: str
     version: str
-    detail: dict[str, str] = {}
+    detail: dict[str, Any] = {}
+    kind: Kind = "agent"
+    who: str = LOCAL.who
+    why: str = ""
 
 
-def is_version(text: str) -> bool:
-    """Whether `text` can only be a version: it begins with a digit.
+class Seal(NamedTuple):
+    """A place in the audit, to be kept elsewhere.
 
-    Example:
-        >>> is_version("1.0.0"), is_version("latest")
-        (True, False)
+    Attributes:
+        revision: Revision of the change.
+        chain: Its seal, in hex.
     """
-    return text[:1].isascii() and text[:1].isdigit()
+
+    revision: int
+    chain: str
 
 
-def check_version(version: str) -> str:
-    """Returns `version` if it keeps the rule for versions.
+class Verdict(NamedTuple):
+    """What became of a check of the audit.
 
-    Raises:
-        BadName: It does not.
+    Attributes:
+        whole: Whether nothing was altered.
+        changes: Number of changes that were checked.
+        unsealed: Number of changes from before seals were introduced.
+        broken: Revision of the first change that is not as it was written, None where all are.
+        seal: The newest seal.
+        reason: What is wrong, empty where nothing is.
     """
-    if not _VERSION.match(version):
-        raise BadName(
-            f"{_shown(version)} is no version",
-            "a version begins with a digit and has 1 to 64 of the characters 0-9 A-Z a-z . + _ ~ -, such as 1.0.0",
-        )
-    return version
 
-
-def check_label(label: str) -> str:
-    """Returns `label` if it keeps the rule for labels.
-
-    Raises:
-        BadName: It does not.
-    """
-    if not (_LABEL.match(label) and label[0].isalpha()):
-        raise BadName(
-            f"{_shown(label)} is no label",
-            "a label begins with a letter and has 1 to 64 letters, digits, '.', '_' or '-', such as stable",
-        )
-    return label
-
-
-def automatic_number(version: str) -> int | None:
-    """The N of a version ``0.0.N``, None of any other.
-
-    Example:
-        >>> automatic_number("0.0.12"), automatic_number("1.0.0")
-        (12, None)
-    """
-    found = _AUTOMATIC.match(version)
-    return int(found[1]) if found else None
-
-
-def check_endpoint(url: str, transport: str, lease: float) -> None:
-    """Checks the parts of an endpoint; A2A's two HTTP transports need an http or https URL.
-
-    Raises:
-        UsageError: One of them does not fit.
-    """
-    if not _TRANSPORT.match(transport):
-        raise UsageError(f"{_shown(transport)} is no transport", "A2A has JSONRPC, HTTP+JSON and GRPC")
-    problem = ""
-    if not url or len(url) > _LONGEST_URL or any(letter.isspace() or not letter.isprintable() for letter in url):
-        problem = f"it takes 1 to {_LONGEST_URL} characters without blanks"
-    elif transport in {"JSONRPC", "HTTP+JSON"}:
-        try:
-            parts = urlsplit(url)
-            good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            good = False
-        problem = (
-            "" if good else f"{transport} takes an http or https URL, such as http://127.0.0.1:8000/agents/weather"
-        )
-    if problem:
-        raise UsageError(f"{_shown(url)} is no URL of an endpoint", problem)
-    if not (math.isfinite(lease) and lease > 0):
-        raise UsageError(f"a lease of {lease!r} s", "a lease takes a number of seconds above 0")
-
-
-def _shown(text: str) -> str:
-    return ascii(text if len(text) <= 60 else f"{text[:57]}...")
+    whole: bool
+    changes: int
+    unsealed: int
+    broken: int | None
+    seal: Seal
+    reason: str = ""

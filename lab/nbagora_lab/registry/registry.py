@@ -11,20 +11,8 @@ from nbagora_lab.broker.model import check_name
 from nbagora_lab.core.errors import EndpointNotFound, UsageError, VersionNotFound
 from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.card import read_card
-from nbagora_lab.registry.model import (
-    LATEST,
-    NAMESPACE,
-    AgentVersion,
-    Change,
-    Endpoint,
-    Found,
-    Published,
-    Query,
-    check_endpoint,
-    check_label,
-    check_version,
-    is_version,
-)
+from nbagora_lab.registry.model import LATEST, NAMESPACE, AgentVersion, Change, Endpoint, Found, Published, Query
+from nbagora_lab.registry.names import check_endpoint, check_label, check_version, is_version
 
 __all__ = ["Registry"]
 

@@ -2,16 +2,19 @@
 
 | table | one row is | rows change |
 |---|---|---|
-| `entries` | a thing with a name: kind (``agent``), namespace, name | never |
+| `entries` | a thing with a name: kind, namespace, name; its owner and whether it is private | by its owner |
 | `versions` | a version's content, hash and time; `automatic` is the N of a ``0.0.N`` | never (a trigger holds that) |
-| `labels` | where a label points; a foreign key keeps it on a version that exists | as the label moves |
+| `states` | a version's state, where that is not ``published`` | along its life |
+| `labels` | where a label points, and pointed before; a foreign key keeps it on a version that exists | as it moves |
+| `links` | a thing that a version uses | never |
+| `documents` | what is set beside versions: a rule, a policy, a token's digest | when it is set anew |
 | `endpoints` | a lease on a place; `epoch` is the revision that registered it | by renewal; gone at its end |
-| `changes` | a change; its revision is the row's number, dense | never (a trigger holds that) |
-| `facets` | a folded skill id, skill name or tag of a version that `latest` points at | with `latest` |
-| `search` | the texts of such a version, cut by `words.index_text`; its rowid is the version's | with `latest` |
+| `changes` | a change; its revision is the row's number, dense; `chain` its hash and all before it | never (triggers) |
+| `facets` | a folded value of a filter's field, of a version that a label points at | with its labels |
+| `search` | the texts of such a version, cut by `words.index_text`; its rowid is the version's | with its labels |
 
-`facets` and `search` repeat what `versions` and `labels` say and can be made from them at any time. They hold one
-version an agent, so a search costs what it finds, however often a cell was run again.
+`facets`, `search` and `links` repeat what `versions` and `labels` say and can be made from them at any time. The first
+two hold no version without a label, so a search costs what it finds, however often a cell was run again.
 """
 
 from __future__ import annotations
@@ -108,6 +111,54 @@ MIGRATIONS = (
                 name, skill, tag, description, example,
                 tokenize = 'porter unicode61 remove_diacritics 2'
             )
+            """,
+        ),
+    ),
+    Migration(
+        "0002-kinds",
+        (
+            "DELETE FROM facets",  # the engine makes them anew, with the filters that came
+            "DELETE FROM search",
+            "ALTER TABLE entries ADD COLUMN owner TEXT NOT NULL DEFAULT 'local'",
+            "ALTER TABLE entries ADD COLUMN private INTEGER NOT NULL DEFAULT 0",
+            "CREATE TABLE states (version INTEGER PRIMARY KEY REFERENCES versions (id), state TEXT NOT NULL)",
+            "ALTER TABLE labels ADD COLUMN previous TEXT",
+            """
+            CREATE TABLE links (
+                version INTEGER NOT NULL REFERENCES versions (id),
+                kind TEXT NOT NULL,
+                name TEXT NOT NULL,
+                ref TEXT NOT NULL,
+                PRIMARY KEY (version, kind, name, ref)
+            ) WITHOUT ROWID
+            """,
+            "CREATE INDEX links_target ON links (kind, name)",
+            """
+            CREATE TABLE documents (
+                type TEXT NOT NULL,
+                namespace TEXT NOT NULL,
+                key TEXT NOT NULL,
+                value TEXT NOT NULL,
+                PRIMARY KEY (type, namespace, key)
+            ) WITHOUT ROWID
+            """,
+            "ALTER TABLE endpoints ADD COLUMN weight REAL NOT NULL DEFAULT 1",
+            "ALTER TABLE endpoints ADD COLUMN zone TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE endpoints ADD COLUMN tenant TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE endpoints ADD COLUMN state TEXT NOT NULL DEFAULT 'up'",
+            "ALTER TABLE endpoints ADD COLUMN reason TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE changes ADD COLUMN kind TEXT NOT NULL DEFAULT 'agent'",
+            "ALTER TABLE changes ADD COLUMN who TEXT NOT NULL DEFAULT 'local'",
+            "ALTER TABLE changes ADD COLUMN why TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE changes ADD COLUMN chain TEXT NOT NULL DEFAULT ''",
+            "CREATE INDEX changes_of ON changes (kind, namespace, name, revision)",
+            """
+            CREATE TRIGGER changes_never_go BEFORE DELETE ON changes
+            BEGIN SELECT raise(ABORT, 'a change never goes'); END
+            """,
+            """
+            CREATE TRIGGER versions_never_go BEFORE DELETE ON versions
+            BEGIN SELECT raise(ABORT, 'a version never goes'); END
             """,
         ),
     ),

@@ -83,13 +83,16 @@ def marked(highlighted: str) -> list[str]:
 
 def texts_of(card: dict[str, Any]) -> dict[TextField, list[str]]:
     """A card's texts by the column of the index that they stand in."""
-    skills = card.get("skills", [])
+    skills = [*card.get("skills", ()), *card.get("tools", ())]
     return {
-        "name": [card["name"]],
-        "skill": [text for skill in skills for text in dict.fromkeys((skill["id"], skill["name"]))],
-        "tag": [tag for skill in skills for tag in skill.get("tags", [])],
-        "description": [card["description"], *(skill["description"] for skill in skills)],
-        "example": [example for skill in skills for example in skill.get("examples", [])],
+        "name": [card["name"], *([card["title"]] if card.get("title") else [])],
+        "skill": [text for skill in skills for text in dict.fromkeys((skill.get("id", skill["name"]), skill["name"]))],
+        "tag": [*card.get("tags", ()), *(tag for skill in skills for tag in skill.get("tags", ()))],
+        "description": [card["description"], *(skill.get("description", "") for skill in skills)],
+        "example": [
+            *([card["template"]] if card.get("template") else []),
+            *(example for skill in skills for example in skill.get("examples", ())),
+        ],
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from cards import draft, skill
 from nbagora_lab.core.errors import StoreClosed
-from nbagora_lab.registry.api import Catalog
+from nbagora_lab.registry.api import CAPABILITIES, Catalog
 from nbagora_lab.registry.model import Query
 
 HERE = "http://127.0.0.1:8001/agents/weather"
@@ -27,6 +27,20 @@ CALLS: dict[str, Callable[[Catalog], object]] = {
     "expire": lambda catalog: catalog.expire(),
     "revision": lambda catalog: catalog.revision(),
     "changed_since": lambda catalog: catalog.changed_since(0),
+    "users": lambda catalog: catalog.users("public", "weather"),
+    "counts": lambda catalog: catalog.counts(Query()),
+    "unlabel": lambda catalog: catalog.unlabel("public", "weather", "stable"),
+    "rollback": lambda catalog: catalog.rollback("public", "weather", "latest"),
+    "set_state": lambda catalog: catalog.set_state("public", "weather", "1", "deprecated"),
+    "set_rule": lambda catalog: catalog.set_rule("public", "weather", None),
+    "rule": lambda catalog: catalog.rule("public", "weather"),
+    "mark": lambda catalog: catalog.mark("id", "draining"),
+    "put": lambda catalog: catalog.put("policy", "public", "", {}, told={}),
+    "document": lambda catalog: catalog.document("policy", "public", ""),
+    "documents": lambda catalog: catalog.documents("policy"),
+    "own": lambda catalog: catalog.own("public", "weather", owner="ann"),
+    "refuse": lambda catalog: catalog.refuse("agent", "public", "weather", "label", "no role"),
+    "verify": lambda catalog: catalog.verify(),
 }
 
 
@@ -62,4 +76,4 @@ def test_everything_is_there_when_it_is_opened_again(reopen: Callable[[], Catalo
 
 def test_an_engine_says_what_it_is_and_can(catalog: Catalog) -> None:
     assert catalog.engine
-    assert catalog.capabilities <= {"changes", "labels", "text"}
+    assert catalog.capabilities <= set(CAPABILITIES)
