@@ -20,6 +20,7 @@ from nbagora_lab.agents import prints
 from nbagora_lab.agents.runner import Runs
 from nbagora_lab.broker import EVENTS, Broker
 from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.calls import Calls
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
 from nbagora_lab.core.errors import AgentNotFound, NotStarted, TimedOut, did_you_mean
@@ -94,19 +95,15 @@ class Lab:
         self._ring = RingLog()
         self._ring.install()
         stops.callback(self._ring.uninstall)
-        log = EmbeddedLog(
-            self.store / "topics",
-            clock=self.clock,
-            durability=settings.durability,
-            record_limit=settings.record_limit,
-        )
+        topics, limit = self.store / "topics", settings.record_limit
+        log = EmbeddedLog(topics, clock=self.clock, durability=settings.durability, record_limit=limit)
         stops.callback(log.close)
         self.epoch = log.epoch
         self.token = store_token(self.store) if settings.token is None else settings.token
         ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
         catalog = EmbeddedCatalog(self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability)
         stops.callback(catalog.close)
-        self.broker = Broker(log, self.clock)
+        self.broker = Broker(log, self.clock, EmbeddedGroups(log), ids)
         self.registry = Registry(catalog)
         tasklog = TaskLog(log, self.clock, ids)
         self.settled = tasklog.settle()

@@ -135,7 +135,7 @@ def test_parts_of_python_values(tmp_path):
 NO_PARTS = [None, 5, 1.5, object(), {1, 2}, (1,), City, {"a": object()}, {"a": math.nan}, Path("/no/such")]
 
 
-@pytest.mark.parametrize("value", NO_PARTS, ids=repr)
+@pytest.mark.parametrize("value", NO_PARTS, ids=lambda value: type(value).__name__)
 def test_what_is_no_part_is_named(value):
     with pytest.raises(BadYield) as caught:
         wire.part_of(value)

@@ -216,7 +216,17 @@ def test_a_parent_is_made_once(broker: Broker) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"type": "PRIORITY"}, {"ttl": 0}, {"ttl": -1}, {"ttl": "soon"}, {"ttl": []}, {"ttl": float("nan")}]
+    "options",
+    [
+        {"type": "FIFO"},
+        {"expiring": 5},
+        {"ttl": 5, "expiring": 5},
+        {"ttl": 0},
+        {"ttl": -1},
+        {"ttl": "soon"},
+        {"ttl": []},
+        {"ttl": float("nan")},
+    ],
 )
 def test_settings_that_no_parent_has_are_refused_in_two_lines(broker: Broker, options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:

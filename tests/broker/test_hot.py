@@ -20,7 +20,7 @@ def topics(log: FaultyLog, monkeypatch: pytest.MonkeyPatch) -> HotTopics:
     monkeypatch.setattr(hot, "_CAPACITY", 3)
     for number in range(6):
         log.append([(f"chat/{number}", record())] * (number + 1))
-    return HotTopics(log._topics, log._records)
+    return HotTopics(log._topics, log._records, log.store.parents.__getitem__)
 
 
 def names(topics: HotTopics) -> list[str]:

@@ -177,7 +177,7 @@ def newer(path: Path, *, families: tuple[str, ...] = (), form: int = keys.FORMAT
 
 
 @pytest.mark.parametrize(
-    ("families", "form"), [((), keys.FORMAT + 1), (("groups",), keys.FORMAT + 1), (("groups",), keys.FORMAT)]
+    ("families", "form"), [((), keys.FORMAT + 1), (("tides",), keys.FORMAT + 1), (("tides",), keys.FORMAT)]
 )
 def test_a_store_of_a_later_version_is_refused_and_left_alone(
     log: FaultyLog, open_log: Callable[..., FaultyLog], families: tuple[str, ...], form: int

@@ -207,7 +207,7 @@ def test_a_tail_that_is_left_leaves_no_watch(log: FaultyLog, begun: bool) -> Non
 
 
 def test_a_tail_that_raises_leaves_no_watch(log: FaultyLog) -> None:
-    log.append([("chat/a", b"no record")])
+    log.append([("chat/a", b"no record" * 9)])
     tailing = tail(log, "chat/a")
     with pytest.raises(Exception, match="layout"):
         next(tailing)

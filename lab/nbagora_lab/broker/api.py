@@ -1,20 +1,28 @@
-"""What an engine must be: a log of records on lite topics.
+"""What an engine must be: a log of records on lite topics, and groups that consume them.
 
-Methods stand by what ends a record's life: `append` starts it, durable on return; `expire` ends it; everything else
-only reads, moves nobody's progress and may be called from any thread at any time. Notices (`watch`) are never stored.
+`Log`: methods stand by what ends a record's life: `append` starts it, durable on return; `expire` ends it; everything
+else only reads, moves nobody's progress and may be called from any thread at any time. Notices (`watch`) are never
+stored. Every engine is a log.
 
-Not offered here: groups, leases and acks (a protocol of their own, beside this one, with capability flags);
-transactions over several calls; a read that waits (`broker.tail` is made of `watch` and `scan`, for every engine).
+`Groups`: what a group has been handed is leased until it is acked, or until the lease ends. Progress, attempts and
+dead letters are durable; leases, suspensions and the subscriptions of clients that are not durable die with the
+process, and what was leased is then handed out again. Not every engine can do all of it: see `Groups.capabilities`.
+
+Neither offers a call that waits: `broker.tail` is made of `watch` and `scan`, `broker.consumer` of `when_ready` and
+`receive`, for every engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
+from nbagora_lab.broker.delivery import Batch, Handle
+from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.model import TopicInfo, TopicSpec
+from nbagora_lab.broker.stats import GroupStats, TopicProgress
 
-__all__ = ["Log", "Stored"]
+__all__ = ["Groups", "Log", "Stored"]
 
 Stored = tuple[int, bytes]
 """A record's offset, and its bytes as `core.events.encode` packs them."""
@@ -150,4 +158,184 @@ class Log(Protocol):
 
         Reads under way end first.
         """
+        ...
+
+
+class Groups(Protocol):
+    """An engine's consumer groups.
+
+    All methods may be called from any thread and never wait. Those that name a group raise `GroupNotFound`; all raise
+    `StoreClosed` once the engine is closed.
+
+    A group is handed records of a lite topic in the order of offsets, one batch at a time: while any record of it is
+    neither acked nor past its lease, the topic is locked. On a PRIORITY parent records stand for themselves: each has
+    a lease of its own and the order is that of the schedule.
+
+    Attributes:
+        capabilities: ``glob`` (subscriptions by pattern), ``exclusive``, ``durable`` (subscribers that survive a
+            restart), ``suspend``, ``seek``, ``schedule`` (priority, aging, deadlines, quotas and shares),
+            ``transaction`` (an ack and sends as one).
+    """
+
+    capabilities: frozenset[str]
+
+    def create_group(self, name: str, spec: GroupSpec) -> bool:
+        """Makes a group; there already and equal, it does nothing. Durable on return.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            GroupExists: It exists with other settings.
+            TopicNotFound: No such parent.
+            Unsupported: The engine lacks a capability that the settings ask for.
+        """
+        ...
+
+    def alter_group(self, name: str, spec: GroupSpec) -> None:
+        """Changes settings while it runs; what is leased stays as it is. Durable on return.
+
+        Raises:
+            Conflict: Topic, mode and start can't be changed.
+        """
+        ...
+
+    def groups(self) -> dict[str, GroupSpec]:
+        """All groups."""
+        ...
+
+    def delete_group(self, name: str) -> None:
+        """Ends a group, with its progress, leases, subscriptions and dead letters."""
+        ...
+
+    def subscribe(
+        self,
+        group: str,
+        client: str,
+        patterns: Collection[str],
+        *,
+        durable: bool = False,
+        evicted: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        """Adds lite topics, by name or glob (``*``, ``?``, ``[…]``), to what a client reads; live on return.
+
+        Ends with `unsubscribe`, with the group's `client_ttl` unless the client is heard of, or with the process
+        unless it is `durable`.
+
+        Args:
+            group: The group.
+            client: Name of the client.
+            patterns: Within the group's parent, without the parent's name.
+            durable: Whether it is stored.
+            evicted: Called with the patterns that a newer client of an exclusive group took over; must not raise.
+
+        Raises:
+            QuotaExceeded: More subscriptions than the group allows a client.
+            BadName: A pattern that no name can match.
+        """
+        ...
+
+    def unsubscribe(self, group: str, client: str, patterns: Collection[str] | None = None) -> None:
+        """Takes patterns away, or (None) the whole client: what it holds is handed out again, at once."""
+        ...
+
+    def subscriptions(self, group: str) -> dict[str, list[str]]:
+        """Each client's patterns."""
+        ...
+
+    def receive(
+        self, group: str, client: str, *, limit: int = 32, lease: float | None = None, attempt_id: str = ""
+    ) -> Batch:
+        """Leases the next records to a client: a batch that may mix topics, empty where nothing is ready.
+
+        The attempt of each record is durable on return. Being called says that the client lives.
+
+        Args:
+            group: The group.
+            client: Name of the client.
+            limit: Records at most.
+            lease: Seconds until they are handed out again; None: the group's.
+            attempt_id: Names this call: the same id again gives the same batch again, as far as its lease holds.
+
+        Raises:
+            NotSubscribed: The client is unknown, or was dropped.
+        """
+        ...
+
+    def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """Has `wake` called once when something becomes ready for `client`, or by closing; quick, and must not raise.
+
+        Who watches first and receives then misses nothing.
+
+        Returns:
+            What ends the watch; calling it twice does no harm.
+        """
+        ...
+
+    def ack(
+        self,
+        group: str,
+        handles: Collection[Handle],
+        *,
+        costs: dict[Handle, float] | None = None,
+        send: Sequence[tuple[str, bytes]] = (),
+    ) -> list[int]:
+        """Ends deliveries for good, in any order; durable on return. Acking twice under one lease does no harm.
+
+        Args:
+            group: The group.
+            handles: Of the deliveries.
+            costs: What they really cost, where that is not what was said at sending.
+            send: Records to append in the same step: all of it happens, or nothing (capability ``transaction``).
+
+        Returns:
+            The offsets of what was sent.
+
+        Raises:
+            LeaseLost: Some were not, or no longer, leased under that number; with `send`, then nothing is done,
+                otherwise the others are acked.
+        """
+        ...
+
+    def extend(self, group: str, handles: Collection[Handle], lease: float) -> None:
+        """Has their leases end `lease` seconds from now.
+
+        Raises:
+            LeaseLost: As for `ack`.
+        """
+        ...
+
+    def fail(self, group: str, handles: Collection[Handle], *, pause: float | None = None) -> None:
+        """Gives deliveries back as failed: handed out again after the back-off, or `pause` seconds; then dead letters.
+
+        Raises:
+            LeaseLost: As for `ack`.
+        """
+        ...
+
+    def suspend(self, group: str, topic: str, pause: float) -> None:
+        """Hands nothing of a topic out for `pause` seconds (0 ends it); what is out of it is given back, uncounted."""
+        ...
+
+    def seek(self, group: str, topic: str, start: Start) -> int:
+        """Moves a group's progress on a topic, back or forth; what is leased of it is given back.
+
+        Returns:
+            The offset that is next.
+
+        Raises:
+            TopicNotFound: No such topic.
+        """
+        ...
+
+    def progress(self, group: str, topic: str) -> TopicProgress:
+        """Where a group stands on a topic.
+
+        Raises:
+            TopicNotFound: No such topic.
+        """
+        ...
+
+    def stats(self, group: str) -> GroupStats:
+        """What the group has ready, leased and held, now, and has served since this process began."""
         ...

@@ -1,19 +1,25 @@
-"""The broker as people use it: send, read, tail, fork, on whatever engine is behind it."""
+"""The broker as people use it: topics, records and groups, on whatever engine is behind it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from pydantic import ValidationError
 
-from nbagora_lab.broker.api import Log
+from nbagora_lab.broker.api import Groups, Log
+from nbagora_lab.broker.consumer import Consumer
+from nbagora_lab.broker.dead import DeadLetter, dead_topic, parse_letter
+from nbagora_lab.broker.group import GroupSpec, Start
+from nbagora_lab.broker.message import encode_message
 from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, seconds, split_topic
+from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.tail import tail
-from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
-from nbagora_lab.core.events import Record, decode, encode
+from nbagora_lab.core.clock import Clock, pause
+from nbagora_lab.core.errors import GroupNotFound, TopicNotFound, Unsupported, UsageError, did_you_mean
+from nbagora_lab.core.events import Record, decode, restamped
+from nbagora_lab.core.ids import Ids, RandomIds
 
 __all__ = ["Broker"]
 
@@ -21,13 +27,15 @@ _PAGE = 1000
 
 
 class Broker:
-    """Topics and their records.
+    """Topics, their records, and the groups that read them.
 
     All methods may be called from any thread and take full topic names, ``parent/lite``.
 
     Args:
-        log: The engine.
+        log: The engine's log.
         clock: Time of the records that are sent here.
+        groups: The engine's groups; None: it is opened for its records alone.
+        ids: Names of clients that bring none.
 
     Example:
         >>> lab.broker.create_topic("chat", ttl="1h")
@@ -38,32 +46,41 @@ class Broker:
         [b'hello']
     """
 
-    def __init__(self, log: Log, clock: Clock) -> None:
+    def __init__(self, log: Log, clock: Clock, groups: Groups | None = None, ids: Ids | None = None) -> None:
         self.log = log
+        self._groups = groups
         self._clock = clock
+        self._ids = ids or RandomIds()
 
-    def create_topic(self, name: str, *, type: str = "LITE", ttl: float | str | None = None) -> bool:  # noqa: A002
+    @property
+    def group_engine(self) -> Groups:
+        """The engine's groups.
+
+        Raises:
+            Unsupported: It has none.
+        """
+        if self._groups is None:
+            raise Unsupported(f"the {self.log.engine} engine was opened without groups", "open it with %lab start")
+        return self._groups
+
+    # -- topics -----------------------------------------------------------------------------------------------------
+
+    def create_topic(self, name: str, **settings: Any) -> bool:
         """Makes a parent topic; there already and equal, it does nothing.
 
         Args:
             name: Name of the parent.
-            type: ``LITE``.
-            ttl: How long after its last write a lite topic is kept: seconds, or ``"1h"``; None keeps it.
+            settings: Fields of `TopicSpec`: ``type``, ``ttl``, ``expiring``, ``drained``, ``archive``, ``max_topics``,
+                ``max_bytes``; durations in seconds, or ``"1h"``.
 
         Returns:
             Whether it is new.
 
         Raises:
             TopicExists: It exists with other settings.
-            UsageError: A type or TTL that does not fit.
+            UsageError: A setting that does not fit.
         """
-        try:
-            spec = TopicSpec.model_validate({"type": type, "ttl": None if ttl is None else seconds(ttl)})
-        except ValidationError:
-            raise UsageError(
-                f"no topic of type {type!r} with a TTL of {ttl!r}", "the type is LITE; a TTL is in seconds, above 0"
-            ) from None
-        return self.log.create_topic(name, spec)
+        return self.log.create_topic(name, _spec(TopicSpec, "topic", settings))
 
     def topics(self) -> dict[str, TopicSpec]:
         """All parent topics with their settings."""
@@ -82,46 +99,43 @@ class Broker:
         topic: str,
         body: bytes | str,
         *,
-        type: str = "message",  # noqa: A002 -- CloudEvents' name
-        subject: str = "",
-        source: str = "",
-        id: str = "",  # noqa: A002 -- CloudEvents' name
-        datacontenttype: str = "application/octet-stream",
-        traceparent: str = "",
+        priority: int = 0,
+        tenant: str = "",
+        cost: float = 1.0,
+        deadline: float | None = None,
+        **attributes: str,
     ) -> Receipt:
         """Appends a record; durable when this returns.
 
         Args:
             topic: Full name; the lite topic comes into being by its first record.
             body: Bytes, or text that is stored as UTF-8.
-            type: Dotted type of the record.
-            subject: What it is about.
-            source: Who says it, as a URI reference.
-            id: Producer's own id; 255 bytes at most.
-            datacontenttype: Media type; for text given as str, ``text/plain; charset=utf-8`` unless set.
-            traceparent: W3C trace context.
+            priority: 0 to 255; groups hand out the higher first.
+            tenant: On whose behalf, for shares and quotas.
+            cost: What it takes, in the unit of the groups' quotas.
+            deadline: When it should be handed out at the latest, in seconds since the Unix epoch.
+            attributes: ``type`` (``message``), ``subject``, ``source``, ``id``, ``datacontenttype``, ``traceparent``,
+                as CloudEvents means them.
 
         Raises:
             TopicNotFound: No such parent.
             TooLarge: The body, or an attribute, is above its limit.
-            UsageError: A body that is neither bytes nor text, or text that UTF-8 can't hold.
+            QuotaExceeded: The parent has as many topics, or bytes, as it may.
+            UsageError: A body that is neither bytes nor text, or an attribute that does not fit.
         """
-        if isinstance(body, str):
-            body = _utf8("body", body)
-            if datacontenttype == "application/octet-stream":
-                datacontenttype = "text/plain; charset=utf-8"
-        elif not isinstance(body, bytes | bytearray | memoryview):
-            raise UsageError(
-                f"a body of type {body.__class__.__name__}", "send bytes or text; json.dumps makes text of data"
-            )
-        texts = {"subject": subject, "source": source, "id": id, "datacontenttype": datacontenttype}
-        packed: dict[str, Any] = {
-            name: _utf8(name, text) for name, text in (texts | {"traceparent": traceparent}).items()
-        }
-        _utf8("type", type)
-        stored = encode(type, bytes(body), time=self._clock.now(), epoch=self.log.epoch, **packed)
+        stored = self.encode(body, priority=priority, tenant=tenant, cost=cost, deadline=deadline, **attributes)
         [offset] = self.log.append([(topic, stored)])
         return Receipt(topic, offset)
+
+    def send_many(self, messages: Iterable[tuple[str, bytes | str]], **options: Any) -> list[Receipt]:
+        """Appends many records in one step, which is many times faster; options as for `send`."""
+        given = list(messages)
+        offsets = self.log.append([(topic, self.encode(body, **options)) for topic, body in given])
+        return [Receipt(topic, offset) for (topic, _), offset in zip(given, offsets, strict=True)]
+
+    def encode(self, body: bytes | str, **options: Any) -> bytes:
+        """A record as `Consumer.ack` takes it for ``send``; arguments and errors as for `send`."""
+        return encode_message(body, time=self._clock.now(), epoch=self.log.epoch, **options)
 
     def read(
         self,
@@ -208,9 +222,177 @@ class Broker:
         """
         self.log.expire(topic)
 
+    def replay(
+        self,
+        topic: str,
+        to: str,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+        speed: float | None = None,
+    ) -> int:
+        """Sends a topic's records once more, to another topic, as they are but for their time.
 
-def _utf8(name: str, text: str) -> bytes:
+        Args:
+            topic: Full name.
+            to: Full name of the other; it may have records already.
+            after: Leaves out offsets up to and including this one.
+            before: Leaves out offsets from this one on.
+            speed: Times the speed at which they came; None: at once.
+
+        Returns:
+            Number of records.
+
+        Raises:
+            TopicNotFound: No such topic, or parent of `to`.
+            UsageError: A speed that is not above 0.
+        """
+        if speed is not None and not 0 < speed < math.inf:
+            raise UsageError(f"a speed of {speed}", "1 is as it came, 10 ten times as fast; leave it out for at once")
+        records = self.read(topic, after=after, before=before)
+        began, first = self._clock.now(), records[0].time if records else 0.0
+        for record in records:
+            if speed is not None:
+                pause(self._clock, began + max(0.0, record.time - first) / speed)
+            self.log.append([(to, restamped(record, time=self._clock.now(), epoch=self.log.epoch))])
+        return len(records)
+
+    # -- groups -----------------------------------------------------------------------------------------------------
+
+    def create_group(self, name: str, *, topic: str, **settings: Any) -> bool:
+        """Makes a consumer group; there already and equal, it does nothing.
+
+        Args:
+            name: Its name.
+            topic: The parent that it reads.
+            settings: Fields of `GroupSpec`: ``mode``, ``start``, ``lease``, ``max_attempts``, ``backoff``, ``quota``
+                (``"50/s"``), ``topic_quota``, ``tenant_quota``, ``weights``, ``fair``, ``aging``, ``client_ttl``.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            GroupExists: It exists with other settings.
+            TopicNotFound: No such parent.
+            UsageError: A setting that does not fit.
+        """
+        return self.group_engine.create_group(name, _spec(GroupSpec, "group", {"topic": topic, **settings}))
+
+    def alter_group(self, name: str, **changes: Any) -> GroupSpec:
+        """Changes settings of a group while it runs, such as ``weights``; returns all that are now in force."""
+        there = self.group_engine.groups().get(name)
+        if there is None:
+            raise GroupNotFound(f"no group '{name}'", did_you_mean(name, self.group_engine.groups()))
+        changed: GroupSpec = _spec(GroupSpec, "group", there.model_dump() | changes)
+        self.group_engine.alter_group(name, changed)
+        return changed
+
+    def groups(self) -> dict[str, GroupSpec]:
+        """All groups with their settings."""
+        return self.group_engine.groups()
+
+    def delete_group(self, name: str) -> None:
+        """Ends a group, with its progress, leases, subscriptions and dead letters."""
+        self.group_engine.delete_group(name)
+
+    def consumer(
+        self,
+        group: str,
+        client_id: str | None = None,
+        *,
+        subscribe: Collection[str] | str = "*",
+        durable: bool = False,
+        lease: float | str | None = None,
+        on_evicted: Callable[[list[str]], None] | None = None,
+    ) -> Consumer:
+        """Subscribes a client to a group.
+
+        Args:
+            group: Name of the group.
+            client_id: Name of the client; a new one unless given.
+            subscribe: Lite topics by name or glob; the parent's name before it may be left out.
+            durable: Whether the subscription survives a restart; it needs a `client_id`.
+            lease: How long a batch is leased for; None: the group's.
+            on_evicted: Called with the patterns that a newer client of an exclusive group took over.
+
+        Raises:
+            GroupNotFound: No such group.
+            QuotaExceeded: More subscriptions than the group allows.
+            UsageError: `durable` without a name to come back under.
+        """
+        spec = self.groups().get(group)
+        if spec is None:
+            raise GroupNotFound(f"no group '{group}'", did_you_mean(group, self.groups()))
+        if durable and client_id is None:
+            raise UsageError("a durable subscriber without a client_id", "give the name under which it comes back")
+        texts = [subscribe] if isinstance(subscribe, str) else list(subscribe)
+        return Consumer(
+            self.group_engine,
+            self._clock,
+            group,
+            client_id or self._ids.new("client"),
+            subscribe=[text.removeprefix(f"{spec.topic}/") for text in texts],
+            durable=durable,
+            lease=None if lease is None else seconds(lease),
+            on_evicted=on_evicted,
+            independent=self.topics()[spec.topic].type == "PRIORITY",
+        )
+
+    def suspend(self, group: str, topic: str, pause: float | str) -> None:
+        """Has nothing of a topic handed out to a group for so long; 0 ends that."""
+        self.group_engine.suspend(group, topic, seconds(pause))
+
+    def seek(self, group: str, topic: str, start: object) -> int:
+        """Moves a group's progress on a topic to ``"first"``, ``"last"``, an offset, ``"tail-10"`` or a time.
+
+        Returns:
+            The offset that is next.
+        """
+        return self.group_engine.seek(group, topic, Start.parse(start))
+
+    def progress(self, group: str, topic: str) -> TopicProgress:
+        """Where a group stands on a topic."""
+        return self.group_engine.progress(group, topic)
+
+    def stats(self, group: str) -> GroupStats:
+        """What a group has ready, leased, held back and served."""
+        return self.group_engine.stats(group)
+
+    def dead_letters(self, group: str, *, limit: int | None = None) -> list[DeadLetter]:
+        """The records that a group gave up on, oldest first."""
+        if group not in self.groups():
+            raise GroupNotFound(f"no group '{group}'", did_you_mean(group, self.groups()))
+        if not self.log.scan(dead_topic(group), limit=1):
+            return []
+        return [parse_letter(record) for record in self.read(dead_topic(group), limit=limit)]
+
+    def replay_dead(self, group: str) -> list[Receipt]:
+        """Sends a group's dead letters to their topics again, as new records, and forgets them.
+
+        A crash in the middle leaves the letters as they are, so some may be sent twice.
+        """
+        letters = self.dead_letters(group)
+        if not letters:
+            return []
+        now, epoch = self._clock.now(), self.log.epoch
+        topics = [letter.record.topic for letter in letters]
+        records = [restamped(letter.record, time=now, epoch=epoch) for letter in letters]
+        offsets = self.log.append(list(zip(topics, records, strict=True)))
+        self.log.expire(dead_topic(group))
+        return [Receipt(topic, offset) for topic, offset in zip(topics, offsets, strict=True)]
+
+
+def _spec(model: Any, what: str, settings: dict[str, Any]) -> Any:
+    """Settings as a model, with an error that names all that does not fit."""
     try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"the record's {name} has half a surrogate pair", "send text that UTF-8 can hold") from None
+        return model.model_validate(settings)
+    except ValidationError as error:
+        problems = []
+        for item in error.errors():
+            name = ".".join(map(str, item["loc"]))
+            problems.append(f"{name}: {item['msg']}" if name else item["msg"].removeprefix("Value error, "))
+        raise UsageError(f"no {what} like that: {'; '.join(problems)}", f"its settings are: {_fields(model)}") from None
+
+
+def _fields(model: Any) -> str:
+    return ", ".join(model.model_fields)

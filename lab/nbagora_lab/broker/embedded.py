@@ -25,26 +25,36 @@ of the machine. `fsync` has it on the disk before anybody reads it; callers that
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from rocksdict import WriteBatch, WriteOptions
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
-from nbagora_lab.broker.commit import Commit, Committed, Entries, GroupCommit
-from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED, HotTopic, HotTopics
-from nbagora_lab.broker.life import life_record
+from nbagora_lab.broker.commit import Commit, GroupCommit
+from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
+from nbagora_lab.broker.parent import Parent
 from nbagora_lab.broker.rocks import Rocks
+from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.watches import Watches
 from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.errors import LabError, StoreTooNew, TooLarge, TopicExists, TopicNotFound, did_you_mean
-from nbagora_lab.core.events import RecordType, head_of
+from nbagora_lab.core.errors import (
+    LabError,
+    QuotaExceeded,
+    StoreError,
+    StoreTooNew,
+    TooLarge,
+    TopicExists,
+    TopicNotFound,
+    did_you_mean,
+)
+from nbagora_lab.core.events import head_of
 
 __all__ = ["EmbeddedLog"]
+
+_FAMILIES = ("parents", "topics", "records", "groups", "progress", "waiting", "subscribers")
 
 
 class EmbeddedLog:
@@ -70,41 +80,46 @@ class EmbeddedLog:
         self.path = Path(path)
         self._clock = clock
         self._record_limit = record_limit
-        self._lock = threading.RLock()
         self._watches = Watches()
-        self._topic_number: int | None = None  # the last one given; None: the disk knows
-        self._last: tuple[Entries, bytes, Committed] | None = None  # what the last commit wrote, and one key of it
         self._write_options = WriteOptions()
         self._write_options.sync = durability == "fsync"
-        self._commits = (
-            GroupCommit(self._lock, self._commit, self._written)
-            if durability == "fsync"
-            else Commit(self._lock, self._commit)
-        )
-        self._rocks = Rocks(self.path, ("parents", "topics", "records"))
+        self._rocks = Rocks(self.path, _FAMILIES)
         self._edge = self._rocks.edge
-        self._parents_cf, self._topics_cf, self._records_cf = self._rocks.handles
-        parents, self._topics, self._records = self._rocks.families
-        self._hot = HotTopics(self._topics, self._records)
+        self._topics, self._records = self._rocks.families["topics"], self._rocks.families["records"]
+        grouped = durability == "fsync"
+        self.store = Store(self._rocks, clock, self._write, remember=grouped)
+        self._lock, self._hot, self._writer = self.store.lock, self.store.hot, self.store.writer
+        self._commits = (
+            GroupCommit(self._lock, self._writer.commit, self._writer.written)
+            if grouped
+            else Commit(self._lock, self._writer.commit)
+        )
         try:
-            self._open(parents)
+            self._open()
         except BaseException:
             self.close()
             raise
 
-    def _open(self, parents: Any) -> None:
+    def _open(self) -> None:
         with self._edge:
             stored = self._rocks.db.get(keys.FORMAT_KEY)
             found = keys.parse_u64(stored) if stored else keys.FORMAT
+            if found < keys.FORMAT:
+                raise StoreError(
+                    f"the store {self.path} has format {found}, this nbagora writes {keys.FORMAT}",
+                    "start on another folder with --store; an earlier nbagora reads this one",
+                )
             if found > keys.FORMAT:
                 raise StoreTooNew(
                     f"the store {self.path} has format {found}, this nbagora reads up to {keys.FORMAT}",
                     "upgrade nbagora, or start on another folder with --store",
                 )
-            self.epoch = keys.parse_u64(self._rocks.db.get(keys.EPOCH) or keys.u64(0)) + 1
-            self._parents: dict[str, TopicSpec] = {
-                name.decode(): TopicSpec.model_validate_json(value) for name, value in parents.items()
-            }
+            self.epoch = self._writer.epoch = keys.parse_u64(self._rocks.db.get(keys.EPOCH) or keys.u64(0)) + 1
+            for name, value in self._rocks.families["parents"].items():
+                counts = keys.COUNTS.unpack(
+                    self._rocks.db.get(keys.count_key(name.decode())) or bytes(keys.COUNTS.size)
+                )
+                self.store.parents[name.decode()] = Parent(name.decode(), TopicSpec.model_validate_json(value), *counts)
             batch = WriteBatch(raw_mode=True)
             batch.put(keys.FORMAT_KEY, keys.u64(keys.FORMAT))
             batch.put(keys.EPOCH, keys.u64(self.epoch))
@@ -115,18 +130,18 @@ class EmbeddedLog:
         """See `Log.create_topic`."""
         check_name(parent, "parent topic")
         with self._lock, self._edge:
-            there = self._parents.get(parent)
+            there = self.store.parents.get(parent)
             if there is not None:
-                if there != spec:
+                if there.spec != spec:
                     raise TopicExists(
-                        f"the topic '{parent}' exists with other settings: {there.difference(spec)}",
+                        f"the topic '{parent}' exists with other settings: {there.spec.difference(spec)}",
                         "use it as it is, or another name",
                     )
                 return False
             batch = WriteBatch(raw_mode=True)
-            batch.put(parent.encode(), spec.model_dump_json().encode(), self._parents_cf)
+            batch.put(parent.encode(), spec.model_dump_json().encode(), self._rocks.handles["parents"])
             self._write(batch)
-            self._parents[parent] = spec
+            self.store.parents[parent] = Parent(parent, spec)
             return True
 
     def append(self, entries: Sequence[tuple[str, bytes]]) -> list[int]:
@@ -147,88 +162,6 @@ class EmbeddedLog:
             raise
         return offsets
 
-    def _commit(self, entries: Entries, batch: WriteBatch | None = None) -> Committed:
-        """One batch for `entries`, beside what `batch` holds already. Under the lock."""
-        with self._edge:
-            if batch is None and len(entries) == 1 and (hot := self._hot.load(entries[0][0])) is not None:
-                return self._commit_one(entries, hot)
-            batch = batch or WriteBatch(raw_mode=True)
-            fresh: dict[str, HotTopic] = {}
-            nexts: dict[str, int] = {}
-            number = self._last_number()
-            key, offset = b"", -1
-
-            def put(topic: str, stored: bytes) -> None:
-                nonlocal number, key, offset
-                hot: HotTopic | None = fresh.get(topic) or self._hot.load(topic)
-                if hot is None:
-                    number += 1
-                    hot = fresh[topic] = HotTopic(number, 0)
-                    self._put_new_topic(batch, topic, hot, put)
-                offset = nexts.get(topic, hot.next)
-                key = keys.record_key(hot.number, offset)
-                batch.put(key, stored, self._records_cf)
-                nexts[topic] = offset + 1
-
-            offsets = []
-            for topic, stored in entries:
-                put(topic, stored)
-                offsets.append(offset)
-            committed = offsets, nexts.keys()
-            if self._write_options.sync:  # only a group asks, and it has more than one record
-                self._last = entries, key, committed
-            if fresh:
-                batch.put(keys.TOPIC_NUMBER, keys.u64(number))
-                self._topic_number = None
-            for topic in nexts:
-                if (known := self._hot.hot(topic)) is not None:
-                    known.next = UNSETTLED
-            self._write(batch)
-            if fresh:
-                self._topic_number = number
-            for topic, following in nexts.items():
-                if topic in fresh:
-                    fresh[topic].next = following
-                    self._hot.remember(topic, fresh[topic])
-                elif (known := self._hot.hot(topic)) is not None:
-                    known.next = following
-            return committed
-
-    def _commit_one(self, entries: Entries, hot: HotTopic) -> Committed:
-        """The same for one record on a topic that is there, as most appends are; spares a quarter of the time."""
-        [(topic, stored)] = entries
-        offset = hot.next
-        batch = WriteBatch(raw_mode=True)
-        batch.put(keys.record_key(hot.number, offset), stored, self._records_cf)
-        hot.next = UNSETTLED
-        self._write(batch)
-        hot.next = offset + 1
-        return [offset], (topic,)
-
-    def _written(self, entries: Entries) -> Committed | None:
-        """What an interrupted commit of these very entries has stored, None if nothing. Under the lock."""
-        with self._edge:
-            if self._last is None or self._last[0] is not entries:
-                return None
-            _, key, committed = self._last
-            return committed if self._records.get(key) is not None else None  # no offset is given twice
-
-    def _last_number(self) -> int:
-        if self._topic_number is None:
-            self._topic_number = keys.parse_u64(self._rocks.db.get(keys.TOPIC_NUMBER) or keys.u64(0))
-        return self._topic_number
-
-    def _put_new_topic(
-        self, batch: WriteBatch, topic: str, hot: HotTopic, put: Callable[[str, bytes], None], forked_from: str = ""
-    ) -> None:
-        parent, lite = split_topic(topic)
-        self._check_parent(parent)
-        now = self._clock.now()
-        batch.put(topic.encode(), keys.topic_value(hot.number, now, forked_from), self._topics_cf)
-        if lite != EVENTS:
-            told = RecordType.TOPIC_FORKED if forked_from else RecordType.TOPIC_OPENED
-            put(f"{parent}/{EVENTS}", life_record(self.epoch, told, topic, forked_from, now))
-
     def fork(self, topic: str, to: str, *, at: int) -> TopicInfo:
         """See `Log.fork`."""
         parent, _ = split_topic(to)
@@ -238,57 +171,60 @@ class EmbeddedLog:
                 raise TopicNotFound(f"{topic} has no record at offset {at}", f"its offsets end at {source.next - 1}")
             if self._hot.load(to) is not None:
                 raise TopicExists(f"the topic {to} exists", "fork to another name")
-            self._check_parent(parent)
-            number = self._last_number() + 1
-            batch = WriteBatch(raw_mode=True)
-            batch.put(keys.TOPIC_NUMBER, keys.u64(number))
-            self._write(batch)  # from here on the number is spent, whatever happens
-            self._topic_number = number
-            after = -1
-            while after < at:
-                batch = WriteBatch(raw_mode=True)
-                for offset, stored in self.scan(topic, after=after):
-                    after = offset
-                    if offset > at:
-                        break
-                    batch.put(keys.record_key(number, offset), stored, self._records_cf)
-                self._write(batch)
-            hot = HotTopic(number, at + 1)
-            batch = WriteBatch(raw_mode=True)
-            told: list[tuple[str, bytes]] = []
-            self._put_new_topic(batch, to, hot, lambda *entry: told.append(entry), f"{topic}@{at}")
-            _, touched = self._commit(told, batch)
-            self._hot.remember(to, hot)
+            self.store.parent(parent)
+            number = self._writer.spend_number()
+            try:
+                size = self._copy(topic, number, at)
+                _, touched = self._writer.fork(to, number, at + 1, size, f"{topic}@{at}")
+            except QuotaExceeded:
+                self._remove_records(number)
+                raise
         self._watches.tell([to, *touched])
         return self.info(to)
 
+    def _copy(self, topic: str, number: int, at: int) -> int:
+        """Copies records to another number, up to and including offset `at`; returns their bytes."""
+        after, size = -1, 0
+        while after < at:
+            batch = WriteBatch(raw_mode=True)
+            for offset, stored in self.scan(topic, after=after):
+                after = offset
+                if offset > at:
+                    break
+                batch.put(keys.record_key(number, offset), stored, self._rocks.handles["records"])
+                size += len(stored)
+            self._write(batch)
+        return size
+
+    def _remove_records(self, number: int) -> None:
+        batch = WriteBatch(raw_mode=True)
+        first, past = keys.record_key(number, 0), keys.record_key(number, LAST_OFFSET)
+        batch.delete_range(first, past, self._rocks.handles["records"])
+        self._write(batch)
+
     def expire(self, topic: str) -> None:
         """See `Log.expire`."""
-        parent, lite = split_topic(topic)
+        split_topic(topic)
         with self._lock, self._edge:
-            hot = self._known(topic)
-            batch = WriteBatch(raw_mode=True)
-            batch.delete(topic.encode(), self._topics_cf)
-            batch.delete_range(
-                keys.record_key(hot.number, 0), keys.record_key(hot.number, LAST_OFFSET), self._records_cf
-            )
-            told = [(f"{parent}/{EVENTS}", life_record(self.epoch, "topic.expired", topic, "", self._clock.now()))]
-            self._hot.forget(topic)
-            _, touched = self._commit(told if lite != EVENTS else [], batch)
+            _, touched = self._writer.expire(topic, self._known(topic))
         self._watches.tell(touched)
 
     def _write(self, batch: WriteBatch) -> None:
         """The one place where anything is written: tests let faults in here."""
         self._rocks.db.write(batch, self._write_options)
 
+    def tell(self, topics: Collection[str]) -> None:
+        """Wakes who watches topics that were written beside `append`."""
+        self._watches.tell(topics)
+
     def parents(self) -> dict[str, TopicSpec]:
         """See `Log.parents`."""
         with self._edge:
-            return dict(self._parents)
+            return {name: parent.spec for name, parent in self.store.parents.items()}
 
     def lites(self, parent: str, *, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
         """See `Log.lites`."""
-        self._check_parent(parent)
+        self.store.parent(parent)
         within = f"{parent}/{prefix}".encode("utf-8", "surrogatepass")  # what is no name is before or after the names
         past = f"{parent}/{after}".encode("utf-8", "surrogatepass") if after else within
         names: list[str] = []
@@ -368,10 +304,11 @@ class EmbeddedLog:
     def close(self) -> None:
         """See `Log.close`."""
         with self._lock:
+            for close in self.store.on_close:
+                close()
             self._rocks.close()
             self._hot.clear()
-            for name in ("_parents_cf", "_topics_cf", "_records_cf", "_topics", "_records"):
-                self.__dict__.pop(name, None)  # the file lock goes with the last handle
+            self._topics = self._records = None
         self._watches.tell_all()
 
     def _known(self, topic: str) -> HotTopic:
@@ -383,10 +320,6 @@ class EmbeddedLog:
 
     def _missing(self, topic: str) -> TopicNotFound:
         parent, lite = split_topic(topic)
-        self._check_parent(parent)
+        self.store.parent(parent)
         near = self.lites(parent, prefix=lite[:3], limit=50) or self.lites(parent, limit=50)
         return TopicNotFound(f"no topic '{topic}'", did_you_mean(lite, [name for name in near if name != EVENTS]))
-
-    def _check_parent(self, parent: str) -> None:
-        if parent not in self._parents:
-            raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, self._parents))

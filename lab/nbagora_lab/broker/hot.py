@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
+from nbagora_lab.broker.model import EVENTS
+from nbagora_lab.broker.parent import Parent
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.dispatch import Dispatch
 
 __all__ = ["LAST_OFFSET", "UNSETTLED", "HotTopic", "HotTopics"]
 
@@ -16,7 +22,9 @@ LAST_OFFSET = (1 << 64) - 1
 UNSETTLED = LAST_OFFSET
 """A hot topic's `next` while a write is under way: the disk knows."""
 
-_CAPACITY = 8192
+_EVENTS = f"/{EVENTS}"
+_CAPACITY = 131_072
+"""Some 30 MB at most; a cold topic costs a few reads when it is written again."""
 
 
 class HotTopic:
@@ -25,13 +33,19 @@ class HotTopic:
     Attributes:
         number: Its number in the keys.
         next: The offset that its next record gets, or `UNSETTLED`.
+        parent: Its parent topic.
+        groups: Those that read it; none reads `_events`.
+        listed: Bits of the groups whose index of what waits is known to have it.
     """
 
-    __slots__ = ("next", "number")
+    __slots__ = ("groups", "listed", "next", "number", "parent")
 
-    def __init__(self, number: int, following: int) -> None:
+    def __init__(self, topic: str, number: int, following: int, parent: Parent) -> None:
         self.number = number
         self.next = following
+        self.parent = parent
+        self.groups: Sequence[Dispatch] = () if topic.endswith(_EVENTS) else parent.groups
+        self.listed = 0
 
 
 class HotTopics:
@@ -40,11 +54,13 @@ class HotTopics:
     Args:
         topics: The family of topics.
         records: The family of records.
+        parent_of: The parent of a topic that exists.
     """
 
-    def __init__(self, topics: Any, records: Any) -> None:
+    def __init__(self, topics: Any, records: Any, parent_of: Callable[[str], Parent]) -> None:
         self._topics = topics
         self._records = records
+        self._parent_of = parent_of
         self._hot: OrderedDict[str, HotTopic] = OrderedDict()
 
     def load(self, topic: str) -> HotTopic | None:
@@ -86,6 +102,14 @@ class HotTopics:
             return (keys.record_offset(key), stored) if key[:8] == keys.u64(number) else None
         return None
 
+    def records(self, number: int) -> Iterator[bytes]:
+        """All of a topic number's records, in order."""
+        prefix = keys.u64(number)
+        for key, stored in self._records.items(from_key=keys.record_key(number, 0)):
+            if key[:8] != prefix:
+                return
+            yield stored
+
     def _peek(self, topic: str) -> HotTopic | None:
         try:
             value = self._topics.get(topic.encode())
@@ -95,4 +119,4 @@ class HotTopics:
             return None
         number, _, _ = keys.parse_topic(value)
         last = self.end(number, backwards=True)
-        return HotTopic(number, last[0] + 1 if last else 0)
+        return HotTopic(topic, number, last[0] + 1 if last else 0, self._parent_of(topic.partition("/")[0]))

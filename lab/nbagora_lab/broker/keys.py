@@ -2,10 +2,16 @@
 
 | column family | key | value |
 |---|---|---|
-| `default` | ``format``, ``epoch``, ``topic-number`` | u64 |
-| `parents` | name of the parent | JSON of its `TopicSpec` and time of creation |
+| `default` | ``format``, ``epoch``, ``topic-number``, ``group-number`` | u64 |
+| ditto | `count_key` | a parent's u64 lite topics, u64 bytes, u8 whether any record is scheduled |
+| `parents` | name of the parent | JSON of its `TopicSpec` |
 | `topics` | ``parent/lite`` in UTF-8 | u64 topic number, u64 µs of creation, UTF-8 of where it was forked from |
 | `records` | u64 topic number, u64 offset | the record, as `core.events.encode` packs it |
+| `groups` | name of the group | u32 group number, JSON of its `GroupSpec` |
+| `progress` | u32 group number, u64 topic number | the stored part of a `Turn`; absent: nothing is acked |
+| `waiting` | u32 group number, u64 topic number | the topic's full name: it has something that is not acked |
+| ditto, PRIORITY parent | the same, u64 offset | u32 attempts, the topic's full name: this record is not acked |
+| `subscribers` | u32 group number, name of the client | JSON list of patterns of a durable subscriber |
 
 All numbers are big-endian, so that keys sort as numbers do; a topic's records lie together, in order. A topic's next
 offset is one past its last record's and is not stored: a send is one put. Topic numbers are never used twice, so what
@@ -17,33 +23,63 @@ from __future__ import annotations
 import struct
 
 __all__ = [
+    "ATTEMPTS",
+    "COUNTS",
     "EPOCH",
     "FORMAT",
     "FORMAT_KEY",
+    "GROUP_NUMBER",
     "TOPIC_NUMBER",
+    "count_key",
+    "group_prefix",
     "parse_topic",
     "parse_u64",
     "record_key",
     "record_offset",
     "topic_value",
     "u64",
+    "waiting_key",
+    "waiting_record_key",
 ]
 
-FORMAT = 1
+FORMAT = 2
 """Raised when any layout in this table, or a record's, changes; a store of a higher one is refused."""
 
 FORMAT_KEY = b"format"
 EPOCH = b"epoch"
 TOPIC_NUMBER = b"topic-number"
+GROUP_NUMBER = b"group-number"
 
 _PAIR = struct.Struct(">QQ")
 _ONE = struct.Struct(">Q")
+_GROUPED = struct.Struct(">IQ")
+_GROUPED_RECORD = struct.Struct(">IQQ")
+
+COUNTS = struct.Struct(">QQ?")
+"""What a parent has: lite topics, bytes, whether any record is scheduled."""
+
+ATTEMPTS = struct.Struct(">I")
+"""How `waiting` begins on a PRIORITY parent."""
+
+waiting_key = _GROUPED.pack
+"""``waiting_key(group_number, topic_number)``: 12 bytes; also the key in `progress`."""
+
+waiting_record_key = _GROUPED_RECORD.pack
+"""``waiting_record_key(group_number, topic_number, offset)``: 20 bytes."""
+
+group_prefix = struct.Struct(">I").pack
+"""How all keys of a group begin."""
 
 record_key = _PAIR.pack
 """``record_key(topic_number, offset)``: 16 bytes."""
 
 u64 = _ONE.pack
 """A number as a value."""
+
+
+def count_key(parent: str) -> bytes:
+    """Where a parent's counts are."""
+    return b"count:" + parent.encode()
 
 
 def parse_u64(value: bytes) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from nbagora_lab.core.errors import BadName, UsageError
 
@@ -42,14 +42,39 @@ class TopicSpec(BaseModel):
     """Settings of a parent topic.
 
     Attributes:
-        type: LITE: its lite topics come into being by the first record that is sent to them.
+        type: LITE: groups are handed a lite topic's records in order, one batch at a time. PRIORITY: its records stand
+            for themselves, the highest priority goes first. Either way lite topics come into being by the first record
+            that is sent to them.
         ttl: Seconds after its last write that a lite topic is kept; None keeps it for good.
+        expiring: Seconds before a lite topic expires that `topic.expiring` tells of it; None: not.
+        drained: Whether a lite topic is kept past its TTL until every group has read it.
+        archive: Folder to which the records of a lite topic are written before it expires; None: not.
+        max_topics: Lite topics that there may be; None: any number.
+        max_bytes: Bytes that their records may have together; None: any number.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    type: Literal["LITE"] = "LITE"
+    type: Literal["LITE", "PRIORITY"] = "LITE"
     ttl: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    expiring: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    drained: bool = False
+    archive: str | None = None
+    max_topics: int | None = Field(default=None, gt=0)
+    max_bytes: int | None = Field(default=None, gt=0)
+
+    @field_validator("ttl", "expiring", mode="before")
+    @classmethod
+    def _seconds(cls, value: Any) -> Any:
+        return seconds(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fits(self) -> TopicSpec:
+        if self.ttl is None and (self.expiring is not None or self.drained or self.archive is not None):
+            raise ValueError("expiring, drained and archive say how a TTL ends, and there is none")
+        if self.ttl is not None and self.expiring is not None and self.expiring >= self.ttl:
+            raise ValueError("expiring is a part of the TTL, so it is shorter")
+        return self
 
     def difference(self, asked: TopicSpec) -> str:
         """In which settings `asked` is not this."""

@@ -85,8 +85,8 @@ class Rocks:
         edge: The context manager around every use of what follows.
         closed: Whether the folder is being given back.
         db: The default family.
-        families: The others, in the order given.
-        handles: Their handles, for write batches.
+        families: The others, by name.
+        handles: Their handles by name, for write batches.
 
     Raises:
         StoreLocked: Another process, or this one, holds it.
@@ -108,8 +108,8 @@ class Rocks:
                     "restore a copy, or cut that file off at that byte and lose what follows",
                 )
             self.db: Any = Rdict(str(path), _options(), {name: _options() for name in families})
-            self.families: list[Any] = [self.db.get_column_family(name) for name in families]
-            self.handles: list[Any] = [self.db.get_column_family_handle(name) for name in families]
+            self.families: dict[str, Any] = {name: self.db.get_column_family(name) for name in families}
+            self.handles: dict[str, Any] = {name: self.db.get_column_family_handle(name) for name in families}
 
     def hold(self, since: float) -> None:
         """Writes down which process holds the store, for the next one that tries."""
@@ -129,7 +129,7 @@ class Rocks:
         self.edge.wait()
         self.handles.clear()
         failure = None
-        for family in (*self.families, self.db):
+        for family in (*self.families.values(), self.db):
             try:
                 family.close()
             except Exception as error:  # noqa: BLE001 -- RocksDB's errors have no class of their own

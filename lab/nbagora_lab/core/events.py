@@ -16,11 +16,27 @@ from typing import Final, NamedTuple
 
 from nbagora_lab.core.errors import StoreCorrupt, TooLarge
 
-__all__ = ["Flags", "Head", "Record", "RecordType", "decode", "encode", "head_of"]
+__all__ = [
+    "PLAIN",
+    "SCHEDULED_AT",
+    "Flags",
+    "Head",
+    "Record",
+    "RecordType",
+    "Scheduling",
+    "decode",
+    "encode",
+    "head_of",
+    "restamped",
+    "scheduling_of",
+]
 
 _LAYOUT = 1
-_FIXED = struct.Struct(">BBIQIBHHBBB")  # layout, flags, epoch, time in µs, generation, then six lengths
-_LENGTHS = ("type", "source", "subject", "datacontenttype", "traceparent", "id")
+_FIXED = struct.Struct(">BBIQIBHHBBBB")  # layout, flags, epoch, time in µs, generation, then seven lengths
+_LENGTHS = ("type", "source", "subject", "datacontenttype", "traceparent", "id", "scheduling")
+SCHEDULED_AT: Final = _FIXED.size - 1
+"""Where a stored record says how long its scheduling fields are."""
+_FIELDS = struct.Struct(">BdQ")  # priority, cost, deadline in µs; then the tenant
 _LONGEST = {"source": 65535, "subject": 65535}  # bytes; the others' is 255
 
 
@@ -55,6 +71,47 @@ class RecordType:
     RETURN = "task.return"
     TOPIC_OPENED = "topic.opened"
     TOPIC_FORKED = "topic.forked"
+    TOPIC_EXPIRING = "topic.expiring"
+    TOPIC_EXPIRED = "topic.expired"
+    DEAD_LETTER = "topic.dead-letter"
+
+
+class Scheduling(NamedTuple):
+    """What a producer says of when a record should be handed out.
+
+    Attributes:
+        priority: 0 to 255; the higher goes first.
+        tenant: On whose behalf, for shares and quotas.
+        cost: What it takes, in the unit of the group's quotas; 1 where that is messages.
+        deadline: When it should be handed out at the latest, in seconds since the Unix epoch; None: no matter.
+    """
+
+    priority: int = 0
+    tenant: str = ""
+    cost: float = 1.0
+    deadline: float | None = None
+
+    def pack(self) -> bytes:
+        """As `encode` takes it; empty for the defaults.
+
+        Raises:
+            TooLarge: The tenant's name has more than 238 bytes.
+            ValueError: A priority that is no byte.
+        """
+        if self == PLAIN:
+            return b""
+        tenant = self.tenant.encode()
+        if len(tenant) > 255 - _FIELDS.size:
+            raise TooLarge(f"the record's tenant has {len(tenant)} bytes", f"it takes {255 - _FIELDS.size} at most")
+        try:
+            packed = _FIELDS.pack(self.priority, self.cost, 0 if self.deadline is None else round(self.deadline * 1e6))
+        except struct.error:
+            raise ValueError(f"no scheduling: {self}") from None
+        return packed + tenant
+
+
+PLAIN: Final = Scheduling()
+"""What most records say: nothing."""
 
 
 class Head(NamedTuple):
@@ -86,6 +143,7 @@ class Record:
         generation: The task's own dense count of events, from 1; 0 where the record is no task event.
         epoch: Which opening of the store wrote it.
         flags: What a reader must know without parsing the body: bits of `Flags`.
+        scheduling: Priority, tenant, cost and deadline.
     """
 
     type: str
@@ -101,6 +159,7 @@ class Record:
     generation: int = 0
     epoch: int = 0
     flags: int = Flags.NONE
+    scheduling: Scheduling = PLAIN
 
     def at(self, topic: str, offset: int) -> Record:
         """The same record, placed."""
@@ -120,6 +179,7 @@ def encode(
     generation: int = 0,
     epoch: int = 0,
     flags: int = 0,
+    scheduling: bytes = b"",
 ) -> bytes:
     """Packs a record into the bytes that a store keeps; attributes as in `Record`, text already in UTF-8.
 
@@ -140,13 +200,34 @@ def encode(
             len(datacontenttype),
             len(traceparent),
             len(id),
+            len(scheduling),
         )
     except struct.error:
-        for name, value in zip(_LENGTHS, (kind, source, subject, datacontenttype, traceparent, id), strict=True):
+        texts = (kind, source, subject, datacontenttype, traceparent, id, scheduling)
+        for name, value in zip(_LENGTHS, texts, strict=True):
             if len(value) > (longest := _LONGEST.get(name, 255)):
                 raise TooLarge(f"the record's {name} has {len(value)} bytes", f"it takes {longest} at most") from None
         raise
-    return b"".join((fixed, subject, kind, source, datacontenttype, traceparent, id, body))
+    return b"".join((fixed, subject, kind, source, datacontenttype, traceparent, id, scheduling, body))
+
+
+def restamped(record: Record, *, time: float, epoch: int) -> bytes:
+    """A record that was read, packed to be written once more, at another time."""
+    own = record.id if record.id != str(record.offset) else ""
+    return encode(
+        record.type,
+        record.body,
+        source=record.source.encode(),
+        subject=record.subject.encode(),
+        time=time,
+        datacontenttype=record.datacontenttype.encode(),
+        traceparent=record.traceparent.encode(),
+        id=own.encode(),
+        generation=record.generation,
+        epoch=epoch,
+        flags=record.flags,
+        scheduling=record.scheduling.pack(),
+    )
 
 
 def head_of(stored: bytes) -> Head:
@@ -156,11 +237,13 @@ def head_of(stored: bytes) -> Head:
         StoreCorrupt: These bytes are no record of this layout.
     """
     try:
-        layout, flags, epoch, time, generation, kind, source, subject, content, trace, own = _FIXED.unpack_from(stored)
+        layout, flags, epoch, time, generation, kind, source, subject, content, trace, own, plan = _FIXED.unpack_from(
+            stored
+        )
     except struct.error:
         raise _no_record("a record", stored) from None
     start = _FIXED.size
-    body_at = start + subject + kind + source + content + trace + own
+    body_at = start + subject + kind + source + content + trace + own + plan
     if layout != _LAYOUT or body_at > len(stored):
         raise _no_record("a record", stored)
     return Head(flags, epoch, time, generation, stored[start : start + subject], body_at)
@@ -175,11 +258,13 @@ def decode(stored: bytes, topic: str, offset: int) -> Record:
     texts = []
     try:
         layout, flags, epoch, time, generation, *lengths = _FIXED.unpack_from(stored)
-        kind, source, subject, content, trace, own = lengths
+        kind, source, subject, content, trace, own, plan = lengths
         at = _FIXED.size
         for length in (subject, kind, source, content, trace, own):
             texts.append(stored[at : at + length].decode())
             at += length
+        scheduling = _unpack(stored[at : at + plan]) if plan else PLAIN
+        at += plan
     except (struct.error, UnicodeDecodeError):
         raise _no_record(f"record {offset} of {topic}", stored) from None
     if layout != _LAYOUT or at > len(stored):
@@ -198,7 +283,22 @@ def decode(stored: bytes, topic: str, offset: int) -> Record:
         generation=generation,
         epoch=epoch,
         flags=flags,
+        scheduling=scheduling,
     )
+
+
+def scheduling_of(stored: bytes) -> Scheduling:
+    """A stored record's scheduling fields; a quick look where it has none."""
+    length = stored[SCHEDULED_AT]
+    if not length:
+        return PLAIN
+    end = head_of(stored).body_at
+    return _unpack(stored[end - length : end])
+
+
+def _unpack(packed: bytes) -> Scheduling:
+    priority, cost, deadline = _FIELDS.unpack_from(packed)
+    return Scheduling(priority, packed[_FIELDS.size :].decode(), cost, deadline / 1e6 if deadline else None)
 
 
 def _no_record(which: str, stored: bytes) -> StoreCorrupt:

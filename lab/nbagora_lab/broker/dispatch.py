@@ -1,0 +1,415 @@
+"""A group's memory: who reads, what is ready, what is out under which lease, what is held back and until when.
+
+All of it can be thrown away and made again from the store (`waiting`, `progress`). Everything here is called under the
+engine's lock and writes nothing.
+
+A topic becomes ready by exactly these events: a subscriber comes, a record arrives, an ack leaves more, a lease ends,
+a quota is refilled, a suspension or back-off is over. Nothing else looks for it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, cast
+
+from nbagora_lab.broker.audience import Audience, Audiences, Client, Wake
+from nbagora_lab.broker.delivery import Batch
+from nbagora_lab.broker.grant import Grant
+from nbagora_lab.broker.group import GroupSpec
+from nbagora_lab.broker.group_store import GroupStore
+from nbagora_lab.broker.meters import Meters
+from nbagora_lab.broker.model import escape_name
+from nbagora_lab.broker.pattern import Pattern
+from nbagora_lab.broker.ready import Ready
+from nbagora_lab.broker.shares import Shares
+from nbagora_lab.broker.stats import GroupStats, LeaseInfo
+from nbagora_lab.broker.tally import Tally
+from nbagora_lab.broker.timers import Timers
+from nbagora_lab.broker.turn import UNKNOWN, Turn, TurnKey
+from nbagora_lab.core.errors import NotSubscribed
+from nbagora_lab.core.events import Scheduling
+
+__all__ = ["Dispatch", "Pick"]
+
+_FINISHED = 4096  # leases whose last ack may come twice
+
+
+class Pick(NamedTuple):
+    """A record whose turn it is."""
+
+    turn: Turn
+    offset: int
+
+
+class Dispatch:
+    """The memory of one group.
+
+    Args:
+        name: Its name.
+        number: Its number in the keys.
+        spec: Its settings.
+        stored: What is stored of it.
+        now: Seconds since the Unix epoch.
+
+    Attributes:
+        bit: Its own, in `HotTopic.listed`.
+        single: Whether its parent is of type PRIORITY.
+        turns: What has something to read and somebody to read it.
+        clients: Those that are subscribed.
+        dormant: Patterns of durable subscribers that are not here.
+        unsure: Topics on which a write was under way; a topic that stays here was interrupted: the disk knows.
+        grants: The leases that are out, by number.
+    """
+
+    def __init__(self, name: str, number: int, spec: GroupSpec, stored: GroupStore, *, now: float) -> None:
+        self.name = name
+        self.number = number
+        self.spec = spec
+        self.stored = stored
+        self.single = stored.single
+        self.bit = 1 << number
+        self.turns: dict[TurnKey, Turn] = {}
+        self.clients: dict[str, Client] = {}
+        self.dormant: dict[str, list[str]] = {}
+        self.unsure: set[str] = set()
+        self.grants: dict[int, Grant] = {}
+        self.tally = Tally()
+        self.timers = Timers()
+        self._finished: OrderedDict[int, None] = OrderedDict()
+        self._suspended: dict[str, float] = {}
+        self._parked: dict[str, int] = {}
+        self._shares = Shares(spec.weights)
+        self._meters = Meters(spec, now)
+        self.audiences = Audiences(exclusive=spec.mode == "exclusive", new_ready=self._new_ready)
+
+    # -- settings ---------------------------------------------------------------------------------------------------
+
+    def alter(self, spec: GroupSpec, now: float) -> None:
+        """Goes on under other settings."""
+        self.spec = spec
+        self._shares.weights = spec.weights
+        self._meters.alter(spec, now)
+        self.audiences.renew(self._new_ready)
+        for audience in self.audiences.all():
+            self._wake(audience, audience.ready.count)
+
+    def _new_ready(self) -> Ready:
+        return Ready(self.spec, self._shares, self._meters.tenant_wait, self._hold)
+
+    def _hold(self, until: float, release: Callable[[], None]) -> None:
+        def over() -> None:
+            release()
+            for audience in self.audiences.all():
+                self._wake(audience)
+
+        self.timers.at(until, over)
+
+    # -- clients ----------------------------------------------------------------------------------------------------
+
+    def client(self, name: str, now: float) -> Client:
+        """A client that lives.
+
+        Raises:
+            NotSubscribed: It is unknown, or was dropped.
+        """
+        client = self.clients.get(name)
+        if client is None:
+            raise NotSubscribed(
+                f"the client '{name}' does not subscribe to the group '{self.name}', or was silent for too long",
+                "subscribe again; what it had leased is handed out anew",
+            )
+        client.seen = now
+        return client
+
+    def watch(self, client: Client, wake: Wake) -> Callable[[], None]:
+        """Has `wake` called once, by the next thing that becomes ready for the client."""
+        woken = ended = False
+
+        def once() -> None:
+            nonlocal woken
+            woken = True
+            wake()
+
+        def end() -> None:
+            nonlocal ended
+            if not woken and not ended:
+                client.waiters.remove(once)
+            elif not ended:  # perhaps it does not look any more, so somebody else should
+                self.wake(client)
+            ended = True
+
+        client.waiters.append(once)
+        return end
+
+    def wake_all(self) -> None:
+        """Wakes everybody who waits."""
+        for client in self.clients.values():
+            while client.waiters:
+                client.waiters.popleft()()
+
+    def wake(self, client: Client) -> None:
+        """Wakes a client for all that is ready for it."""
+        for audience in client.audiences:
+            self._wake(audience, audience.ready.count)
+
+    def _wake(self, audience: Audience, count: int = 1) -> None:
+        for client in audience.clients:
+            while client.waiters and count > 0:
+                client.waiters.popleft()()
+                count -= 1
+
+    # -- what becomes ready -----------------------------------------------------------------------------------------
+
+    def arrived(self, topic: str, number: int, first: int, plans: list[Scheduling], now: float) -> None:
+        """Records have been appended, from offset `first` on."""
+        end = first + len(plans)
+        if not self.clients:
+            return
+        if self.single:
+            for index, plan in enumerate(plans):
+                turn = Turn(topic, number, first + index, first + index + 1, single=True)
+                self.turns[turn.key] = turn
+                self.make_ready(turn, now, plan)
+        elif (known := self.turns.get(topic)) is not None:
+            if known.end != UNKNOWN:
+                known.end = end
+        else:
+            turn = Turn(topic, number, first, end)  # there was nothing to read, or there would be a turn
+            self.turns[topic] = turn
+            self.make_ready(turn, now, plans[0])
+
+    def found(self, turn: Turn, now: float) -> None:
+        """Something that waits was found in the store."""
+        if turn.key not in self.turns:
+            self.turns[turn.key] = turn
+            self.make_ready(turn, now)
+
+    def move(self, turn: Turn, now: float) -> None:
+        """Gives a turn that is ready to the audience that it has now; its place by age stays."""
+        since = turn.since
+        self.withdraw(turn)
+        turn.ready, turn.audience = False, None
+        self.make_ready(turn, now, turn.plan, since)
+
+    def make_ready(self, turn: Turn, now: float, plan: Scheduling | None = None, since: float | None = None) -> None:
+        """Puts a turn into the ready set, if nothing keeps it back; forgets it where nobody reads it."""
+        if turn.grant is not None or turn.ready or turn.parked:
+            return
+        until = self._suspended.get(turn.topic, 0.0)
+        if until > now:
+            self.park(turn, "suspended", until)
+            return
+        audience = self.audiences.of(turn.topic.partition("/")[2])
+        if audience is None:
+            self.turns.pop(turn.key, None)
+            return
+        turn.plan = self.stored.plan(turn, turn.committed) if plan is None else plan
+        turn.since = now if since is None else since
+        turn.audience = audience
+        audience.ready.add(turn)
+        self._wake(audience)
+
+    def park(self, turn: Turn, why: str, until: float) -> None:
+        """Keeps a turn back until a time."""
+        self.withdraw(turn)
+        turn.parked = why
+        turn.ticket = ticket = turn.ticket + 1
+        self._parked[why] = self._parked.get(why, 0) + 1
+
+        def over() -> None:
+            if turn.parked and turn.ticket == ticket:
+                self.unpark(turn)
+                if self.turns.get(turn.key) is turn:
+                    self.make_ready(turn, until)
+
+        self.timers.at(until, over)
+
+    def unpark(self, turn: Turn) -> None:
+        """Ends what keeps a turn back; it is not ready yet."""
+        if turn.parked:
+            self._parked[turn.parked] -= 1
+            turn.parked = ""
+
+    def withdraw(self, turn: Turn) -> None:
+        """Takes a turn out of the ready set; one that is not in does no harm."""
+        if turn.audience is not None:
+            turn.audience.ready.discard(turn)
+            turn.audience = None
+
+    def forget(self, turn: Turn) -> None:
+        """Lets go of a turn."""
+        self.withdraw(turn)
+        self.unpark(turn)
+        self.end_grant(turn)
+        if self.turns.get(turn.key) is turn:
+            del self.turns[turn.key]
+
+    def expired(self, topic: str) -> None:
+        """A topic is no more."""
+        for turn in self.turns_of(topic):
+            self.forget(turn)
+        pattern = Pattern(escape_name(lite := topic.partition("/")[2]), lite, None, lite)
+        for client in self.audiences.holders(pattern):
+            self.audiences.leave(client, [pattern])
+
+    def turns_of(self, topic: str) -> list[Turn]:
+        """The turns of a topic: one, or on a PRIORITY parent one for each record."""
+        if self.single:
+            return [turn for turn in self.turns.values() if turn.topic == topic]
+        return [self.turns[topic]] if topic in self.turns else []
+
+    def suspend(self, topic: str, until: float, now: float) -> None:
+        """Keeps a topic back until a time; a time that is over ends that."""
+        self._suspended.pop(topic, None)
+        if until > now:
+            self._suspended[topic] = until
+            self.timers.at(until, lambda: self._resume(topic, until))
+        for turn in self.turns_of(topic):
+            if until > now:
+                self.park(turn, "suspended", until)
+            elif turn.parked == "suspended":
+                self.unpark(turn)
+                self.make_ready(turn, now)
+
+    def _resume(self, topic: str, until: float) -> None:
+        if self._suspended.get(topic) == until:
+            del self._suspended[topic]
+
+    # -- what is handed out -----------------------------------------------------------------------------------------
+
+    def pick(self, client: Client, limit: int, now: float, held: dict[str, int]) -> Iterator[Pick]:
+        """The records whose turn it is, in order, each taken out of the ready set.
+
+        Args:
+            client: For whom.
+            limit: Records at most.
+            now: Seconds since the Unix epoch.
+            held: Gets what holds the group as a whole.
+        """
+        taken: dict[Turn, list[int]] = {}
+        left = limit
+        while left > 0 and (found := self._next(client, now)) is not None:
+            audience, turn = found
+            if turn.end == UNKNOWN:
+                self.stored.load(turn)
+            cost = audience.ready.cost(turn.plan)
+            if (seconds := self._meters.group_wait(cost, now)) > 0:
+                held["quota"] = sum(one.ready.count for one in client.audiences)
+                self._hold(now + seconds, lambda: None)
+                break
+            if (seconds := self._meters.topic_wait(turn.topic, cost, now)) > 0:
+                self.park(turn, "topic quota", now + seconds)
+                continue
+            plain = audience.ready.plain
+            self.withdraw(turn)
+            before = taken.setdefault(turn, [])
+            offsets = list(turn.waiting(left if plain else len(before) + 1))[len(before) :]
+            left -= len(offsets)
+            before += offsets
+            self._charge(turn, len(offsets), cost, now)
+            for offset in offsets:
+                yield Pick(turn, offset)
+            if not plain and not turn.single and turn.waiting(len(before) + 1)[len(before) :]:
+                turn.plan = self.stored.plan(turn, turn.waiting(len(before) + 1)[-1])
+                turn.audience = audience
+                audience.ready.add(turn)
+        for turn in taken:
+            self.withdraw(turn)
+
+    def _next(self, client: Client, now: float) -> tuple[Audience, Turn] | None:
+        best: tuple[Audience, Turn] | None = None
+        for audience in client.audiences:
+            if audience.ready.count and (unit := audience.ready.next(now)) is not None:
+                turn = cast("Turn", unit)
+                if best is None or self._rank(turn, now) < self._rank(best[1], now):
+                    best = audience, turn
+        return best
+
+    def _rank(self, turn: Turn, now: float) -> tuple[float, float, float]:
+        raised = (now - turn.since) // self.spec.aging if self.spec.aging is not None else 0
+        start = self._shares.start(turn.plan.tenant) if self.spec.fair or self.spec.weights else 0.0
+        return -(turn.plan.priority + raised), start, turn.since
+
+    def _charge(self, turn: Turn, records: int, cost: float, now: float) -> None:
+        plan = turn.plan
+        total = cost * records
+        if self.spec.scheduled:
+            self._shares.charge(plan.tenant, total)
+            self._meters.take(turn.topic, plan.tenant, total)
+        missed = plan.deadline is not None and now > plan.deadline
+        self.tally.serve(plan.tenant, records, total, max(0.0, now - turn.since), missed=missed)
+
+    def correct(self, topic: str, tenant: str, difference: float) -> None:
+        """A record turned out to cost that much more than was said, or less."""
+        self._shares.correct(tenant, difference)
+        self._meters.take(topic, tenant, difference)
+        self.tally.correct(tenant, difference)
+
+    def lease(self, grant: Grant, turn: Turn, leased: int, until: float) -> None:
+        """A turn is out."""
+        turn.grant = grant
+        turn.leased = leased
+        turn.until = until
+        grant.turns.add(turn)
+
+    def end_grant(self, turn: Turn, *, acked: bool = False) -> None:
+        """A turn is not out any more; it is not ready yet."""
+        grant = turn.grant
+        if grant is not None:
+            turn.grant = None
+            grant.turns.discard(turn)
+            grant.acked = grant.acked and acked
+            if not grant.turns and self.grants.pop(grant.number, None) is not None:
+                grant.batch = None
+                if grant.acked:
+                    self._finished[grant.number] = None
+                    if len(self._finished) > _FINISHED:
+                        self._finished.popitem(last=False)
+
+    def is_finished(self, number: int) -> bool:
+        """Whether all of that lease was acked, not long ago."""
+        return number in self._finished
+
+    # -- what it says -----------------------------------------------------------------------------------------------
+
+    def fill(self, batch: Batch, client: Client, now: float) -> None:
+        """Says in a batch what holds the rest, and when that may change."""
+        if len(self.grants):
+            batch.held["lease"] = sum(len(grant.turns) for grant in self.grants.values())
+        batch.held |= {why: count for why, count in self._parked.items() if count}
+        if tenants := sum(audience.ready.held for audience in client.audiences):
+            batch.held["tenant quota"] = tenants
+        batch.wake = self.timers.next(now)
+
+    def state(self, topic: str) -> str:
+        """As `TopicProgress.state`."""
+        turns = self.turns_of(topic)
+        for turn in turns:
+            if turn.grant is not None:
+                return "leased"
+        return next((turn.parked or "ready" for turn in turns), "idle")
+
+    def stats(self, now: float) -> GroupStats:
+        """See `Groups.stats`."""
+        leases = [
+            LeaseInfo(turn.topic, grant.client, turn.committed, len(turn.out()), turn.until, grant.number)
+            for grant in self.grants.values()
+            for turn in grant.turns
+        ]
+        audiences = self.audiences.all()
+        held = {why: count for why, count in self._parked.items() if count}
+        if tenants := sum(one.ready.held for one in audiences):
+            held["tenant quota"] = tenants
+        return GroupStats(
+            group=self.name,
+            clients={name: len(client.patterns) for name, client in self.clients.items()},
+            ready=sum(one.ready.count for one in audiences) - tenants,
+            held=held,
+            leases=tuple(sorted(leases, key=lambda lease: (lease.expires, lease.topic, lease.first))),
+            received=self.tally.received,
+            acked=self.tally.acked,
+            redelivered=self.tally.redelivered,
+            dead=self.tally.dead,
+            tenants=self.tally.tenants([one.ready for one in audiences], dict(self.spec.weights), now),
+        )

@@ -1,0 +1,371 @@
+"""The embedded engine's groups: progress and what waits in RocksDB, the rest in memory (`dispatch.Dispatch`).
+
+| operation | write batch | a crash leaves |
+|---|---|---|
+| append | the records, and in `waiting` that their topics have something to read | all of it or nothing |
+| receive | the attempts | the lease is lost, the attempt counts |
+| ack | progress; out of `waiting` what is drained; with `send`, those records | all of it or nothing |
+| fail, lease over | dead letters, with the progress past them | all of it or nothing |
+| seek | progress, `waiting` | all of it or nothing |
+| create a group | where it starts on the topics that exist, then its name | no group before the last batch |
+| delete a group | its name; then its ranges of keys | remains that no group's number refers to |
+
+Threads: everything is called under the engine's lock, in the caller's thread. As with topics, a write may be
+interrupted anywhere: the topics it touches are noted in `Dispatch.unsure` before, and whoever finds one there asks the
+disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+
+from rocksdict import WriteBatch
+
+from nbagora_lab.broker import keys
+from nbagora_lab.broker.dead import DEAD_LETTERS, dead_topic
+from nbagora_lab.broker.delivery import Batch, Handle
+from nbagora_lab.broker.dispatch import Dispatch
+from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.broker.group import GroupSpec, Start
+from nbagora_lab.broker.group_store import GroupStore
+from nbagora_lab.broker.leases import Leases, lost_leases
+from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
+from nbagora_lab.broker.pattern import Pattern
+from nbagora_lab.broker.stats import GroupStats, TopicProgress
+from nbagora_lab.broker.subscribers import Subscribers
+from nbagora_lab.broker.turn import Turn
+from nbagora_lab.core.errors import Conflict, GroupExists, GroupNotFound, UsageError, did_you_mean
+
+__all__ = ["EmbeddedGroups"]
+
+_MOST = 100_000  # records in one receive
+_PAGE = 10_000
+_NUMBER = slice(4)  # of a stored group
+
+
+class EmbeddedGroups:
+    """Groups beside an embedded log, in its store and under its lock.
+
+    Args:
+        log: The log.
+    """
+
+    capabilities = frozenset({"glob", "exclusive", "durable", "suspend", "seek", "schedule", "transaction"})
+
+    def __init__(self, log: EmbeddedLog) -> None:
+        self._log = log
+        self._store = store = log.store
+        self._groups: dict[str, Dispatch] = {}
+        self._leases = Leases(store)
+        self._subscribers = Subscribers(store, self._leases)
+        with store.entered():
+            for name, value in store.rocks.families["groups"].items():
+                number = int.from_bytes(value[_NUMBER])
+                self._add(name.decode(), number, GroupSpec.model_validate_json(value[4:]))
+        store.on_close.append(self._close)
+
+    def _add(self, name: str, number: int, spec: GroupSpec) -> Dispatch:
+        store = self._store
+        parent = store.parent(spec.topic)
+        single = parent.spec.type == "PRIORITY"
+        stored = GroupStore(store.rocks, store.hot, number, single=single)
+        group = Dispatch(name, number, spec, stored, now=store.clock.now())
+        self._subscribers.load(group)
+        parent.groups.append(group)
+        self._groups[name] = group
+        return group
+
+    def create_group(self, name: str, spec: GroupSpec) -> bool:
+        """See `Groups.create_group`."""
+        check_name(name, "group")
+        self._log.create_topic(DEAD_LETTERS, TopicSpec())
+        with self._store.entered():
+            there = self._groups.get(name)
+            if there is not None:
+                if there.spec != spec:
+                    raise GroupExists(
+                        f"the group '{name}' exists with other settings: {there.spec.difference(spec)}",
+                        "use it as it is, alter it, or take another name",
+                    )
+                return False
+            store = self._store
+            parent = store.parent(spec.topic)
+            number = int.from_bytes(store.rocks.db.get(keys.GROUP_NUMBER) or b"") + 1
+            batch = WriteBatch(raw_mode=True)
+            batch.put(keys.GROUP_NUMBER, keys.u64(number))
+            store.write(batch)  # from here on the number is spent, whatever happens
+            self._start(number, spec, single=parent.spec.type == "PRIORITY")
+            batch = WriteBatch(raw_mode=True)
+            stored = keys.group_prefix(number) + spec.model_dump_json().encode()
+            batch.put(name.encode(), stored, store.rocks.handles["groups"])
+            store.write(batch)
+            self._add(name, number, spec)
+            return True
+
+    def _start(self, number: int, spec: GroupSpec, *, single: bool) -> None:
+        """Has a new group stand where it starts, on all topics that exist."""
+        log, store = self._log, self._store
+        after = ""
+        while names := log.lites(spec.topic, after=after, limit=_PAGE):
+            after = names[-1]
+            batch = WriteBatch(raw_mode=True)
+            for topic in (f"{spec.topic}/{lite}" for lite in names if lite != EVENTS):
+                self._put_start(batch, number, topic, spec.start, single=single)
+            store.write(batch)
+
+    def _put_start(self, batch: WriteBatch, number: int, topic: str, start: Start, *, single: bool) -> int:
+        """Puts where a group stands on a topic; returns that offset."""
+        store, hot = self._store, self._store.hot.look(topic)
+        assert hot is not None
+        offset = self._offset(topic, start, hot.next)
+        key = keys.waiting_key(number, hot.number)
+        waiting, name = store.rocks.handles["waiting"], topic.encode()
+        if single:
+            for at in range(offset, hot.next):
+                batch.put(keys.waiting_record_key(number, hot.number, at), keys.ATTEMPTS.pack(0) + name, waiting)
+            return offset
+        batch.put(key, Turn.pack(offset, 0, ()), store.rocks.handles["progress"])
+        if offset < hot.next:
+            batch.put(key, name, waiting)
+        else:
+            batch.delete(key, waiting)
+        return offset
+
+    def _offset(self, topic: str, start: Start, following: int) -> int:
+        if start.kind == "last":
+            return following
+        if start.kind == "time":
+            return self._log.seek(topic, start.value)
+        if start.kind == "tail":
+            return max(0, following - int(start.value))
+        return min(int(start.value), following) if start.kind == "offset" else 0
+
+    def alter_group(self, name: str, spec: GroupSpec) -> None:
+        """See `Groups.alter_group`."""
+        with self._store.entered():
+            group = self._group(name)
+            fixed = [key for key in ("topic", "mode", "start") if getattr(spec, key) != getattr(group.spec, key)]
+            if fixed:
+                raise Conflict(
+                    f"{fixed[0]} of the group '{name}' can't be changed", "delete the group and make it anew"
+                )
+            batch = WriteBatch(raw_mode=True)
+            stored = keys.group_prefix(group.number) + spec.model_dump_json().encode()
+            batch.put(name.encode(), stored, self._store.rocks.handles["groups"])
+            self._store.write(batch)
+            group.alter(spec, self._store.clock.now())
+
+    def groups(self) -> dict[str, GroupSpec]:
+        """See `Groups.groups`."""
+        with self._store.entered():
+            return {name: group.spec for name, group in sorted(self._groups.items())}
+
+    def delete_group(self, name: str) -> None:
+        """See `Groups.delete_group`."""
+        with self._store.entered():
+            group = self._group(name)
+            handles = self._store.rocks.handles
+            batch = WriteBatch(raw_mode=True)
+            batch.delete(name.encode(), handles["groups"])
+            first, past = keys.group_prefix(group.number), keys.group_prefix(group.number + 1)
+            for family in ("progress", "waiting", "subscribers"):
+                batch.delete_range(first, past, handles[family])
+            self._store.write(batch)
+            del self._groups[name]
+            self._store.parent(group.spec.topic).groups.remove(group)
+            group.wake_all()
+            if self._store.hot.look(dead_topic(name)) is not None:
+                self._log.expire(dead_topic(name))
+
+    # -- subscriptions ----------------------------------------------------------------------------------------------
+
+    def subscribe(
+        self,
+        group: str,
+        client: str,
+        patterns: Collection[str],
+        *,
+        durable: bool = False,
+        evicted: Callable[[list[str]], None] | None = None,
+    ) -> None:
+        """See `Groups.subscribe`."""
+        check_name(client, "client")
+        parsed = [Pattern.parse(text) for text in dict.fromkeys(patterns)]
+        with self._store.entered():
+            known = self._entered(group)
+            told = self._subscribers.join(known, client, parsed, durable=durable, evicted=evicted)
+        for callback, lost in told:
+            callback(lost)
+
+    def unsubscribe(self, group: str, client: str, patterns: Collection[str] | None = None) -> None:
+        """See `Groups.unsubscribe`."""
+        parsed = None if patterns is None else [Pattern.parse(text) for text in patterns]
+        with self._store.entered():
+            known = self._entered(group)
+            known.dormant.pop(client, None)
+            there = known.clients.get(client)
+            if there is not None:
+                self._subscribers.leave(known, there, parsed)
+                if there.durable:
+                    self._subscribers.keep(known, client, there.patterns)
+            else:
+                self._subscribers.keep(known, client, ())
+
+    def subscriptions(self, group: str) -> dict[str, list[str]]:
+        """See `Groups.subscriptions`."""
+        with self._store.entered():
+            known = self._entered(group)
+            return known.dormant | {name: list(client.patterns) for name, client in known.clients.items()}
+
+    # -- records ----------------------------------------------------------------------------------------------------
+
+    def receive(
+        self, group: str, client: str, *, limit: int = 32, lease: float | None = None, attempt_id: str = ""
+    ) -> Batch:
+        """See `Groups.receive`."""
+        if not 1 <= limit <= _MOST:
+            raise UsageError(f"a receive of {limit} records", f"ask for 1 to {_MOST}")
+        if lease is not None and not 0 < lease < float("inf"):
+            raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
+        with self._store.entered():
+            known = self._entered(group)
+            if client in known.dormant:
+                self._subscribers.join(known, client, [], durable=True, evicted=None)
+            now = self._store.clock.now()
+            there = known.client(client, now)
+            until = known.spec.lease if lease is None else lease
+            return self._leases.receive(known, there, limit=limit, lease=until, attempt_id=attempt_id, now=now)
+
+    def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
+        """See `Groups.when_ready`."""
+        with self._store.entered():
+            known = self._entered(group)
+            if client in known.dormant:
+                self._subscribers.join(known, client, [], durable=True, evicted=None)
+            end = known.watch(known.client(client, self._store.clock.now()), wake)
+
+        def locked_end() -> None:
+            with self._store.lock:
+                end()
+
+        return locked_end
+
+    def ack(
+        self,
+        group: str,
+        handles: Collection[Handle],
+        *,
+        costs: dict[Handle, float] | None = None,
+        send: Sequence[tuple[str, bytes]] = (),
+    ) -> list[int]:
+        """See `Groups.ack`."""
+        for handle, cost in (costs or {}).items():
+            if not 0 <= cost < float("inf"):
+                raise UsageError(f"a cost of {cost} for record {handle.offset} of {handle.topic}", "it is 0 or more")
+        with self._store.entered():
+            known = self._entered(group)
+            now = self._store.clock.now()
+            offsets, touched, lost = self._leases.ack(known, handles, costs or {}, send, now)
+        self._log.tell(touched)
+        if lost:
+            raise lost_leases(group, lost)
+        return offsets
+
+    def extend(self, group: str, handles: Collection[Handle], lease: float) -> None:
+        """See `Groups.extend`."""
+        if not 0 < lease < float("inf"):
+            raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
+        with self._store.entered():
+            known = self._entered(group)
+            lost = self._leases.extend(known, handles, self._store.clock.now() + lease)
+        if lost:
+            raise lost_leases(group, lost)
+
+    def fail(self, group: str, handles: Collection[Handle], *, pause: float | None = None) -> None:
+        """See `Groups.fail`."""
+        if pause is not None and not 0 <= pause < float("inf"):
+            raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
+        with self._store.entered():
+            known = self._entered(group)
+            lost = self._leases.fail(known, handles, pause, self._store.clock.now())
+        if lost:
+            raise lost_leases(group, lost)
+
+    def suspend(self, group: str, topic: str, pause: float) -> None:
+        """See `Groups.suspend`."""
+        if not 0 <= pause < float("inf"):
+            raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
+        split_topic(topic)
+        with self._store.entered():
+            known = self._entered(group)
+            now = self._store.clock.now()
+            known.suspend(topic, now + pause, now)
+            self._leases.give_back(known, known.turns_of(topic), now)
+
+    def seek(self, group: str, topic: str, start: Start) -> int:
+        """See `Groups.seek`."""
+        with self._store.entered():
+            known = self._entered(group)
+            self._log.info(topic)
+            known.unsure.add(topic)
+            if (hot := self._store.hot.load(topic)) is not None:
+                hot.listed &= ~known.bit
+            batch = WriteBatch(raw_mode=True)
+            offset = self._put_start(batch, known.number, topic, start, single=known.single)
+            self._store.write(batch)
+            self._settle(known)
+            return offset
+
+    def progress(self, group: str, topic: str) -> TopicProgress:
+        """See `Groups.progress`."""
+        with self._store.entered():
+            known = self._entered(group)
+            info = self._log.info(topic)
+            hot = self._store.hot.look(topic)
+            assert hot is not None
+            if known.single:
+                left = known.stored.of(topic)
+                committed = left[0].committed if left else info.next
+                lag, attempts = len(left), left[0].attempts(committed) if left else 0
+            else:
+                turn = Turn(topic, hot.number, 0, info.next)
+                known.stored.load(turn)
+                committed = turn.committed
+                lag, attempts = info.next - committed - turn.done.bit_count(), turn.attempts(committed)
+            state = "drained" if not lag else known.state(topic)
+            return TopicProgress(topic, committed, info.next, lag, attempts, state)
+
+    def stats(self, group: str) -> GroupStats:
+        """See `Groups.stats`."""
+        with self._store.entered():
+            return self._entered(group).stats(self._store.clock.now())
+
+    def _entered(self, name: str) -> Dispatch:
+        """A group, settled, with everything done that is due."""
+        group = self._group(name)
+        if group.unsure:
+            self._settle(group)
+        group.timers.run(self._store.clock.now())
+        return group
+
+    def _group(self, name: str) -> Dispatch:
+        group = self._groups.get(name)
+        if group is None:
+            raise GroupNotFound(f"no group '{name}'", did_you_mean(name, self._groups))
+        return group
+
+    def _settle(self, group: Dispatch) -> None:
+        """Makes anew from the store what an interrupted write may have left half done."""
+        now = self._store.clock.now()
+        for topic in list(group.unsure):
+            for turn in group.turns_of(topic):
+                group.forget(turn)
+            if (hot := self._store.hot.hot(topic)) is not None:
+                hot.listed &= ~group.bit
+            for turn in group.stored.of(topic):
+                group.found(turn, now)
+            group.unsure.discard(topic)
+
+    def _close(self) -> None:
+        for group in self._groups.values():
+            group.wake_all()

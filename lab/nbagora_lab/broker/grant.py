@@ -1,0 +1,31 @@
+"""A lease: what one receive handed out to one client, and until when."""
+
+from __future__ import annotations
+
+from nbagora_lab.broker.delivery import Batch
+from nbagora_lab.broker.turn import Turn
+
+__all__ = ["Grant"]
+
+
+class Grant:
+    """The leases of one receive. Each of its turns has its own end (`Turn.until`), which extending moves.
+
+    Attributes:
+        number: Higher than that of any earlier one on the store; an ack names it.
+        client: Who holds it.
+        turns: Those that are still out under it.
+        attempt_id: The receive's own id, for one that is repeated; empty for none.
+        batch: What it was given, kept for that alone.
+        acked: Whether everything that is not out any more was acked.
+    """
+
+    __slots__ = ("acked", "attempt_id", "batch", "client", "number", "turns")
+
+    def __init__(self, number: int, client: str, attempt_id: str) -> None:
+        self.number = number
+        self.client = client
+        self.attempt_id = attempt_id
+        self.turns: set[Turn] = set()
+        self.batch: Batch | None = None
+        self.acked = True

@@ -1,0 +1,235 @@
+"""Runs a handler over a consumer's deliveries: in order within a topic, in parallel across topics.
+
+A topic's deliveries go to the handler one after the other, each acked when the handler returns; up to `concurrency`
+topics at once. Leases are renewed for as long as the handler lives. A handler that raises fails its delivery, which
+comes again after the group's back-off; one that raises `Suspend`, or an HTTP error with status 429 or 503, has its
+topic suspended for as long as it, or the error's ``Retry-After``, says, without counting as an attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from nbagora_lab.broker.delivery import Delivery
+from nbagora_lab.core.errors import LabError, LeaseLost, UsageError
+from nbagora_lab.core.log import logger
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.consumer import Consumer
+
+__all__ = ["Handled", "Handling", "Suspend", "run"]
+
+_log = logger.getChild("broker")
+_LONG_POLL = 5.0  # seconds
+_PAUSE = 1.0  # seconds to suspend for, where an error names none
+
+
+class Suspend(Exception):
+    """Raised by a handler: hand nothing of this topic out for so many seconds.
+
+    Args:
+        seconds: For how long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"suspended for {seconds} s")
+        self.seconds = seconds
+
+
+class Handled(NamedTuple):
+    """What a run did.
+
+    Attributes:
+        acked: Deliveries that were handled.
+        failed: Those whose handler raised.
+        suspended: Times that a topic was suspended.
+        lost: Deliveries whose lease was lost before they were done.
+    """
+
+    acked: int
+    failed: int
+    suspended: int
+    lost: int
+
+
+class Handling:
+    """A run.
+
+    Args:
+        consumer: Where deliveries come from.
+        handler: Takes a `Delivery`; a plain function runs in a thread, an async one on the loop. What it returns is
+            ignored, but a number, which is the delivery's real cost.
+        concurrency: Topics at once.
+        idle: Seconds without anything to do after which it ends; None: it ends when it is cancelled.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        handler: Callable[[Delivery], Any],
+        *,
+        concurrency: int = 8,
+        idle: float | None = None,
+    ) -> None:
+        if concurrency < 1:
+            raise UsageError(f"a concurrency of {concurrency}", "it is 1 or more")
+        self._consumer = consumer
+        self._handler = handler
+        self._async = inspect.iscoroutinefunction(handler)
+        self._concurrency = concurrency
+        self._idle = idle
+        self._lease = consumer.lease or consumer.groups.groups()[consumer.group].lease
+        self._busy: dict[asyncio.Task[None], list[Delivery]] = {}
+        self._counts = {"acked": 0, "failed": 0, "suspended": 0, "lost": 0}
+        self._pool: ThreadPoolExecutor | None = None
+
+    async def run(self) -> Handled:
+        """Runs until idle or cancelled; what a cancelled run has out is given back."""
+        renewing = asyncio.create_task(self._renew())
+        try:
+            await self._loop()
+        finally:
+            renewing.cancel()
+            for task in self._busy:
+                task.cancel()
+            await asyncio.gather(renewing, *self._busy, return_exceptions=True)
+            if self._pool is not None:
+                self._pool.shutdown(wait=False, cancel_futures=True)
+        return Handled(**self._counts)
+
+    async def _loop(self) -> None:
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            free = self._concurrency - len(self._busy)
+            if not free:
+                await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
+                last = loop.time()
+                continue
+            wait = _LONG_POLL if self._idle is None else min(_LONG_POLL, max(0.0, last + self._idle - loop.time()))
+            receiving = asyncio.create_task(self._consumer.areceive(free, wait))
+            await asyncio.wait([receiving, *self._busy], return_when=asyncio.FIRST_COMPLETED)
+            if not receiving.done():  # a slot came free: receive for it as well
+                receiving.cancel()
+                last = loop.time()
+                try:
+                    batch = await receiving
+                except asyncio.CancelledError:
+                    continue
+            else:
+                batch = receiving.result()
+            by_topic: dict[Any, list[Delivery]] = {}
+            for delivery in batch:
+                key = delivery.handle if self._consumer.independent else delivery.topic
+                by_topic.setdefault(key, []).append(delivery)
+            for deliveries in by_topic.values():
+                task = asyncio.create_task(self._handle(deliveries))
+                self._busy[task] = deliveries
+                task.add_done_callback(self._busy.pop)
+            if batch or self._busy:
+                last = loop.time()
+            elif self._idle is not None and loop.time() - last >= self._idle:
+                return
+
+    async def _handle(self, deliveries: list[Delivery]) -> None:
+        consumer = self._consumer
+        while deliveries:
+            delivery = deliveries[0]
+            try:
+                result = await self._call(delivery)
+                consumer.ack(delivery, cost=float(result) if type(result) in {int, float} else None)
+                self._counts["acked"] += 1
+            except LeaseLost as lost:
+                self._counts["lost"] += 1
+                _log.warning("%s of %s: %s", consumer.client, consumer.group, lost.what)
+                return
+            except Exception as error:  # noqa: BLE001 -- whatever a handler raises concerns its delivery alone
+                self._put_back(delivery, error)
+                return
+            deliveries.pop(0)
+
+    async def _call(self, delivery: Delivery) -> Any:
+        if self._async:
+            return await self._handler(delivery)
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"nbagora-{self._consumer.group}")
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._handler, delivery)
+
+    def _put_back(self, delivery: Delivery, error: Exception) -> None:
+        seconds = _asks_to_wait(error, self._consumer.clock.now())
+        try:
+            if seconds is None:
+                self._counts["failed"] += 1
+                _log.warning("record %s of %s failed: %r", delivery.offset, delivery.topic, error)
+                self._consumer.fail(delivery)
+            else:
+                self._counts["suspended"] += 1
+                self._consumer.suspend(delivery.topic, seconds)
+        except LeaseLost:
+            self._counts["lost"] += 1
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease / 3)
+            held = [delivery for deliveries in self._busy.values() for delivery in deliveries]
+            if held:
+                try:
+                    self._consumer.extend(held, self._lease)
+                except LeaseLost:  # who handles it is told by its ack
+                    continue
+                except LabError as error:
+                    _log.warning("leases of %s can't be renewed: %s", self._consumer.client, error.what)
+
+
+def run(
+    consumer: Consumer, handler: Callable[[Delivery], Any], *, concurrency: int = 8, idle: float | None = None
+) -> Handled:
+    """Runs a handler from a thread of its own, also where an event loop runs in this one; Ctrl-C ends it."""
+    handling = Handling(consumer, handler, concurrency=concurrency, idle=idle)
+    outcome: list[Handled | BaseException] = []
+    loop = asyncio.new_event_loop()
+    running: list[asyncio.Task[Handled]] = []
+
+    def work() -> None:
+        try:
+            running.append(loop.create_task(handling.run()))
+            outcome.append(loop.run_until_complete(running[0]))
+        except BaseException as error:  # noqa: BLE001 -- raised where it was asked for
+            outcome.append(error)
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=work, name=f"nbagora-{consumer.group}", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.2)
+    except KeyboardInterrupt:
+        loop.call_soon_threadsafe(lambda: running and running[0].cancel())
+        thread.join(5.0)
+        raise
+    if isinstance(outcome[0], BaseException):
+        raise outcome[0]
+    return outcome[0]
+
+
+def _asks_to_wait(error: Exception, now: float) -> float | None:
+    """For how many seconds an error asks to be left alone; None: it asks for nothing."""
+    if isinstance(error, Suspend):
+        return error.seconds
+    response = getattr(error, "response", None)
+    if getattr(response, "status_code", None) not in {429, 503}:
+        return None
+    after = str(getattr(response, "headers", {}).get("Retry-After", "")).strip()
+    if after.isdigit():
+        return float(after)
+    try:
+        return max(0.0, parsedate_to_datetime(after).timestamp() - now)
+    except ValueError:
+        return _PAUSE

@@ -1,0 +1,289 @@
+"""Leasing to clients and taking back: receive, ack, fail, suspend, and leases that end by themselves.
+
+Everything that moves a group forward is a list of moves, written in one batch and then taken over into memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rocksdict import WriteBatch
+
+from nbagora_lab.broker import keys
+from nbagora_lab.broker.audience import Client
+from nbagora_lab.broker.dead import dead_topic, pack_letter
+from nbagora_lab.broker.delivery import Batch, Delivery, Handle
+from nbagora_lab.broker.dispatch import Dispatch, Pick
+from nbagora_lab.broker.grant import Grant
+from nbagora_lab.broker.store import Store
+from nbagora_lab.broker.turn import Turn
+from nbagora_lab.core.errors import LeaseLost, StoreCorrupt
+from nbagora_lab.core.events import scheduling_of
+
+__all__ = ["Leases", "lost_leases"]
+
+_PER_EPOCH = 1 << 40  # numbers of leases, so that they grow over restarts
+
+
+@dataclass(slots=True)
+class _Move:
+    """How a turn moves on.
+
+    Attributes:
+        turn: The turn.
+        done: Offsets that are acked, or dead.
+        uncounted: Offsets whose last attempt does not count.
+        over: Whether its lease ends even if something of it is still out.
+        pause: Seconds for which it is then kept back.
+    """
+
+    turn: Turn
+    done: list[int] = field(default_factory=list)
+    uncounted: list[int] = field(default_factory=list)
+    over: bool = False
+    pause: float = 0.0
+
+
+class Leases:
+    """The leases of all groups of a store. Everything is called under the engine's lock.
+
+    Args:
+        store: The open store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._rocks = store.rocks
+        self._hot = store.hot
+        self._writer = store.writer
+        self._clock = store.clock
+        self._count = 0
+
+    def receive(
+        self, group: Dispatch, client: Client, *, limit: int, lease: float, attempt_id: str, now: float
+    ) -> Batch:
+        """See `Groups.receive`."""
+        if attempt_id and (again := self._again(group, client, attempt_id)) is not None:
+            return again
+        batch = Batch()
+        picks = list(group.pick(client, limit, now, batch.held))
+        if picks:
+            self._count += 1
+            grant = Grant(self._writer.epoch * _PER_EPOCH + self._count, client.name, attempt_id)
+            self._lease(group, grant, picks, now + lease, batch)
+            if attempt_id:
+                grant.batch = batch
+            group.grants[grant.number] = grant
+            group.timers.at(now + lease, lambda: self._end(group, grant))
+        group.fill(batch, client, now)
+        return batch
+
+    @staticmethod
+    def _again(group: Dispatch, client: Client, attempt_id: str) -> Batch | None:
+        """What a receive of that id was given before, as far as it is still out."""
+        for grant in group.grants.values():
+            if grant.attempt_id == attempt_id and grant.client == client.name and grant.batch is not None:
+                held = {turn.topic: turn for turn in grant.turns}
+                out = {(turn.topic, offset) for turn in held.values() for offset in turn.out()}
+                return Batch([one for one in grant.batch if (one.topic, one.offset) in out])
+        return None
+
+    def _lease(self, group: Dispatch, grant: Grant, picks: list[Pick], until: float, batch: Batch) -> None:
+        ends: dict[Turn, int] = {}
+        for turn, offset in picks:
+            ends[turn] = offset + 1
+        topics = [turn.topic for turn in ends]
+        group.unsure.update(topics)
+        found = self._rocks.families["records"].get([keys.record_key(turn.number, offset) for turn, offset in picks])
+        write = WriteBatch(raw_mode=True)
+        progress, waiting = self._rocks.handles["progress"], self._rocks.handles["waiting"]
+        runs = {}
+        for turn, end in ends.items():
+            runs[turn] = tried = turn.tried(end)
+            if turn.single:
+                key = keys.waiting_record_key(group.number, turn.number, turn.committed)
+                write.put(key, keys.ATTEMPTS.pack(tried[0][1]) + turn.topic.encode(), waiting)
+            else:
+                key = keys.waiting_key(group.number, turn.number)
+                write.put(key, Turn.pack(turn.committed, turn.done, tried), progress)
+        self._writer.write(write)
+        for turn, end in ends.items():
+            turn.runs = runs[turn]
+            group.lease(grant, turn, end, until)
+        tally = group.tally
+        for (turn, offset), stored in zip(picks, found, strict=True):
+            if stored is None:
+                raise StoreCorrupt(f"record {offset} of {turn.topic} is missing", "restore the store from a copy")
+            attempt = turn.attempts(offset)
+            tally.redelivered += attempt > 1
+            batch.append(Delivery(turn.topic, offset, grant.number, attempt, stored))
+        tally.received += len(picks)
+        group.unsure.difference_update(topics)
+
+    def ack(
+        self,
+        group: Dispatch,
+        handles: Collection[Handle],
+        costs: dict[Handle, float],
+        send: Sequence[tuple[str, bytes]],
+        now: float,
+    ) -> tuple[list[int], Collection[str], list[Handle]]:
+        """See `Groups.ack`.
+
+        Returns:
+            The offsets of what was sent, the topics that were written, the handles that were lost.
+        """
+        held, lost = self._held(group, handles)
+        if lost and send:
+            return [], (), lost
+        moves = [_Move(turn, done) for turn, done in held.items()]
+        offsets, touched = self._move(group, moves, send, now)
+        group.tally.acked += sum(map(len, held.values()))
+        for handle, cost in costs.items():
+            if handle not in lost:
+                self._correct(group, handle, cost)
+        return offsets, touched, lost
+
+    def _correct(self, group: Dispatch, handle: Handle, cost: float) -> None:
+        hot = self._hot.look(handle.topic)
+        stored = hot and self._rocks.families["records"].get(keys.record_key(hot.number, handle.offset))
+        if stored:
+            plan = scheduling_of(stored)
+            said = 1.0 if group.spec.unit == "messages" else plan.cost
+            group.correct(handle.topic, plan.tenant, cost - said)
+
+    def extend(self, group: Dispatch, handles: Collection[Handle], until: float) -> list[Handle]:
+        """See `Groups.extend`; returns the handles that were lost."""
+        held, lost = self._held(group, handles)
+        grants = {turn.grant for turn in held}
+        for turn in held:
+            turn.until = until
+        for grant in grants:
+            if grant is not None:
+                group.timers.at(until, lambda grant=grant: self._end(group, grant))  # type: ignore[misc]
+        return lost
+
+    def fail(self, group: Dispatch, handles: Collection[Handle], pause: float | None, now: float) -> list[Handle]:
+        """See `Groups.fail`; returns the handles that were lost."""
+        held, lost = self._held(group, handles)
+        moves = []
+        for turn, failed in held.items():
+            attempts = max(turn.attempts(offset) for offset in failed)
+            wait = group.spec.pause(attempts) if pause is None else pause
+            others = [offset for offset in turn.out() if offset not in failed]
+            moves.append(_Move(turn, uncounted=others, over=True, pause=wait))
+        self._bury(group, moves, now)
+        return lost
+
+    def give_back(self, group: Dispatch, turns: Iterable[Turn], now: float) -> None:
+        """Ends leases as if nothing had been handed out."""
+        self._move(group, [_Move(turn, uncounted=turn.out(), over=True) for turn in turns if turn.grant], (), now)
+
+    def _end(self, group: Dispatch, grant: Grant) -> None:
+        """A lease's time has come, unless it was extended."""
+        now = self._clock.now()
+        over = [turn for turn in grant.turns if turn.until <= now]
+        if len(over) < len(grant.turns):
+            left = min(turn.until for turn in grant.turns if turn.until > now)
+            group.timers.at(left, lambda: self._end(group, grant))
+        if over:
+            self._bury(group, [_Move(turn, over=True) for turn in over], now)
+
+    def _bury(self, group: Dispatch, moves: list[_Move], now: float) -> None:
+        """Moves, and what has been handed out too often becomes a dead letter."""
+        letters = []
+        for move in moves:
+            turn = move.turn
+            for offset in turn.out():
+                attempts = turn.attempts(offset)
+                if attempts >= group.spec.max_attempts and offset not in move.uncounted:
+                    stored = self._rocks.families["records"].get(keys.record_key(turn.number, offset))
+                    letter = pack_letter(turn.topic, offset, attempts, stored, epoch=self._writer.epoch, now=now)
+                    letters.append((dead_topic(group.name), letter))
+                    move.done.append(offset)
+            if not set(turn.out()) - set(move.done) - set(move.uncounted):
+                move.pause = 0.0  # what failed is dead, nothing needs a pause
+        group.tally.dead += len(letters)
+        self._move(group, moves, letters, now)
+
+    def _move(
+        self, group: Dispatch, moves: list[_Move], send: Sequence[tuple[str, bytes]], now: float
+    ) -> tuple[list[int], Collection[str]]:
+        batch = WriteBatch(raw_mode=True)
+        progress, waiting = self._rocks.handles["progress"], self._rocks.handles["waiting"]
+        topics = [move.turn.topic for move in moves]
+        group.unsure.update(topics)
+        stands = []
+        for move in moves:
+            turn = move.turn
+            committed, done = turn.acked(move.done)
+            runs = turn.recount(dict.fromkeys(move.uncounted, -1)) if move.uncounted else turn.runs
+            stands.append((turn, committed, done, runs))
+            if turn.single:
+                key = keys.waiting_record_key(group.number, turn.number, turn.committed)
+                if committed > turn.committed:
+                    batch.delete(key, waiting)
+                elif move.uncounted:
+                    attempts = keys.ATTEMPTS.pack(runs[0][1] if runs else 0)
+                    batch.put(key, attempts + turn.topic.encode(), waiting)
+                continue
+            key = keys.waiting_key(group.number, turn.number)
+            batch.put(key, Turn.pack(committed, done, runs), progress)
+            if committed >= turn.end:
+                batch.delete(key, waiting)
+                if (hot := self._hot.hot(turn.topic)) is not None:
+                    hot.listed &= ~group.bit
+        offsets: list[int] = []
+        touched: Collection[str] = ()
+        if send:
+            offsets, touched = self._writer.commit(send, batch)
+        elif stands:
+            self._writer.write(batch)
+        for move, (turn, committed, done, runs) in zip(moves, stands, strict=True):
+            self._take_over(group, move, turn.key, committed)
+            turn.committed, turn.done, turn.runs = committed, done, runs
+            if turn.grant is not None:
+                continue
+            if turn.drained:
+                group.forget(turn)
+            elif move.pause > 0:
+                group.park(turn, "back-off", now + move.pause)
+            else:
+                group.make_ready(turn, now)
+        group.unsure.difference_update(topics)
+        return offsets, touched
+
+    @staticmethod
+    def _take_over(group: Dispatch, move: _Move, key: object, committed: int) -> None:
+        turn = move.turn
+        if move.over or committed >= turn.leased:
+            group.end_grant(turn, acked=not move.over)
+        if turn.single and committed > turn.committed:
+            group.turns.pop(key, None)  # type: ignore[call-overload]
+
+    def _held(self, group: Dispatch, handles: Collection[Handle]) -> tuple[dict[Turn, list[int]], list[Handle]]:
+        """What is out under these handles, and those that were lost."""
+        held: dict[Turn, list[int]] = {}
+        lost = []
+        for handle in handles:
+            topic, offset, number = handle
+            turn = group.turns.get((topic, offset) if group.single else topic)
+            if turn is not None and turn.grant is not None and turn.grant.number == number:
+                if turn.committed <= offset < turn.leased and not turn.is_done(offset):
+                    held.setdefault(turn, []).append(offset)
+                elif not turn.is_done(offset):
+                    lost.append(handle)
+            elif not group.is_finished(number):
+                lost.append(handle)
+        return held, lost
+
+
+def lost_leases(group: str, lost: list[Handle]) -> LeaseLost:
+    """The error that tells of them."""
+    first = lost[0]
+    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    return LeaseLost(
+        f"record {first.offset} of {first.topic}{more} is not leased under that number in the group '{group}'",
+        "its lease has ended and it is handed out again; renew leases while you work, and drop this result",
+        lost,
+    )

@@ -1,0 +1,35 @@
+"""A parent topic in memory: its settings, what counts against its quotas, and the groups that read it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from nbagora_lab.broker.model import TopicSpec
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.dispatch import Dispatch
+
+__all__ = ["Parent"]
+
+
+class Parent:
+    """A parent topic. Changed under the engine's lock.
+
+    Attributes:
+        name: Its name.
+        spec: Its settings.
+        topics: Number of its lite topics, `_events` not counted.
+        size: Bytes of its records, where its settings limit them; else 0.
+        scheduled: Whether any record on it ever had scheduling fields; if not, nobody looks for them.
+        groups: The groups that read it.
+    """
+
+    __slots__ = ("groups", "name", "scheduled", "size", "spec", "topics")
+
+    def __init__(self, name: str, spec: TopicSpec, topics: int = 0, size: int = 0, scheduled: bool = False) -> None:
+        self.name = name
+        self.spec = spec
+        self.topics = topics
+        self.size = size
+        self.scheduled = scheduled
+        self.groups: list[Dispatch] = []

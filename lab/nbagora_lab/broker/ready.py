@@ -1,0 +1,265 @@
+"""The ready set of a group: what could be handed out now, and in which order.
+
+Strictly by priority; within one priority by tenants' shares (where the group has them), within one tenant by deadline,
+the rest by age. With aging the oldest of each priority counts as one higher for every so many seconds that it has
+waited, so that nobody waits for ever: with p priorities below it, at most ``p * aging`` longer than what is as old.
+
+A thing in the set is a `Unit`. Adding and taking cost O(1) where nothing is scheduled, O(log tenants) where shares or
+quotas are. Nothing ever walks the set but what takes a unit out from the middle of it, by hand or with its topic.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from collections.abc import Callable
+
+from nbagora_lab.broker.group import GroupSpec
+from nbagora_lab.broker.shares import Shares
+from nbagora_lab.core.events import PLAIN, Scheduling
+
+__all__ = ["Ready", "Unit"]
+
+
+class Unit:
+    """What waits for its turn: a lite topic, or on a PRIORITY parent one record.
+
+    Attributes:
+        topic: Full name.
+        plan: Scheduling fields of the record that is next.
+        since: When it became ready, in seconds since the Unix epoch.
+        ready: Whether it is in the ready set.
+    """
+
+    __slots__ = ("plan", "ready", "since", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.plan: Scheduling = PLAIN
+        self.since = 0.0
+        self.ready = False
+
+
+class _Line:
+    """One tenant's units of one priority."""
+
+    __slots__ = ("by_age", "held", "listed", "priority", "tenant", "urgent")
+
+    def __init__(self, priority: int, tenant: str) -> None:
+        self.priority = priority
+        self.tenant = tenant
+        self.by_age: deque[Unit] = deque()
+        self.urgent: list[tuple[float, int, Unit]] = []
+        self.listed = False  # whether its level's heap has it
+        self.held = False  # whether the tenant's quota holds it
+
+    def __len__(self) -> int:
+        return len(self.by_age) + len(self.urgent)
+
+    def head(self) -> Unit:
+        """The unit that is next."""
+        return self.urgent[0][2] if self.urgent else self.by_age[0]
+
+    def remove(self, unit: Unit) -> None:
+        """Takes a unit out, quickly where it is near the head."""
+        if unit.plan.deadline is None:
+            if self.by_age[0] is unit:
+                self.by_age.popleft()
+            else:
+                self.by_age.remove(unit)
+        elif self.urgent[0][2] is unit:
+            heapq.heappop(self.urgent)
+        else:
+            self.urgent = [entry for entry in self.urgent if entry[2] is not unit]
+            heapq.heapify(self.urgent)
+
+
+class _Level:
+    """The units of one priority."""
+
+    __slots__ = ("ages", "heap", "lines", "priority")
+
+    def __init__(self, priority: int) -> None:
+        self.priority = priority
+        self.lines: dict[str, _Line] = {}
+        self.heap: list[tuple[float, int, _Line]] = []  # by the tag of the line's head; may lag behind
+        self.ages: deque[tuple[float, Unit]] = deque()  # all of it by age, where the group has aging; may lag behind
+
+    def oldest(self) -> Unit | None:
+        """The unit that has waited longest."""
+        while self.ages:
+            since, unit = self.ages[0]
+            if unit.ready and unit.since == since:
+                return unit
+            self.ages.popleft()
+        return None
+
+
+class Ready:
+    """A ready set. Changed under the engine's lock.
+
+    Args:
+        spec: The group's settings.
+        shares: The tags of the group's tenants.
+        tenant_wait: Seconds until a tenant's quota lets a cost through at a time; 0: now.
+        hold: Called with the time until which a tenant's quota holds its line, and what ends that.
+    """
+
+    def __init__(
+        self,
+        spec: GroupSpec,
+        shares: Shares,
+        tenant_wait: Callable[[str, float, float], float],
+        hold: Callable[[float, Callable[[], None]], None],
+    ) -> None:
+        self.count = 0
+        self.held = 0
+        self._spec = spec
+        self._shares = shares
+        self._tenant_wait = tenant_wait
+        self._hold = hold
+        self._scheduled = spec.scheduled
+        self._fair = spec.fair or bool(spec.weights)
+        self._messages = spec.unit == "messages"
+        self._levels: dict[int, _Level] = {}
+        self._order: list[int] = []  # priorities, highest first
+        self._ticks = 0
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing but age decides, so that a topic's records may be taken many at a time."""
+        return not self._scheduled and (not self._order or self._order == [0])
+
+    def cost(self, plan: Scheduling) -> float:
+        """What a record costs in the unit of the group."""
+        return 1.0 if self._messages else plan.cost
+
+    def add(self, unit: Unit) -> None:
+        """Puts a unit into the set; `plan` and `since` are set."""
+        plan = unit.plan
+        level = self._levels.get(plan.priority)
+        if level is None:
+            level = self._levels[plan.priority] = _Level(plan.priority)
+            self._order = sorted(self._levels, reverse=True)
+        tenant = plan.tenant if self._scheduled else ""
+        line = level.lines.get(tenant)
+        if line is None:
+            line = level.lines[tenant] = _Line(plan.priority, tenant)
+        unit.ready = True
+        self.count += 1
+        if plan.deadline is None:
+            line.by_age.append(unit)
+        else:
+            self._ticks += 1
+            heapq.heappush(line.urgent, (plan.deadline, self._ticks, unit))
+        if self._spec.aging is not None:
+            level.ages.append((unit.since, unit))
+        if line.held:
+            self.held += 1
+        elif not line.listed:
+            self._list(level, line)
+
+    def discard(self, unit: Unit) -> None:
+        """Takes a unit out; one that is not in does no harm."""
+        if unit.ready:
+            self._remove(self._levels[unit.plan.priority].lines[unit.plan.tenant if self._scheduled else ""], unit)
+
+    def units(self) -> list[Unit]:
+        """All of them, for a set that takes this one's place."""
+        lines = [line for level in self._levels.values() for line in level.lines.values()]
+        return [unit for line in lines for unit in (*line.by_age, *(entry[2] for entry in line.urgent))]
+
+    def tenants(self) -> dict[str, tuple[int, float]]:
+        """For each tenant the number of its units, and since when the oldest waits."""
+        found: dict[str, tuple[int, float]] = {}
+        for level in self._levels.values():
+            for line in level.lines.values():
+                count, since = found.get(line.tenant, (0, math.inf))
+                heads = [unit.since for unit in (*list(line.by_age)[:1], *(entry[2] for entry in line.urgent))]
+                found[line.tenant] = count + len(line), min([since, *heads])
+        return found
+
+    def next(self, now: float) -> Unit | None:
+        """The unit whose turn it is; None where nothing is ready, or quotas of tenants hold all of it."""
+        for priority, aged in self._priorities(now):
+            level = self._levels[priority]
+            if aged:
+                unit = self._aged(level, now)
+            else:
+                line = self._next(level, now)
+                unit = line.head() if line is not None else None
+            if unit is not None:
+                return unit
+        return None
+
+    def _remove(self, line: _Line, unit: Unit) -> None:
+        line.remove(unit)
+        unit.ready = False
+        self.count -= 1
+        self.held -= line.held
+
+    def _priorities(self, now: float) -> list[tuple[int, bool]]:
+        """Priorities in the order to try, and whether the age of its oldest is what puts a level there."""
+        aging = self._spec.aging
+        if aging is None or len(self._order) < 2:
+            return [(priority, False) for priority in self._order]
+        ranked = []
+        for priority in self._order:
+            oldest = self._levels[priority].oldest()
+            if oldest is not None:
+                raised = int(max(0.0, now - oldest.since) / aging)
+                ranked.append((-(priority + raised), oldest.since, priority, raised > 0))
+        ranked.sort()
+        tried = [(priority, raised) for _, _, priority, raised in ranked]
+        return tried + [(priority, False) for _, _, priority, raised in ranked if raised]
+
+    def _aged(self, level: _Level, now: float) -> Unit | None:
+        """The level's oldest unit, unless a quota holds it."""
+        unit = level.oldest()
+        line = None if unit is None else level.lines[unit.plan.tenant if self._scheduled else ""]
+        return None if unit is None or line is None or line.held or self._holds(line, unit, now) else unit
+
+    def _next(self, level: _Level, now: float) -> _Line | None:
+        """The line whose head is next."""
+        heap = level.heap
+        while heap:
+            tag, _, line = heap[0]
+            if not line or line.held:
+                heapq.heappop(heap)
+                line.listed = False
+                if not line:
+                    level.lines.pop(line.tenant, None)
+            elif not self._scheduled:
+                return line
+            elif (due := self._tag(line)) > tag:
+                self._ticks += 1
+                heapq.heapreplace(heap, (due, self._ticks, line))
+            elif not self._holds(line, line.head(), now):
+                return line
+        return None
+
+    def _holds(self, line: _Line, unit: Unit, now: float) -> bool:
+        """Whether the tenant's quota holds the unit, and with it the line."""
+        seconds = self._tenant_wait(line.tenant, self.cost(unit.plan), now)
+        if seconds <= 0:
+            return False
+        line.held = True
+        self.held += len(line)
+        self._hold(now + seconds, lambda: self._release(line))
+        return True
+
+    def _release(self, line: _Line) -> None:
+        line.held = False
+        self.held -= len(line)
+        if line and not line.listed:
+            self._list(self._levels[line.priority], line)
+
+    def _list(self, level: _Level, line: _Line) -> None:
+        self._ticks += 1
+        heapq.heappush(level.heap, (self._tag(line), self._ticks, line))
+        line.listed = True
+
+    def _tag(self, line: _Line) -> float:
+        """What orders lines: the start tag where tenants share, else the age of the head."""
+        return self._shares.start(line.tenant) if self._fair else line.head().since
