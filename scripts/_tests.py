@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
+
 import _system
 from _check import CHECKS, run_checks
 from _setup import attend, become, command, environment, say, tool
 
-__all__ = ["main"]
+__all__ = ["SIDE_BY_SIDE", "main"]
 
 HELP = """usage: scripts/test [--strict] [--campaign] [pytest's options]
 
   --strict     skip nothing: what is missing fails; and run the checks first (scripts/check)
-  --campaign   add the long tests"""
+  --campaign   add the long tests
+
+Tests run side by side, one more at a time than there are cores, since they wait more than they work; -n 0 ends that."""
+
+SIDE_BY_SIDE = ["-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal"]
 
 
 @command
@@ -25,6 +31,7 @@ def main(args: list[str]) -> int:
     environment("test")
     _system.install(_system.TOOLS)
     failed = run_checks(list(CHECKS)) if strict else []
+    passed_on = [*SIDE_BY_SIDE, *passed_on]
     env = {"NBAGORA_FAILED_CHECKS": " ".join(failed)}  # tests/conftest.py names them above the summary
     env |= {"NBAGORA_STRICT": "1"} if strict else {}
     env |= {"NBAGORA_CAMPAIGN": "1"} if campaign else {}

@@ -97,7 +97,7 @@ class TestTest:
 
     def test_goes_on_as_pytest_with_its_options(self, became: dict[str, Any]) -> None:
         assert _tests.main(["-k", "fork", "tests/broker"]) == 0
-        assert became["args"] == [str(_setup.tool("pytest")), "-k", "fork", "tests/broker"]
+        assert became["args"] == [str(_setup.tool("pytest")), *_tests.SIDE_BY_SIDE, "-k", "fork", "tests/broker"]
         assert became["extras"] == ("test",)
         assert became["installed"] == list(_system.TOOLS)
         assert not {"NBAGORA_STRICT", "NBAGORA_CAMPAIGN"} & set(became["env"])
@@ -107,7 +107,7 @@ class TestTest:
         monkeypatch.setattr(_tests, "run_checks", lambda names: ran.extend(names) or [])
         assert _tests.main(["--strict", "--campaign"]) == 0
         assert ran == list(_check.CHECKS)
-        assert became["args"][1:] == []
+        assert became["args"][1:] == _tests.SIDE_BY_SIDE
         assert {"NBAGORA_STRICT": "1", "NBAGORA_CAMPAIGN": "1"}.items() <= became["env"].items()
 
     def test_a_failed_check_fails_it_though_every_test_passes(
@@ -116,6 +116,7 @@ class TestTest:
         monkeypatch.setattr(_tests, "run_checks", lambda names: ["mypy"])
         passes = "import os; print('1 passed', os.environ['NBAGORA_FAILED_CHECKS'])"
         monkeypatch.setattr(_tests, "tool", lambda name: sys.executable)
+        monkeypatch.setattr(_tests, "SIDE_BY_SIDE", [])
         assert _tests.main(["--strict", "-c", passes]) == 1
         assert capfd.readouterr().out.splitlines()[-2:] == [
             "failed checks: mypy; the tests run all the same",

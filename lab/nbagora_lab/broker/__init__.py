@@ -16,9 +16,10 @@ from nbagora_lab.broker.broker import Broker
 from nbagora_lab.broker.consumer import Consumer
 from nbagora_lab.broker.delivery import Batch, Delivery, Handle
 from nbagora_lab.broker.group import GroupSpec, Start
-from nbagora_lab.broker.handler import Handled, Suspend
+from nbagora_lab.broker.handler import Handled
 from nbagora_lab.broker.model import EVENTS, Receipt, TopicInfo, TopicRef, TopicSpec, escape_name, parse_ref
 from nbagora_lab.broker.stats import GroupStats, LeaseInfo, TenantStats, TopicProgress
+from nbagora_lab.core.errors import Suspend
 
 __all__ = [
     "EVENTS",

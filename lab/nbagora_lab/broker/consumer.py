@@ -17,7 +17,7 @@ __all__ = ["Consumer"]
 
 _SLICE = 0.5  # seconds after which a waiting thread looks up, so that Ctrl-C is heard on every platform
 
-Given = Delivery | Handle | Iterable[Delivery | Handle]
+_Given = Delivery | Handle | Iterable[Delivery | Handle]
 
 
 class Consumer:
@@ -141,7 +141,7 @@ class Consumer:
         seconds = self.lease if lease is None else lease
         return self.groups.receive(self.group, self.client, limit=most, lease=seconds, attempt_id=attempt_id)
 
-    def ack(self, given: Given, *, cost: float | None = None, send: Iterable[tuple[str, bytes]] = ()) -> list[int]:
+    def ack(self, given: _Given, *, cost: float | None = None, send: Iterable[tuple[str, bytes]] = ()) -> list[int]:
         """Ends deliveries for good.
 
         Args:
@@ -159,11 +159,11 @@ class Consumer:
         costs = None if cost is None else dict.fromkeys(handles, cost)
         return self.groups.ack(self.group, handles, costs=costs, send=list(send))
 
-    def extend(self, given: Given, lease: float) -> None:
+    def extend(self, given: _Given, lease: float) -> None:
         """Has their leases end `lease` seconds from now."""
         self.groups.extend(self.group, _handles(given), lease)
 
-    def fail(self, given: Given, *, pause: float | None = None) -> None:
+    def fail(self, given: _Given, *, pause: float | None = None) -> None:
         """Gives deliveries back as failed; what else is out of their topics goes back uncounted, to keep the order.
 
         They come again after the group's back-off, or `pause` seconds, and become dead letters in the end.
@@ -205,7 +205,7 @@ class Consumer:
         return f"<Consumer {self.client} of {self.group}>"
 
 
-def _handles(given: Given) -> list[Handle]:
+def _handles(given: _Given) -> list[Handle]:
     if isinstance(given, Delivery):
         return [given.handle]
     if isinstance(given, Handle):

@@ -10,11 +10,10 @@ a quota is refilled, a suspension or back-off is over. Nothing else looks for it
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
 
 from nbagora_lab.broker.audience import Audience, Audiences, Client, Wake
-from nbagora_lab.broker.delivery import Batch
 from nbagora_lab.broker.grant import Grant
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.group_store import GroupStore
@@ -23,7 +22,6 @@ from nbagora_lab.broker.model import escape_name
 from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.broker.ready import Ready
 from nbagora_lab.broker.shares import Shares
-from nbagora_lab.broker.stats import GroupStats, LeaseInfo
 from nbagora_lab.broker.tally import Tally
 from nbagora_lab.broker.timers import Timers
 from nbagora_lab.broker.turn import UNKNOWN, Turn, TurnKey
@@ -371,45 +369,9 @@ class Dispatch:
         """Whether all of that lease was acked, not long ago."""
         return number in self._finished
 
-    # -- what it says -----------------------------------------------------------------------------------------------
-
-    def fill(self, batch: Batch, client: Client, now: float) -> None:
-        """Says in a batch what holds the rest, and when that may change."""
-        if len(self.grants):
-            batch.held["lease"] = sum(len(grant.turns) for grant in self.grants.values())
-        batch.held |= {why: count for why, count in self._parked.items() if count}
-        if tenants := sum(audience.ready.held for audience in client.audiences):
-            batch.held["tenant quota"] = tenants
-        batch.wake = self.timers.next(now)
-
-    def state(self, topic: str) -> str:
-        """As `TopicProgress.state`."""
-        turns = self.turns_of(topic)
-        for turn in turns:
-            if turn.grant is not None:
-                return "leased"
-        return next((turn.parked or "ready" for turn in turns), "idle")
-
-    def stats(self, now: float) -> GroupStats:
-        """See `Groups.stats`."""
-        leases = [
-            LeaseInfo(turn.topic, grant.client, turn.committed, len(turn.out()), turn.until, grant.number)
-            for grant in self.grants.values()
-            for turn in grant.turns
-        ]
-        audiences = self.audiences.all()
+    def held(self, audiences: Iterable[Audience]) -> dict[str, int]:
+        """What is kept back or held by tenants' quotas, by rule."""
         held = {why: count for why, count in self._parked.items() if count}
-        if tenants := sum(one.ready.held for one in audiences):
+        if tenants := sum(audience.ready.held for audience in audiences):
             held["tenant quota"] = tenants
-        return GroupStats(
-            group=self.name,
-            clients={name: len(client.patterns) for name, client in self.clients.items()},
-            ready=sum(one.ready.count for one in audiences) - tenants,
-            held=held,
-            leases=tuple(sorted(leases, key=lambda lease: (lease.expires, lease.topic, lease.first))),
-            received=self.tally.received,
-            acked=self.tally.acked,
-            redelivered=self.tally.redelivered,
-            dead=self.tally.dead,
-            tenants=self.tally.tenants([one.ready for one in audiences], dict(self.spec.weights), now),
-        )
+        return held

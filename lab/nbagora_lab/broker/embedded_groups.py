@@ -31,6 +31,7 @@ from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.leases import Leases, lost_leases
 from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.pattern import Pattern
+from nbagora_lab.broker.report import state_of, stats_of
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.subscribers import Subscribers
 from nbagora_lab.broker.turn import Turn
@@ -332,13 +333,13 @@ class EmbeddedGroups:
                 known.stored.load(turn)
                 committed = turn.committed
                 lag, attempts = info.next - committed - turn.done.bit_count(), turn.attempts(committed)
-            state = "drained" if not lag else known.state(topic)
+            state = "drained" if not lag else state_of(known, topic)
             return TopicProgress(topic, committed, info.next, lag, attempts, state)
 
     def stats(self, group: str) -> GroupStats:
         """See `Groups.stats`."""
         with self._store.entered():
-            return self._entered(group).stats(self._store.clock.now())
+            return stats_of(self._entered(group), self._store.clock.now())
 
     def _entered(self, name: str) -> Dispatch:
         """A group, settled, with everything done that is due."""

@@ -17,29 +17,17 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbagora_lab.broker.delivery import Delivery
-from nbagora_lab.core.errors import LabError, LeaseLost, UsageError
+from nbagora_lab.core.errors import LabError, LeaseLost, Suspend, UsageError
 from nbagora_lab.core.log import logger
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.consumer import Consumer
 
-__all__ = ["Handled", "Handling", "Suspend", "run"]
+__all__ = ["Handled", "Handling", "run"]
 
 _log = logger.getChild("broker")
 _LONG_POLL = 5.0  # seconds
 _PAUSE = 1.0  # seconds to suspend for, where an error names none
-
-
-class Suspend(Exception):
-    """Raised by a handler: hand nothing of this topic out for so many seconds.
-
-    Args:
-        seconds: For how long.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"suspended for {seconds} s")
-        self.seconds = seconds
 
 
 class Handled(NamedTuple):

@@ -16,6 +16,7 @@ from nbagora_lab.broker.dead import dead_topic, pack_letter
 from nbagora_lab.broker.delivery import Batch, Delivery, Handle
 from nbagora_lab.broker.dispatch import Dispatch, Pick
 from nbagora_lab.broker.grant import Grant
+from nbagora_lab.broker.report import fill
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.turn import Turn
 from nbagora_lab.core.errors import LeaseLost, StoreCorrupt
@@ -75,7 +76,7 @@ class Leases:
                 grant.batch = batch
             group.grants[grant.number] = grant
             group.timers.at(now + lease, lambda: self._end(group, grant))
-        group.fill(batch, client, now)
+        fill(group, batch, client, now)
         return batch
 
     @staticmethod

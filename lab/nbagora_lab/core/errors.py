@@ -23,6 +23,7 @@
     ├── Forbidden               the caller is known, and may not
     ├── TooLarge                a body or name above its limit
     ├── QuotaExceeded           more topics, bytes or subscriptions than are allowed
+    ├── Suspend                 what a handler raises to have its topic suspended
     ├── Unsupported             what the engine in use can't do
     ├── StoreError              the store on disk can't serve
     │   ├── StoreLocked         another process holds it
@@ -94,6 +95,7 @@ __all__ = [
     "StoreLocked",
     "StoreReadOnly",
     "StoreTooNew",
+    "Suspend",
     "TaskEnded",
     "TaskFailed",
     "TaskNotFound",
@@ -250,6 +252,14 @@ class LabRunning(Conflict):
 
 class TooLarge(LabError):
     """A body above its limit."""
+
+
+class Suspend(LabError):
+    """What a consumer's handler raises to have its topic suspended for so many `seconds`."""
+
+    def __init__(self, what: str = "suspended", hint: str = "", seconds: float = 1.0) -> None:
+        super().__init__(what, hint)
+        self.seconds = seconds
 
 
 class QuotaExceeded(LabError):
