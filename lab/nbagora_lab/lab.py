@@ -21,6 +21,7 @@ from nbagora_lab.agents.runner import Runs
 from nbagora_lab.broker import EVENTS, Broker
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
+from nbagora_lab.broker.keeper import keep
 from nbagora_lab.calls import Calls
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
 from nbagora_lab.core.errors import AgentNotFound, NotStarted, TimedOut, did_you_mean
@@ -104,7 +105,7 @@ class Lab:
         catalog = EmbeddedCatalog(self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability)
         stops.callback(catalog.close)
         self.broker = Broker(log, self.clock, EmbeddedGroups(log), ids)
-        self.registry = Registry(catalog)
+        self.registry = Registry(catalog, clock=self.clock)
         tasklog = TaskLog(log, self.clock, ids)
         self.settled = tasklog.settle()
 
@@ -131,6 +132,7 @@ class Lab:
         stops.callback(prints.uninstall)
         stops.callback(self._hosting.close)
         self.service.submit(self._hosting.keep_alive)
+        self.service.submit(lambda: keep(log, self.clock))
         write_lab(self.store, url=self.url, token=self.token)
         stops.callback(remove_lab, self.store)
 

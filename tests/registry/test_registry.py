@@ -33,7 +33,7 @@ def clock() -> VirtualClock:
 @pytest.fixture
 def registry(tmp_path: Path, clock: VirtualClock) -> Iterator[Registry]:
     catalog = EmbeddedCatalog(tmp_path / "registry.db", clock=clock, ids=SeededIds(1))
-    yield Registry(catalog)
+    yield Registry(catalog, clock=clock)
     catalog.close()
 
 
@@ -81,17 +81,17 @@ def test_resolve_gives_the_newest_live_endpoint_of_the_latest_version(registry: 
     assert "'weather' 1 has no live endpoint" in raised.value.what
     assert "run its cell" in raised.value.hint
     one = registry.register_endpoint("weather", "1", URL, lease=10)
-    assert registry.resolve("weather") == one
+    assert registry.resolve("weather").endpoint == one
     two = registry.register_endpoint("weather", "1", f"{URL}/2", lease=5)
-    assert registry.resolve("weather", key="ctx-1") == registry.resolve("weather", "ctx-2") == two
+    assert registry.resolve("weather", key="ctx-1").endpoint == registry.resolve("weather", "ctx-2").endpoint == two
     clock.advance(5)
-    assert registry.resolve("weather") == one
+    assert registry.resolve("weather").endpoint == one
     registry.publish(card(description="Another."), version="2")
     with pytest.raises(EndpointNotFound) as raised:
         registry.resolve("weather")
     assert "other versions have: 1;" in raised.value.hint
     registry.label("weather", "latest", "1")
-    assert registry.resolve("weather") == one
+    assert registry.resolve("weather").endpoint == one
     clock.advance(5)
     with pytest.raises(EndpointNotFound):
         registry.resolve("weather")
@@ -103,7 +103,7 @@ def test_an_engine_s_agent_without_a_latest_version_resolves_to_no_endpoint(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     registry.publish(card())
-    monkeypatch.setattr(registry.catalog, "labels", lambda namespace, name: {"stable": "0.0.1"})
+    monkeypatch.setattr(registry.catalog, "labels", lambda namespace, name, **kind: {"stable": "0.0.1"})
     with pytest.raises(VersionNotFound, match="labelled latest"):
         registry.resolve("weather")
 

@@ -12,7 +12,7 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from cards import card, skill
 from nbagora_lab.core.clock import VirtualClock
-from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, VersionExists, VersionNotFound
+from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, InUse, VersionExists, VersionNotFound, WrongState
 from nbagora_lab.core.ids import SeededIds
 from nbagora_lab.registry import Change, Endpoint, Registry
 from nbagora_lab.registry.embedded import EmbeddedCatalog
@@ -21,6 +21,7 @@ NAMES = ("weather", "酒店")
 CONTENTS = {name: card("", description=f"About {name}.", skills=[skill(name)]) for name in ("sun", "rain", "snow")}
 VERSIONS = ("1", "2", "0.0.5")
 LABELS = ("latest", "stable")
+NEXT = {"published": {"deprecated", "withdrawn"}, "deprecated": {"published", "withdrawn"}, "withdrawn": set()}
 PLACES = ("http://127.0.0.1:1/a", "http://127.0.0.1:2/a")
 
 names = st.sampled_from(NAMES)
@@ -33,6 +34,13 @@ class Agent:
 
     versions: dict[str, str] = field(default_factory=dict)  # in order of publication: version, content
     labels: dict[str, str] = field(default_factory=dict)
+    before: dict[str, str | None] = field(default_factory=dict)  # where each label pointed before its last move
+    states: dict[str, str] = field(default_factory=dict)  # other than published
+    rule: str = ""  # what its rule leads to beside latest
+
+    def move(self, label: str, version: str) -> None:
+        self.before[label] = self.labels.get(label)
+        self.labels[label] = version
 
     def next(self) -> str:
         numbers = [int(version[4:]) for version in self.versions if version.startswith("0.0.")]
@@ -56,7 +64,7 @@ class RegistryMachine(RuleBasedStateMachine):
 
     def open(self) -> None:
         catalog = EmbeddedCatalog(Path(self.folder.name) / "registry.db", clock=self.clock, ids=SeededIds(1))
-        self.registry = Registry(catalog)
+        self.registry = Registry(catalog, clock=self.clock)
 
     def teardown(self) -> None:
         if hasattr(self, "registry"):
@@ -85,7 +93,7 @@ class RegistryMachine(RuleBasedStateMachine):
         if there is None:
             self.agents[name] = agent
             agent.versions[wanted] = content
-            agent.labels["latest"] = wanted
+            agent.move("latest", wanted)
             self.told += [("published", name, wanted), ("label.moved", name, wanted)]
         assert self.hashes.setdefault((name, wanted), published.hash) == published.hash
 
@@ -101,11 +109,96 @@ class RegistryMachine(RuleBasedStateMachine):
             assert agent is not None
             assert version not in agent.versions
             return
+        except WrongState:
+            assert agent is not None
+            assert agent.states[version] == "withdrawn"
+            return
         assert agent is not None
         assert moved == (agent.labels.get(label) != version)
         if moved:
-            agent.labels[label] = version
+            agent.move(label, version)
             self.told.append(("label.moved", name, version))
+
+    @rule(name=names, label=st.sampled_from(LABELS))
+    def rollback(self, name: str, label: str) -> None:
+        agent = self.agents.get(name)
+        before = agent.before.get(label) if agent is not None else None
+        try:
+            change = self.registry.rollback(name, label)
+        except (AgentNotFound, VersionNotFound):
+            assert before is None
+            return
+        except WrongState:
+            assert agent is not None
+            assert agent.states[str(before)] == "withdrawn"
+            return
+        assert agent is not None
+        assert before is not None
+        assert change.version == before
+        agent.move(label, before)
+        self.told.append(("label.moved", name, before))
+
+    @rule(name=names)
+    def unlabel(self, name: str) -> None:
+        agent = self.agents.get(name)
+        try:
+            gone = self.registry.unlabel(name, "stable")
+        except AgentNotFound:
+            assert agent is None
+            return
+        except InUse:
+            assert agent is not None
+            assert agent.rule == "stable"
+            return
+        assert agent is not None
+        assert gone == ("stable" in agent.labels)
+        if gone:
+            self.told.append(("label.removed", name, agent.labels.pop("stable")))
+            del agent.before["stable"]
+
+    @rule(name=names, ref=st.sampled_from(("", "stable", "1", "0.0.1")))
+    def set_rule(self, name: str, ref: str) -> None:
+        agent = self.agents.get(name)
+        try:
+            self.registry.set_rule(name, {"matches": [{"key": "user", "value": "ann", "to": ref}]} if ref else None)
+        except AgentNotFound:
+            assert agent is None
+            return
+        except VersionNotFound:
+            assert agent is not None
+            assert ref not in agent.labels | agent.versions
+            return
+        except WrongState:
+            assert agent is not None
+            assert agent.states[ref] == "withdrawn"
+            return
+        assert agent is not None
+        if agent.rule != ref:
+            self.told.append(("rule.changed", name, ""))
+        agent.rule = ref
+
+    @rule(name=names, version=st.sampled_from((*VERSIONS, "0.0.1")), state=st.sampled_from(sorted(NEXT)))
+    def set_state(self, name: str, version: str, state: str) -> None:
+        agent = self.agents.get(name)
+        was = agent.states.get(version, "published") if agent is not None else ""
+        call = {"published": self.registry.restore, "deprecated": self.registry.deprecate}
+        try:
+            moved = call.get(state, self.registry.withdraw)(name, version)
+        except (AgentNotFound, VersionNotFound):
+            assert agent is None or version not in agent.versions
+            return
+        except InUse:
+            assert agent is not None
+            assert version in agent.labels.values() or version == agent.rule
+            return
+        except WrongState:
+            assert state not in NEXT[was]
+            return
+        assert agent is not None
+        assert moved == (state != was)
+        if moved:
+            agent.states[version] = state
+            self.told.append(("state.changed", name, version))
 
     @rule(
         target=endpoints,
@@ -187,6 +280,8 @@ class RegistryMachine(RuleBasedStateMachine):
                 assert version.skills == (agent.versions[version.version],)
                 pointing = [label for label, target in agent.labels.items() if target == version.version]
                 assert version.labels == tuple(sorted(pointing))
+                assert version.state == agent.states.get(version.version, "published")
+                assert not pointing or version.state != "withdrawn"
             for label, target in agent.labels.items():
                 assert self.registry.get(name, label).version == target
 
@@ -213,7 +308,7 @@ class RegistryMachine(RuleBasedStateMachine):
             assert self.registry.endpoints(name) == live
             of_latest = [endpoint for endpoint in live if endpoint.version == agent.labels["latest"]]
             try:
-                assert self.registry.resolve(name, key="any") == of_latest[0]
+                assert self.registry.resolve(name, key="any").endpoint.id == of_latest[0].id
             except EndpointNotFound:
                 assert of_latest == []
 
@@ -223,6 +318,9 @@ class RegistryMachine(RuleBasedStateMachine):
             return [(change.type, change.name, change.version) for change in changes]
 
         assert self.registry.revision == len(self.told)
+        verdict = self.registry.verify()
+        assert verdict.whole
+        assert verdict.changes == len(self.told)
         assert shown(self.registry.changed_since(0)) == self.told
         assert shown(self.registry.changed_since(len(self.told) // 2)) == self.told[len(self.told) // 2 :]
 

@@ -16,10 +16,9 @@ from typing import Any
 from nbagora_lab.core.errors import Forbidden, InUse, VersionNotFound, WrongState
 from nbagora_lab.registry import index
 from nbagora_lab.registry.audit import note
-from nbagora_lab.registry.model import LATEST, By, Draft, Kind, State
+from nbagora_lab.registry.model import LATEST, NOUNS, By, Draft, State, Thing
 from nbagora_lab.registry.names import automatic_number, is_version
 from nbagora_lab.registry.rows import (
-    NOUNS,
     label_refused,
     latest_of,
     next_version,
@@ -32,7 +31,6 @@ from nbagora_lab.registry.rows import (
 from nbagora_lab.registry.sqlite import Run
 
 __all__ = [
-    "Thing",
     "check_leads",
     "check_owner",
     "document",
@@ -44,9 +42,6 @@ __all__ = [
     "set_state",
     "unlabel",
 ]
-
-Thing = tuple[Kind, str, str]
-"""Kind, namespace and name."""
 
 _NEXT: dict[State, frozenset[State]] = {
     "draft": frozenset({"published", "withdrawn"}),

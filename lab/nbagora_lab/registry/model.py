@@ -15,6 +15,7 @@ __all__ = [
     "LATEST",
     "LOCAL",
     "NAMESPACE",
+    "NOUNS",
     "AgentVersion",
     "By",
     "Change",
@@ -30,6 +31,7 @@ __all__ = [
     "Seal",
     "State",
     "TextField",
+    "Thing",
     "Values",
     "Verdict",
     "Why",
@@ -43,6 +45,12 @@ LATEST = "latest"
 
 Kind = Literal["agent", "mcp", "prompt"]
 """What a thing of the registry is: an agent, an MCP server, or a prompt."""
+
+Thing = tuple[Kind, str, str]
+"""Kind, namespace and name."""
+
+NOUNS: dict[Kind, str] = {"agent": "agent", "mcp": "MCP server", "prompt": "prompt"}
+"""How people call a kind."""
 
 State = Literal["draft", "published", "deprecated", "withdrawn"]
 """How far a version is in its life. Labels point at published and deprecated ones alone."""

@@ -1,29 +1,54 @@
-"""The registry as people use it: publish, get, find, label, register, resolve, on whatever engine is behind it."""
+"""The registry as people use it: publish, get, find, label, resolve, watch, on whatever engine is behind it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from nbagora_lab.broker.model import check_name
-from nbagora_lab.core.errors import EndpointNotFound, UsageError, VersionNotFound
-from nbagora_lab.registry.api import Catalog
-from nbagora_lab.registry.card import read_card
-from nbagora_lab.registry.model import LATEST, NAMESPACE, AgentVersion, Change, Endpoint, Found, Published, Query
-from nbagora_lab.registry.names import check_endpoint, check_label, check_version, is_version
+from nbagora_lab.core.errors import AgentNotFound, InUse, LabError, VersionNotFound
+from nbagora_lab.registry.card import difference, read_content
+from nbagora_lab.registry.finding import Finding
+from nbagora_lab.registry.model import (
+    LATEST,
+    NAMESPACE,
+    AgentVersion,
+    Change,
+    Kind,
+    Published,
+    Seal,
+    State,
+    Verdict,
+)
+from nbagora_lab.registry.names import check_label, check_version, is_version
+from nbagora_lab.registry.placing import Placing
+from nbagora_lab.registry.prompt import render
 
-__all__ = ["Registry"]
+__all__ = ["Impact", "Registry"]
 
 
-class Registry:
-    """Agents by name, version and skill, and where they answer.
+class Impact(NamedTuple):
+    """Something that a change would touch.
 
-    All methods may be called from any thread, and are durable when they return.
+    Attributes:
+        version: The version that uses what changes, itself or by way of others.
+        via: Names on the way to it, what changes first.
+        ref: The version or label that it uses of the last of these.
+        endpoints: Number of its live endpoints.
+    """
 
-    Args:
-        catalog: The engine.
+    version: AgentVersion
+    via: tuple[str, ...]
+    ref: str
+    endpoints: int
+
+
+class Registry(Finding, Placing):
+    """Agents, MCP servers and prompts by name, version and skill, and where they answer.
+
+    All methods may be called from any thread, and what they write is durable when they return. Arguments that all have:
+    `kind` is ``agent``, ``mcp`` or ``prompt``, `namespace` where to look. Who is not the lab's own caller may get a
+    `Forbidden` from each of them.
 
     Example:
         >>> skill = {"id": "forecast", "name": "forecast", "description": "the weather of a city on a day"}
@@ -37,99 +62,161 @@ class Registry:
         'http://127.0.0.1:8000/agents/weather'
     """
 
-    def __init__(self, catalog: Catalog) -> None:
-        self.catalog = catalog
+    # -- versions --------------------------------------------------------------------------------------------------
 
-    def publish(self, card: Mapping[str, Any], *, version: str | None = None, namespace: str = NAMESPACE) -> Published:
+    def publish(
+        self,
+        card: Mapping[str, Any],
+        *,
+        version: str | None = None,
+        state: State = "published",
+        private: bool = False,
+        kind: Kind = "agent",
+        namespace: str = NAMESPACE,
+    ) -> Published:
         """Makes a version of a card, and points ``latest`` at it.
 
         What is there already, equal, stays as it is: a card without a version that is what ``latest`` points at, or a
         version that is there with this content. Content is the card without version, interfaces and signatures.
 
         Args:
-            card: An A2A 1.0 AgentCard as ProtoJSON.
+            card: An A2A 1.0 AgentCard as ProtoJSON; an MCP server's description, or a prompt, where `kind` says so.
             version: The version; None takes the one that the card names, and if it names none the next ``0.0.N``.
+            state: ``draft`` makes a version that nobody is led to until it is approved.
+            private: Whether a new thing is seen by its owner and by admins alone.
+            kind: What it is.
             namespace: Where to publish it.
 
         Raises:
             UsageError: The card does not fit; names all problems, each with its JSON pointer.
             TooLarge: The card is above its limit.
             VersionExists: That version has other content; names the difference.
+            Forbidden: The caller may not, or the namespace's policy does not let it in.
         """
-        draft = read_card(card, namespace)
+        draft = read_content(kind, card, namespace)
+        thing = self._thing(kind, namespace, draft.name)
+        by = self._may("publishing", thing, "publish")
+        policy = self._access.policy(namespace)
+        if kind == "agent":
+            try:
+                self._access.check_card(policy, card)
+            except LabError as error:
+                self._refuse(thing, "publishing", error.what, error.hint)
         wanted = draft.version if version is None else check_version(version)
-        return self.catalog.publish(draft, version=wanted)
+        mine = not self.principal.may("admin", namespace)
+        if mine and self._owner(thing) not in {None, self.principal.name}:
+            who = f"{self.principal.name} has the role {self.principal.role}"
+            self._refuse(thing, "publishing", f"{who}, and '{draft.name}' is not theirs", "ask its owner")
+        published = self.catalog.publish(
+            draft,
+            version=wanted,
+            state="draft" if policy.approval or state == "draft" else "published",
+            private=private,
+            as_owner=mine,
+            by=by,
+        )
+        self._feed.wake()
+        return published
 
-    def get(self, name: str, version_or_label: str = LATEST, *, namespace: str = NAMESPACE) -> AgentVersion:
+    def get(
+        self, name: str, version_or_label: str = LATEST, *, kind: Kind = "agent", namespace: str = NAMESPACE
+    ) -> AgentVersion:
         """A version of an agent.
 
         Args:
             name: The agent's name.
             version_or_label: ``1.0.0`` or ``latest``.
+            kind: What it is.
             namespace: Where to look.
 
         Raises:
             AgentNotFound: No such agent.
             VersionNotFound: It has no such version or label.
         """
-        _check_agent(namespace, name)
-        if is_version(version_or_label):
-            check_version(version_or_label)
-        else:
-            check_label(version_or_label)
-        return self.catalog.get(namespace, name, version_or_label)
+        thing = self._thing(kind, namespace, name)
+        (check_version if is_version(version_or_label) else check_label)(version_or_label)
+        self._see(thing)
+        return self.catalog.get(namespace, name, version_or_label, kind=kind)
 
-    def versions(self, name: str, *, namespace: str = NAMESPACE) -> list[AgentVersion]:
+    def versions(self, name: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> list[AgentVersion]:
         """All versions of an agent, the one published last first.
 
         Raises:
             AgentNotFound: No such agent.
         """
-        _check_agent(namespace, name)
-        return self.catalog.versions(namespace, name)
+        self._see(self._thing(kind, namespace, name))
+        return self.catalog.versions(namespace, name, kind=kind)
 
-    def ls(self, *, namespace: str = NAMESPACE, after: str = "", limit: int = 1000) -> list[AgentVersion]:
+    def ls(
+        self, *, kind: Kind = "agent", namespace: str = NAMESPACE, after: str = "", limit: int = 1000
+    ) -> list[AgentVersion]:
         """The agents' latest versions by name, `limit` at most, past the name `after`."""
         check_name(namespace, "namespace")
-        return self.catalog.ls(namespace, after=after, limit=limit)
+        self._may("listing", (kind, namespace, ""), "read")
+        every = self.catalog.ls(namespace, after=after, limit=limit, kind=kind)
+        if self.principal.may("admin", namespace):
+            return every
+        return [one for one in every if not one.private or one.owner == self.principal.name]
 
-    def find(
-        self,
-        text: str | None = None,
-        *,
-        name: str | None = None,
-        skill: str | None = None,
-        tag: str | None = None,
-        namespace: str = NAMESPACE,
-        limit: int = 20,
-    ) -> list[Found]:
-        """The agents whose latest version has all that is asked for; each says why it was found.
+    def diff(
+        self, name: str, before: str, after: str = LATEST, *, kind: Kind = "agent", namespace: str = NAMESPACE
+    ) -> list[str]:
+        """Where two versions of an agent differ, one line a place."""
+        one, two = (self.get(name, ref, kind=kind, namespace=namespace).card for ref in (before, after))
+        return [line for line in difference(one, two) if not line.startswith("/version:")]
 
-        Args:
-            text: Words in any order and script. One of them is enough, more of them, and rarer ones, rank higher.
-            name: The name, or a pattern of it with ``*`` and ``?``.
-            skill: Id or name of a skill, in whole, whatever its case.
-            tag: A skill's tag, in whole, whatever its case.
-            namespace: Where to look.
-            limit: Number of results at most.
+    # -- life ------------------------------------------------------------------------------------------------------
+
+    def approve(self, name: str, version: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> bool:
+        """Makes a draft a published version that has ``latest``. Where the policy asks for it, by somebody else.
 
         Returns:
-            The best first where a text was given, otherwise by name.
+            Whether it was a draft.
 
         Raises:
-            UsageError: A value that does not fit.
+            WrongState: It is past that.
         """
-        check_name(namespace, "namespace")
-        try:
-            query = Query(namespace=namespace, text=text, name=name, skill=skill, tag=tag, limit=limit)
-        except ValidationError as error:
-            problems = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
-            raise UsageError(
-                f"a search that does not fit: {problems}", "give text, name, skill, tag or limit"
-            ) from None
-        return self.catalog.find(query)
+        thing = self._thing(kind, namespace, name)
+        self._may("approving", thing, "operate")
+        if self._access.policy(namespace).approval:
+            changes = self.catalog.changed_since(0, limit=100_000, whose=thing)
+            if self.principal.name in {one.who for one in changes if (one.type, one.version) == ("published", version)}:
+                self._refuse(thing, "approving", f"{self.principal.name} published {version} themselves", "ask another")
+        return self._set_state(name, version, "published", kind, namespace)
 
-    def label(self, name: str, label: str, version: str, *, namespace: str = NAMESPACE) -> bool:
+    def deprecate(self, name: str, version: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> bool:
+        """Says that a version is on its way out; it is found and led to as before, and resolving says so."""
+        return self._set_state(name, version, "deprecated", kind, namespace)
+
+    def restore(self, name: str, version: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> bool:
+        """Takes a deprecation back."""
+        if self.get(name, check_version(version), kind=kind, namespace=namespace).state == "draft":
+            return self.approve(name, version, kind=kind, namespace=namespace)
+        return self._set_state(name, version, "published", kind, namespace)
+
+    def withdraw(self, name: str, version: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> bool:
+        """Ends a version for good: nobody is led to it; it can still be read.
+
+        Returns:
+            Whether it was not withdrawn before.
+
+        Raises:
+            InUse: A label or the agent's rule leads to it.
+        """
+        return self._set_state(name, version, "withdrawn", kind, namespace)
+
+    def _set_state(self, name: str, version: str, state: State, kind: Kind, namespace: str) -> bool:
+        thing = self._thing(kind, namespace, name)
+        self._need("states")
+        check_version(version)
+        by = self._may(f"making it {state}", thing, "operate", own="publish")
+        changed = self.catalog.set_state(namespace, name, version, state, kind=kind, by=by)
+        self._feed.wake()
+        return changed
+
+    # -- labels ----------------------------------------------------------------------------------------------------
+
+    def label(self, name: str, label: str, version: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> bool:
         """Points a label at a version: ``label("weather", "latest", "1.0.0")`` takes a newer one back.
 
         Returns:
@@ -138,112 +225,118 @@ class Registry:
         Raises:
             AgentNotFound: No such agent.
             VersionNotFound: It has no such version.
-            BadName: The label breaks the rule for labels: one that begins with a digit would read as a version.
+            BadName: The label or version breaks the rules for them.
+            WrongState: The version is a draft, or withdrawn.
         """
-        _check_agent(namespace, name)
-        return self.catalog.label(namespace, name, check_label(label), check_version(version))
+        thing = self._thing(kind, namespace, name)
+        check_label(label)
+        check_version(version)
+        by = self._may("labelling", thing, "operate", own="publish")
+        moved = self.catalog.label(namespace, name, label, version, kind=kind, by=by)
+        self._feed.wake()
+        return moved
 
-    def labels(self, name: str, *, namespace: str = NAMESPACE) -> dict[str, str]:
+    def unlabel(self, name: str, label: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> bool:
+        """Takes a label away; ``latest`` stays.
+
+        Returns:
+            Whether it was there.
+
+        Raises:
+            InUse: It is ``latest``, or the agent's rule leads to it.
+        """
+        thing = self._thing(kind, namespace, name)
+        check_label(label)
+        if label == LATEST:
+            raise InUse(f"every caller without another rule goes to {LATEST}", "move it instead")
+        by = self._may("taking a label away", thing, "operate", own="publish")
+        gone = self.catalog.unlabel(namespace, name, label, kind=kind, by=by)
+        self._feed.wake()
+        return gone
+
+    def rollback(self, name: str, label: str = LATEST, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> Change:
+        """Points a label at the version that it pointed at before; a second rollback undoes the first.
+
+        Returns:
+            The change, with the version that it points at now.
+
+        Raises:
+            VersionNotFound: It never pointed at another.
+            WrongState: That version was withdrawn since.
+        """
+        thing = self._thing(kind, namespace, name)
+        check_label(label)
+        by = self._may("rolling back", thing, "operate", own="publish")
+        change = self.catalog.rollback(namespace, name, label, kind=kind, by=by)
+        self._feed.wake()
+        return change
+
+    def labels(self, name: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> dict[str, str]:
         """An agent's labels and the version that each points at.
 
         Raises:
             AgentNotFound: No such agent.
         """
-        _check_agent(namespace, name)
-        return self.catalog.labels(namespace, name)
+        self._see(self._thing(kind, namespace, name))
+        return self.catalog.labels(namespace, name, kind=kind)
 
-    def register_endpoint(
-        self,
-        name: str,
-        version: str,
-        url: str,
-        transport: str = "JSONRPC",
-        *,
-        lease: float = 30.0,
-        namespace: str = NAMESPACE,
-    ) -> Endpoint:
-        """Has a version answer at a place until its lease runs out.
+    # -- prompts and links -----------------------------------------------------------------------------------------
 
-        Registering a place again takes it over: the former id is dead, whoever still holds it.
+    def prompt(
+        self, name: str, ref: str = LATEST, *, unless: str = "", namespace: str = NAMESPACE
+    ) -> AgentVersion | None:
+        """A version of a prompt, or None where its hash is `unless`: what the caller has already."""
+        version = self.get(name, ref, kind="prompt", namespace=namespace)
+        return None if version.hash == unless else version
+
+    def render(self, name: str, ref: str = LATEST, *, namespace: str = NAMESPACE, **values: Any) -> str:
+        """A prompt's text with the values of its variables.
+
+        Raises:
+            UsageError: A value is missing, of another type, or of no variable; names all of them.
+        """
+        return render(self.get(name, ref, kind="prompt", namespace=namespace).card, values)
+
+    def impact(
+        self, name: str, version: str | None = None, *, kind: Kind = "agent", namespace: str = NAMESPACE
+    ) -> list[Impact]:
+        """What breaks if this changes: every version under a label that uses it, itself or by way of others.
 
         Args:
-            name: The agent's name.
-            version: The version that answers there.
-            url: Where; for A2A's two HTTP transports an http or https URL.
-            transport: ``JSONRPC``, ``HTTP+JSON``, ``GRPC`` or a custom binding.
-            lease: Seconds that it lives without `renew`.
-            namespace: Namespace of the agent.
-
-        Raises:
-            AgentNotFound: No such agent.
-            VersionNotFound: It has no such version.
-            UsageError: The URL, transport or lease does not fit.
+            name: Name of what changes.
+            version: Only those who use this version of it; None: any.
+            kind: Its kind.
+            namespace: Its namespace.
         """
-        _check_agent(namespace, name)
-        check_endpoint(url, transport, lease)
-        return self.catalog.register(namespace, name, check_version(version), url, transport, float(lease))
+        thing = self._thing(kind, namespace, name)
+        self._see(thing)
+        self._need("links")
+        found: list[Impact] = []
+        seen = {thing}
+        waiting: list[tuple[Kind, str, tuple[str, ...]]] = [(kind, name, (name,))]
+        while waiting:
+            of_kind, of_name, via = waiting.pop(0)
+            for user, ref in self.catalog.users(namespace, of_name, kind=of_kind):
+                if version is not None and len(via) == 1 and not self._is(ref, version, thing):
+                    continue
+                if not self._sees((user.kind, namespace, user.name)):
+                    continue
+                live = self.catalog.endpoints(namespace, user.name, user.version, kind=user.kind)
+                found.append(Impact(user, via, ref, len(live)))
+                if (user.kind, namespace, user.name) not in seen:
+                    seen.add((user.kind, namespace, user.name))
+                    waiting.append((user.kind, user.name, (*via, user.name)))
+        return found
 
-    def renew(self, endpoint_id: str) -> Endpoint:
-        """Starts an endpoint's lease anew.
+    def _is(self, ref: str, version: str, thing: tuple[Kind, str, str]) -> bool:
+        """Whether a version or label of a thing is a version now."""
+        kind, namespace, name = thing
+        try:
+            return ref == version or self.catalog.get(namespace, name, ref, kind=kind).version == version
+        except (AgentNotFound, VersionNotFound):
+            return False
 
-        Raises:
-            EndpointNotFound: It is no longer live: its lease ran out, or its place was taken over.
-        """
-        return self.catalog.renew(endpoint_id)
-
-    def deregister(self, endpoint_id: str) -> bool:
-        """Ends an endpoint; one that is gone already does nothing.
-
-        Returns:
-            Whether it was live.
-        """
-        return self.catalog.deregister(endpoint_id)
-
-    def endpoints(self, name: str, version: str | None = None, *, namespace: str = NAMESPACE) -> list[Endpoint]:
-        """An agent's live endpoints, the one registered last first.
-
-        Raises:
-            AgentNotFound: No such agent.
-        """
-        _check_agent(namespace, name)
-        return self.catalog.endpoints(namespace, name, None if version is None else check_version(version))
-
-    def resolve(self, name: str, key: str | None = None, *, namespace: str = NAMESPACE) -> Endpoint:  # noqa: ARG002
-        """Where to send a message for an agent: the endpoint of its latest version that was registered last.
-
-        Args:
-            name: The agent's name.
-            key: Whom the answer is for, such as a context's id: the same key is sent to the same version for as long
-                as the rules stand. The one rule now is ``latest``, for every key.
-            namespace: Namespace of the agent.
-
-        Raises:
-            AgentNotFound: No such agent.
-            EndpointNotFound: Its latest version answers nowhere.
-        """
-        _check_agent(namespace, name)
-        labels = self.catalog.labels(namespace, name)
-        if LATEST not in labels:  # another engine's agents may lack it
-            raise VersionNotFound(f"'{name}' has no version labelled {LATEST}", "move the label to one of its versions")
-        latest = labels[LATEST]
-        live = self.catalog.endpoints(namespace, name, latest)
-        if not live:
-            others = sorted({endpoint.version for endpoint in self.catalog.endpoints(namespace, name)})
-            raise EndpointNotFound(
-                f"'{name}' {latest} has no live endpoint",
-                f"other versions have: {', '.join(others)}; move the label latest to one, or start {latest}"
-                if others
-                else "start the agent: run its cell, or nbagora serve its file",
-            )
-        return live[0]
-
-    def expire(self) -> float | None:
-        """Takes away the endpoints whose lease ran out, so that watchers hear of it; readers never see them.
-
-        Returns:
-            Seconds until the next lease runs out, or None if none runs.
-        """
-        return self.catalog.expire()
+    # -- changes ---------------------------------------------------------------------------------------------------
 
     @property
     def revision(self) -> int:
@@ -251,10 +344,53 @@ class Registry:
         return self.catalog.revision()
 
     def changed_since(self, revision: int, *, limit: int = 1000) -> list[Change]:
-        """The changes past `revision`, oldest first, `limit` at most."""
-        return self.catalog.changed_since(revision, limit=limit)
+        """The changes past `revision` that the caller may hear of, oldest first, `limit` at most."""
+        return [change for change in self.catalog.changed_since(revision, limit=limit) if self._shows(change)]
 
+    def watch(
+        self,
+        after: int | None = None,
+        *,
+        name: str | None = None,
+        kind: Kind | None = None,
+        timeout: float | None = None,
+    ) -> Iterator[Change]:
+        """The changes past a revision, then those to come; resume with the revision of the last one that came.
 
-def _check_agent(namespace: str, name: str) -> None:
-    check_name(namespace, "namespace")
-    check_name(name, "agent")
+        Args:
+            after: Revision to begin after; None: now.
+            name: Only this thing's.
+            kind: Only this kind's.
+            timeout: Seconds without a change after which it ends; None: never.
+        """
+        start = self.revision if after is None else after
+        return self._feed.watch(start, self._wanted(name, kind), timeout=timeout)
+
+    def stream(
+        self, after: int | None = None, *, name: str | None = None, kind: Kind | None = None
+    ) -> AsyncIterator[Change | None]:
+        """`watch` on an event loop, without end; None where nothing came for a while, as a sign of life."""
+        start = self.revision if after is None else after
+        return self._feed.stream(start, self._wanted(name, kind))
+
+    def as_json(self, change: Change) -> bytes:
+        """A change in JSON, made once for all watchers."""
+        return self._feed.text(change)
+
+    def _wanted(self, name: str | None, kind: Kind | None) -> Callable[[Change], bool]:
+        def wanted(change: Change) -> bool:
+            fits = change.type != "refused" and name in {None, change.name} and kind in {None, change.kind}
+            return fits and self._shows(change)
+
+        return wanted
+
+    def audit(self, name: str | None = None, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> list[Change]:
+        """Who changed what, when and why, refused calls too: of one thing, or of all. Newest last, 100,000 at most."""
+        whose = None if name is None else self._thing(kind, namespace, name)
+        every = self.catalog.changed_since(0, limit=100_000, whose=whose)
+        return [change for change in every if self._shows(change)]
+
+    def verify(self, kept: Seal | None = None) -> Verdict:
+        """Checks that nobody altered the audit; with a seal that was kept, that it has that past."""
+        self._need("audit")
+        return self.catalog.verify(kept)

@@ -10,12 +10,11 @@ from typing import Any
 
 from nbagora_lab.core.errors import AgentNotFound, VersionExists, VersionNotFound, WrongState, did_you_mean
 from nbagora_lab.registry.card import difference
-from nbagora_lab.registry.model import LATEST, NAMESPACE, AgentVersion, Draft, Kind, State
+from nbagora_lab.registry.model import LATEST, NAMESPACE, NOUNS, AgentVersion, Draft, Kind, State
 from nbagora_lab.registry.names import is_version
 from nbagora_lab.registry.sqlite import Run
 
 __all__ = [
-    "NOUNS",
     "VERSION",
     "agent_version",
     "entry_of",
@@ -29,9 +28,6 @@ __all__ = [
     "version_id",
     "version_not_found",
 ]
-
-NOUNS: dict[Kind, str] = {"agent": "agent", "mcp": "MCP server", "prompt": "prompt"}
-"""How people call a kind."""
 
 _NEAR = 1000  # names that a "did you mean" is chosen from
 

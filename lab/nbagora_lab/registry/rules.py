@@ -1,0 +1,214 @@
+"""Rules: which version a caller is led to, by whom they are, by chance that sticks, or by label.
+
+A rule is tried in this order: its matches, on what the caller says of themselves; its weights, by a hash of the key
+that sticks; else one version or label for all. The hash is rendezvous hashing: each target draws a number from the key
+and its own name, scaled by its weight, and the highest wins. So a key stays where it is unless its own target's weight
+fell or another's rose: where one weight changes, the share that moves is the share that must; where several change at
+once by a share s together, it is at most 2s/(1 + s), and no hash that remembers nothing does better.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nbagora_lab.core.errors import LabError, UsageError
+from nbagora_lab.registry.model import LATEST
+from nbagora_lab.registry.names import check_label, check_version, is_version
+
+__all__ = ["Budget", "Caller", "Choice", "DryRun", "Match", "Rule", "make_rule", "rule_of", "share_of"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Caller(NamedTuple):
+    """What is known of who asks.
+
+    Attributes:
+        context: Id of the conversation.
+        tenant: A2A's tenant.
+        user: Who it is.
+        metadata: Headers or metadata of the message.
+        zone: Where the caller runs.
+    """
+
+    context: str = ""
+    tenant: str = ""
+    user: str = ""
+    metadata: Mapping[str, str] = {}
+    zone: str = ""
+
+
+class Match(_Frozen):
+    """Leads the callers whose metadata fits.
+
+    Attributes:
+        key: Name of a header or metadata entry, whatever its case; ``context``, ``tenant`` and ``user`` are these.
+        value: Its value, or a pattern of one with ``*`` and ``?``.
+        to: The version or label that they are led to.
+    """
+
+    key: str = Field(min_length=1)
+    value: str
+    to: str
+
+
+class Budget(_Frozen):
+    """What a release may cost before it is taken back by itself.
+
+    Attributes:
+        label: The label that is guarded; calls to the version that it points at count.
+        errors: Largest share of failed calls, 0 to 1; None: any.
+        latency: Largest 95th percentile of the calls' seconds; None: any.
+        calls: Number of calls before it is judged.
+        window: Seconds that a call counts.
+    """
+
+    label: str = LATEST
+    errors: float | None = Field(None, ge=0, le=1)
+    latency: float | None = Field(None, gt=0)
+    calls: int = Field(20, ge=1)
+    window: float = Field(300.0, gt=0)
+
+
+class Rule(_Frozen):
+    """How callers of a thing are led to its versions.
+
+    Attributes:
+        matches: Tried in their order; the first that fits leads.
+        weights: Versions or labels with the share that each gets of all others.
+        sticky: What of the caller the share sticks to.
+        otherwise: Where everybody goes who is led nowhere else.
+        budget: What takes a release back by itself.
+    """
+
+    matches: tuple[Match, ...] = ()
+    weights: dict[str, float] = {}
+    sticky: Literal["context", "tenant", "user"] = "context"
+    otherwise: str = LATEST
+    budget: Budget | None = None
+
+    @property
+    def needs(self) -> list[str]:
+        """The versions and labels that it leads to, each once."""
+        refs = [match.to for match in self.matches] + [ref for ref, weight in self.weights.items() if weight]
+        guarded = [self.budget.label] if self.budget else []
+        return list(dict.fromkeys([*refs, self.otherwise, *guarded]))
+
+    def choose(self, caller: Caller, *, default_key: str = "") -> Choice:
+        """Where a caller is led.
+
+        Args:
+            caller: Who asks.
+            default_key: What stands in for the key of a caller who has none.
+        """
+        known = {key.lower(): value for key, value in caller.metadata.items()}
+        known |= {"context": caller.context, "tenant": caller.tenant, "user": caller.user}
+        for match in self.matches:
+            value = known.get(match.key.lower(), "")
+            if value and fnmatch.fnmatchcase(value, match.value):
+                return Choice(match.to, f"{match.key} is {value}")
+        if sum(self.weights.values()):
+            key = str(known[self.sticky])
+            ref = _rendezvous(key or default_key, self.weights)
+            share = 100 * self.weights[ref] / sum(self.weights.values())
+            return Choice(ref, f"{share:.3g} % of all {self.sticky}s" + ("" if key else ", this call has none"))
+        return Choice(self.otherwise, f"everybody goes to {self.otherwise}")
+
+    def stored(self) -> dict[str, Any]:
+        """The rule as an engine keeps it."""
+        return self.model_dump(mode="json") | {"needs": self.needs}
+
+
+class Choice(NamedTuple):
+    """What a rule chose.
+
+    Attributes:
+        ref: A version or label.
+        why: Because of what.
+    """
+
+    ref: str
+    why: str
+
+
+class DryRun(NamedTuple):
+    """What a rule would do.
+
+    Attributes:
+        shares: Number of callers by the version or label that they would be led to.
+        moved: Number of callers who would be led elsewhere than now.
+        callers: Number of callers that it was tried on.
+    """
+
+    shares: dict[str, int]
+    moved: int
+    callers: int
+
+
+def make_rule(given: Mapping[str, Any]) -> Rule:
+    """A rule that may be set.
+
+    Raises:
+        UsageError: It is none; names all that does not fit.
+    """
+    try:
+        rule = Rule.model_validate({name: value for name, value in given.items() if name != "needs"})
+    except ValidationError as error:
+        problems = "; ".join(f"/{'/'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
+        raise UsageError(
+            f"a rule that does not fit: {problems}", "give matches, weights, sticky, otherwise, budget"
+        ) from None
+    weights = rule.weights.values()
+    if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
+        raise UsageError("a weight that is no share", "weights are numbers from 0 on")
+    if rule.weights and not (sum(weights) > 0 and math.isfinite(sum(weights))):
+        raise UsageError("the weights sum to 0, so that nobody would be led anywhere", "give one of them a share")
+    for ref in (*rule.needs, *rule.weights):
+        try:
+            (check_version if is_version(ref) else check_label)(ref)
+        except LabError as error:
+            raise UsageError(f"a rule that leads to no version: {error.what}", error.hint) from None
+    return rule
+
+
+def rule_of(stored: dict[str, Any] | None) -> Rule:
+    """The rule that an engine keeps; where there is none, all go to ``latest``."""
+    return Rule() if stored is None else Rule.model_validate({k: v for k, v in stored.items() if k != "needs"})
+
+
+def share_of(rule: Rule, before: Rule, callers: Iterable[Caller]) -> DryRun:
+    """What a rule would do with callers, and how many of them it would move."""
+    shares: Counter[str] = Counter()
+    moved = count = 0
+    for count, caller in enumerate(callers, 1):
+        ref = rule.choose(caller, default_key=str(count)).ref
+        shares[ref] += 1
+        moved += ref != before.choose(caller, default_key=str(count)).ref
+    return DryRun(dict(shares.most_common()), moved, count)
+
+
+@lru_cache(1024)
+def _seed(ref: str) -> bytes:
+    return hashlib.sha256(ref.encode()).digest()
+
+
+def _rendezvous(key: str, weights: Mapping[str, float]) -> str:
+    """The target of a key: weighted rendezvous hashing."""
+    encoded = key.encode("utf-8", "surrogatepass")
+
+    def drawn(ref: str) -> float:
+        digest = hashlib.blake2b(encoded, digest_size=8, key=_seed(ref)).digest()
+        chance = (int.from_bytes(digest) + 0.5) / 2.0**64  # above 0 and below 1, so its logarithm is a number below 0
+        return -weights[ref] / math.log(min(chance, 1 - 2**-53))
+
+    return max((ref for ref in sorted(weights) if weights[ref] > 0), key=drawn)
