@@ -1,42 +1,34 @@
-"""What a live view reads from and hands its commands to: snapshots, and the service thread on which they are made."""
+"""What live views read from and hand their commands to: snapshots, and the service thread on which they are made."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from typing import Any
 
+from nbagora_lab.broker import Broker
+from nbagora_lab.broker.api import Groups
 from nbagora_lab.calls import Calls
-from nbagora_lab.core.errors import LabError, NotStarted
+from nbagora_lab.core.errors import LabError, NotStarted, Unsupported, UsageError
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.inspect.model import TasksSnapshot
 from nbagora_lab.inspect.tasks import TaskInspector
+from nbagora_lab.inspect.topics import TopicInspector, TopicLook
+from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 from nbagora_lab.tasks import Tasks
 
-__all__ = ["ViewSource"]
+__all__ = ["TopicViewSource", "ViewSource"]
 
 
-class ViewSource:
-    """A lab, as its views see it.
+class _Source:
+    """The service thread, as views use it."""
 
-    Args:
-        service: The service loop.
-        inspector: Makes snapshots; used on the service thread alone.
-        calls: Sends answers and cancellations.
-        tasks: Finds tasks.
-    """
-
-    def __init__(self, service: ServiceLoop, inspector: TaskInspector, calls: Calls, tasks: Tasks) -> None:
+    def __init__(self, service: ServiceLoop) -> None:
         self._service = service
-        self._inspector = inspector
-        self._calls = calls
-        self._tasks = tasks
-
-    def version(self) -> int:
-        """A number that changes whenever a snapshot could differ from the last one."""
-        return self._inspector.version()
 
     def every(self, seconds: float, function: Callable[[], None]) -> Callable[[], None]:
         """Calls `function` on the service thread again and again, `seconds` apart, until stopped. From any thread.
@@ -71,6 +63,27 @@ class ViewSource:
         """
         self._service.submit(function)
 
+
+class ViewSource(_Source):
+    """A lab, as its task views see it.
+
+    Args:
+        service: The service loop.
+        inspector: Makes snapshots; used on the service thread alone.
+        calls: Sends answers and cancellations.
+        tasks: Finds tasks.
+    """
+
+    def __init__(self, service: ServiceLoop, inspector: TaskInspector, calls: Calls, tasks: Tasks) -> None:
+        super().__init__(service)
+        self._inspector = inspector
+        self._calls = calls
+        self._tasks = tasks
+
+    def version(self) -> int:
+        """A number that changes whenever a snapshot could differ from the last one."""
+        return self._inspector.version()
+
     def tasks(self, *, selected: str | None, agent: str | None, state: str | None, limit: int) -> TasksSnapshot:
         """The newest tasks, newest first, and one task with its events; see `TaskInspector.snapshot`."""
         return self._inspector.snapshot(selected=selected, agent=agent, state=state, limit=limit)
@@ -104,3 +117,65 @@ class ViewSource:
 
         with contextlib.suppress(NotStarted):
             self._service.submit(finish)
+
+
+class TopicViewSource(_Source):
+    """A broker, as one topic view sees it.
+
+    Args:
+        service: The service loop.
+        broker: The broker.
+        url: The lab's URL, for snapshots.
+    """
+
+    def __init__(self, service: ServiceLoop, broker: Broker, url: str) -> None:
+        super().__init__(service)
+        self._broker = broker
+        groups: Groups | None = None
+        with contextlib.suppress(Unsupported):  # an engine of records alone
+            groups = broker.group_engine
+        self._inspector = TopicInspector(broker.log, groups, url)
+
+    def version(self) -> int:
+        """A number that changes whenever a snapshot could differ from the last one."""
+        return self._inspector.version()
+
+    def topics(self, look: TopicLook) -> TopicsSnapshot:
+        """What a view looks at, as it is now; see `TopicInspector.snapshot`."""
+        return self._inspector.snapshot(look)
+
+    def payload(self, topic: str, offset: int) -> Payload:
+        """See `TopicInspector.payload`."""
+        return self._inspector.payload(topic, offset)
+
+    def seek(self, topic: str, time: float) -> int:
+        """See `TopicInspector.seek`."""
+        return self._inspector.seek(topic, time)
+
+    def fork(self, topic: str, to: str, at: int) -> Future[object]:
+        """Makes `to` a new topic with the records up to and including offset `at`; on a thread, since it may be long.
+
+        Returns:
+            Its end. A `LabError` says why it is not.
+        """
+        return self._aside(lambda: self._broker.fork(topic, to, at=at))
+
+    def send(self, topic: str, body: str, *, type: str, media: str) -> Future[object]:  # noqa: A002
+        """Appends a record; on a thread, since a durable write may wait for the disk.
+
+        Returns:
+            Its end. A `LabError` says why it is not.
+
+        Raises:
+            UsageError: It says that it is JSON, and is none.
+        """
+        if media == "application/json":
+            try:
+                json.loads(body)
+            except (RecursionError, ValueError) as error:
+                raise UsageError(f"the text is no JSON: {error}", "mend it, or send it as text") from None
+        content = media if media == "application/json" else f"{media}; charset=utf-8"
+        return self._aside(lambda: self._broker.send(topic, body, type=type, datacontenttype=content))
+
+    def _aside(self, work: Callable[[], object]) -> Future[object]:
+        return self._service.submit(asyncio.to_thread, work)

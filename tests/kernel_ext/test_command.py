@@ -19,7 +19,7 @@ def test_the_nouns_of_this_slice() -> None:
     assert list(verbs("lab")) == ["start", "stop", "status"]
     assert {"ls", "ask", "send", "card", "find", "stop"} == set(verbs("agent"))
     assert {"ls", "show", "watch", "wait", "answer", "cancel", "view"} <= set(verbs("task"))
-    assert {"ls", "info", "send", "read", "tail", "fork", "rm"} == set(verbs("topic"))
+    assert {"ls", "info", "send", "read", "tail", "fork", "rm", "view"} <= set(verbs("topic"))
     assert {"ls", "find", "show", "versions"} == set(verbs("registry"))
 
 

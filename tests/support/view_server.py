@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
 
-from nbagora_widgets.esm import STATIC, bundle
+from nbagora_widgets.esm import bundle, style
 
 __all__ = ["THEMES", "ViewServer"]
 
@@ -20,15 +20,22 @@ _JUPYTER = Path(sys.prefix) / "share" / "jupyter" / "lab" / "themes" / "@jupyter
 _KINDS = {"js": "text/javascript", "css": "text/css", "html": "text/html; charset=utf-8"}
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>A view</title><link rel="icon" href="data:,">
-{style}<link rel="stylesheet" href="/tasks.css">
+{style}<link rel="stylesheet" href="/{view}.css">
 <style>body {{ background: var(--jp-layout-color0, Canvas); color: var(--jp-ui-font-color1, CanvasText) }}</style>
 <main><h1 style="font-size: 14px">A view</h1><div id="view"></div></main>
 <script type="module">
-import view from "/view.js";
-import {{ MockModel }} from "/mock.js";
+import view from "/{view}.js";
+import {{ KernelModel, MockModel }} from "/mock.js";
 window.mount = (snapshot) => {{
   window.model = new MockModel(snapshot);
   window.unmount = view.render({{ model, el: document.getElementById("view") }});
+}};
+window.models = {{}};
+window.mountKernel = (name, state) => {{
+  window.model = models[name] = new KernelModel(name, state);
+  const el = document.createElement("div");
+  document.getElementById("view").append(el);
+  window.unmount = view.render({{ model, el }});
 }};
 window.ready = true;
 </script></html>
@@ -36,21 +43,24 @@ window.ready = true;
 
 
 class ViewServer:
-    """Serves ``/light.html``, ``/dark.html`` and ``/none.html``; ``mount(snapshot)`` there shows the task view."""
+    """Serves ``/light.html``, ``/dark.html`` and ``/none.html``; ``mount(snapshot)`` there shows the task view.
+
+    Below ``/topics/`` it is the topic view, and ``mountKernel(name, state)`` adds one that asks ``window.kernel``.
+    """
 
     def __init__(self) -> None:
-        self._files = {
-            "/view.js": bundle("tasks"),
-            "/mock.js": _MOCK.read_text(encoding="utf-8"),
-            "/tasks.css": (STATIC / "tasks.css").read_text(encoding="utf-8"),
-        }
+        self._files = {"/mock.js": _MOCK.read_text(encoding="utf-8")}
+        for view in ("tasks", "topics"):
+            self._files[f"/{view}.js"] = bundle(view)
+            self._files[f"/{view}.css"] = style(view)
         for theme in THEMES:
-            style = ""
+            link = ""
             if theme != "none":
-                style = f'<link rel="stylesheet" href="/{theme}.css">'
+                link = f'<link rel="stylesheet" href="/{theme}.css">'
                 css = _JUPYTER / f"theme-{theme}-extension" / "index.css"
                 self._files[f"/{theme}.css"] = css.read_text(encoding="utf-8")
-            self._files[f"/{theme}.html"] = _PAGE.format(style=style)
+            self._files[f"/{theme}.html"] = _PAGE.format(style=link, view="tasks")
+            self._files[f"/topics/{theme}.html"] = _PAGE.format(style=link, view="topics")
 
     @property
     def url(self) -> str:

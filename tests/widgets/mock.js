@@ -32,3 +32,23 @@ export class MockModel {
     this.emit("change:snapshot");
   }
 }
+
+// The same with a real view of Python behind it: `window.kernel(name, command)` gives what the kernel sent in turn.
+export class KernelModel extends MockModel {
+  constructor(name, state) {
+    super(state.snapshot);
+    Object.assign(this.state, state, { ref: name });
+    this.name = name;
+  }
+  send(command) {
+    this.sent.push(command);
+    if (this.obeys) window.kernel(this.name, command).then((messages) => this.take(messages));
+  }
+  take(messages) {
+    for (const { state, content } of messages) {
+      if (content) this.emit("msg:custom", content);
+      Object.assign(this.state, state);
+      for (const name of Object.keys(state ?? {})) this.emit(`change:${name}`);
+    }
+  }
+}

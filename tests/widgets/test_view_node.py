@@ -1,4 +1,4 @@
-"""The pure parts of the views' JavaScript, tested by node in `view.test.mjs`."""
+"""The pure parts of the views' JavaScript, tested by node in `view.test.mjs` and `topics.test.mjs`."""
 
 import subprocess
 from pathlib import Path
@@ -8,11 +8,12 @@ import pytest
 from nbagora_widgets.esm import STATIC, bundle
 
 HERE = Path(__file__).parent
+MODULES = sorted(path.stem for path in STATIC.glob("*.js"))
 
 
 @pytest.mark.node
 def test_the_pure_parts_hold_in_node(require):
-    command = [require("node"), "--test", str(HERE / "view.test.mjs")]
+    command = [require("node"), "--test", *(str(path) for path in sorted(HERE.glob("*.test.mjs")))]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert "# fail 0" in ended.stdout
@@ -20,7 +21,7 @@ def test_the_pure_parts_hold_in_node(require):
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("module", [*sorted(path.stem for path in STATIC.glob("*.js")), "bundle of tasks"])
+@pytest.mark.parametrize("module", [*MODULES, "bundle of tasks", "bundle of topics"])
 def test_a_module_parses_as_it_ships(require, module):
     name = module.removeprefix("bundle of ")
     text = bundle(name) if name != module else (STATIC / f"{name}.js").read_text(encoding="utf-8")

@@ -4,11 +4,14 @@ import re
 
 import pytest
 
-from nbagora_lab.inspect import model
+from nbagora_lab.inspect import model, topicview
 from nbagora_widgets import esm
 from nbagora_widgets.jsdoc import TYPES, types
 
 MODULES = sorted(path.stem for path in esm.STATIC.glob("*.js"))
+STYLES = sorted(path.stem for path in esm.STATIC.glob("*.css"))
+TASKS = ("TaskRow", "TaskDetail", "EventRow", "TasksSnapshot", "Reply", "Problem", "Cancel", "Answer")
+TOPICS = ("TopicRow", "RecordRow", "TopicDetail", "GroupRow", "LeaseRow", "TopicsSnapshot", "Payload", "Look", "Send")
 
 
 def test_the_types_are_those_of_the_models():
@@ -17,15 +20,16 @@ def test_the_types_are_those_of_the_models():
 
 def test_every_field_of_a_model_is_in_its_typedef():
     text = types()
-    for name in ("TaskRow", "TaskDetail", "EventRow", "TasksSnapshot", "Reply", "Problem", "Cancel", "Answer"):
+    for name in (*TASKS, *TOPICS):
         typedef = re.search(rf"@typedef {{object}} {name}\n(.*?)\*/", text, re.DOTALL).group(1)
-        shape = getattr(model, name)
+        shape = getattr(model if name in TASKS else topicview, name)
         fields = {*shape.model_fields, *shape.model_computed_fields}
         assert set(re.findall(r"@property {.*?} (\w+)", typedef)) == fields
 
 
-def test_a_bundle_has_each_module_once_and_no_import():
-    text = esm.bundle("tasks")
+@pytest.mark.parametrize("view", ["tasks", "topics"])
+def test_a_bundle_has_each_module_once_and_no_import(view):
+    text = esm.bundle(view)
     assert text.count("export class Link") == 1
     assert text.count("export default") == 1
     assert not re.search(r"^\s*import\b", text, re.MULTILINE)
@@ -41,11 +45,19 @@ def test_a_module_is_short_and_builds_no_markup_from_texts(name):
     assert set(re.findall(r"https?://[^\"\s]+", text)) <= {"http://www.w3.org/2000/svg"}  # a name, never loaded
 
 
-def test_the_style_loads_nothing_and_takes_its_colours_from_the_theme():
-    text = (esm.STATIC / "tasks.css").read_text(encoding="utf-8")
+def test_the_modules_of_a_bundle_share_no_name():
+    for view in ("tasks", "topics"):
+        names = re.findall(r"^(?:export )?(?:const|let|class|function) (\w+)", esm.bundle(view), re.MULTILINE)
+        assert len(names) > 20
+        assert sorted(names) == sorted(set(names))
+
+
+@pytest.mark.parametrize("name", STYLES)
+def test_a_style_loads_nothing_and_takes_its_colours_from_the_theme(name):
+    text = (esm.STATIC / f"{name}.css").read_text(encoding="utf-8")
     assert "url(" not in text
     assert "@import" not in text
     for line in text.splitlines():
         if re.search(r"#[0-9a-f]{3,6}\b", line):  # a fixed colour is a fallback, or black and white on the brand's
             assert re.search(r"var\(--jp-[\w-]+, #[0-9a-f]{6}\)|#000\)|color: #fff;", line), line
-    assert "prefers-reduced-motion" in text
+    assert ("prefers-reduced-motion" in text) == ("animation" in text)

@@ -1,4 +1,4 @@
-"""A view's JavaScript as the one module that a notebook loads.
+"""A view's JavaScript as the one module that a notebook loads, and its style.
 
 A notebook gets each view as a single text and resolves no relative import, while node and people are served better by
 modules of one noun each. So the modules that a view imports from beside it are put in front of it, once each.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["STATIC", "bundle"]
+__all__ = ["STATIC", "bundle", "style"]
 
 STATIC = Path(__file__).parent / "static"
 """Folder of the views' modules and styles."""
@@ -39,3 +39,8 @@ def bundle(name: str) -> str:
 
     add(name)
     return "\n".join(parts.values())
+
+
+def style(name: str) -> str:
+    """The style of the view `name`: what all views share, and its own."""
+    return "\n".join((STATIC / f"{each}.css").read_text(encoding="utf-8") for each in ("view", name))

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from nbagora_lab.inspect import model
+from nbagora_lab.inspect import model, topicview
 from nbagora_widgets.esm import STATIC
 
 __all__ = ["TYPES", "types"]
@@ -19,7 +19,7 @@ TYPES = STATIC / "types.js"
 """The file that `types` is the text of."""
 
 _HEAD = """\
-// Made from nbagora_lab/inspect/model.py by `python -m nbagora_widgets.jsdoc`. Do not edit.
+// Made from nbagora_lab/inspect/model.py and topicview.py by `python -m nbagora_widgets.jsdoc`. Do not edit.
 """
 
 
@@ -28,6 +28,8 @@ def _type(schema: dict[str, Any]) -> str:
         return str(schema["$ref"].rsplit("/", 1)[1])
     if "const" in schema:
         return f'"{schema["const"]}"'
+    if "enum" in schema:
+        return " | ".join(f'"{each}"' for each in schema["enum"])
     if "anyOf" in schema:
         return " | ".join(_type(each) for each in schema["anyOf"])
     if schema.get("type") == "array":
@@ -37,8 +39,8 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def types() -> str:
-    """The text of ``types.js``: one JSDoc typedef for each public model of `nbagora_lab.inspect.model`."""
-    named = (getattr(model, name) for name in model.__all__)
+    """The text of ``types.js``: one JSDoc typedef for each public model of the views' modules."""
+    named = (getattr(module, name) for module in (model, topicview) for name in module.__all__)
     bases = (model.Command, model.Snapshot)
     shapes = [each for each in named if isinstance(each, type) and issubclass(each, BaseModel) and each not in bases]
     _, schema = models_json_schema([(each, "serialization") for each in shapes])

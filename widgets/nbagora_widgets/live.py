@@ -79,6 +79,8 @@ class LiveView(anywidget.AnyWidget):
     """
 
     _commands: ClassVar[TypeAdapter[Any]]
+    _stored: ClassVar[tuple[str, ...]] = ("snapshot",)
+    """Traits that a stored notebook keeps as they were at the end of the last cell."""
 
     snapshot = traitlets.Dict(help="the newest snapshot, as JSON").tag(sync=True)
     ref = traitlets.Unicode(help="the model's id, by which the browser asks whether its kernel lives").tag(sync=True)
@@ -110,8 +112,12 @@ class LiveView(anywidget.AnyWidget):
         """The snapshot of now; on the service thread."""
         raise NotImplementedError
 
-    def _obey(self, command: Any) -> None:
-        """Does what a command asks; on the service thread. A `LabError` goes to the browser as its two lines."""
+    def _obey(self, command: Any) -> Future[object] | None:
+        """Does what a command asks; on the service thread. A `LabError` goes to the browser as its two lines.
+
+        Returns:
+            The end of what takes longer, which is when the browser is told; None where it is done.
+        """
         raise NotImplementedError
 
     # Life.
@@ -134,7 +140,7 @@ class LiveView(anywidget.AnyWidget):
         with self._lock:
             if self._unflushed and self.comm is not None:
                 self._unflushed = False
-                self.send_state("snapshot")
+                self.send_state([*self._stored])
 
     def stop(self) -> None:
         """Ends the updates. The table stays as it is and says that the lab is not running. From any thread."""
@@ -265,16 +271,32 @@ class LiveView(anywidget.AnyWidget):
                     if not self._shown:
                         self._pause()  # nobody looks; the end of each cell still brings it up to date
                 case _:
-                    self._obey(command)
-        except LabError as error:
-            problem = error
+                    pending = self._obey(command)
+                    if pending is not None:
+                        pending.add_done_callback(partial(self._ended, command))
+                        return
         except Exception as error:  # noqa: BLE001 -- whoever pressed the button is told, whatever it is
-            logger.exception("a view's command failed")
-            problem = LabError(f"{type(error).__name__}: {error}", "see %lab status")
+            problem = _told(error)
         self._reply(command.request, problem)
+
+    def _ended(self, command: Command, pending: Future[object]) -> None:
+        """What a command began has ended; on whatever thread that was."""
+        if pending.cancelled():
+            self._reply(command.request, NotStarted("the lab stopped before that was done", "start it with %lab start"))
+        else:
+            error = pending.exception()
+            self._reply(command.request, None if error is None else _told(error))
 
     def _reply(self, request: int, error: LabError | None) -> None:
         problem = None
         if error is not None:
             problem = Problem(name=type(error).__name__, what=error.what, hint=error.hint or "see %lab status")
         self.send(Reply(reply=request, problem=problem).model_dump(mode="json"))
+
+
+def _told(error: BaseException) -> LabError:
+    """An error as the browser is told of it."""
+    if isinstance(error, LabError):
+        return error
+    logger.error("a view's command failed", exc_info=error)
+    return LabError(f"{type(error).__name__}: {error}", "see %lab status")

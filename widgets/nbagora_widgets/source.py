@@ -6,11 +6,14 @@ The views know nothing else of it, so that tests and tables can stand in for it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Protocol
 
 from nbagora_lab.inspect.model import TasksSnapshot
+from nbagora_lab.inspect.topics import TopicLook
+from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 
-__all__ = ["LiveSource", "TaskSource"]
+__all__ = ["LiveSource", "TaskSource", "TopicSource"]
 
 
 class LiveSource(Protocol):
@@ -64,6 +67,42 @@ class TaskSource(LiveSource, Protocol):
 
     def answer(self, task_id: str, text: str) -> None:
         """Answers a task that asked for input, and returns at once.
+
+        Raises:
+            LabError: It can't be; the view shows both lines.
+        """
+        ...
+
+
+class TopicSource(LiveSource, Protocol):
+    """What one topic view needs; all of it is called on the service thread."""
+
+    def topics(self, look: TopicLook) -> TopicsSnapshot:
+        """What is looked at, as it is now."""
+        ...
+
+    def payload(self, topic: str, offset: int) -> Payload:
+        """A record as it is looked at.
+
+        Raises:
+            LabError: There is no such topic.
+        """
+        ...
+
+    def seek(self, topic: str, time: float) -> int:
+        """Offset of a topic's first record at or after a time; of the last one if there is none.
+
+        Raises:
+            LabError: There is no such topic.
+        """
+        ...
+
+    def fork(self, topic: str, to: str, at: int) -> Future[object]:
+        """Begins a fork; its end may raise a `LabError`."""
+        ...
+
+    def send(self, topic: str, body: str, *, type: str, media: str) -> Future[object]:  # noqa: A002
+        """Begins to append a record; its end may raise a `LabError`.
 
         Raises:
             LabError: It can't be; the view shows both lines.

@@ -10,10 +10,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from nbagora_lab.inspect.model import STOPPED, TaskDetail, TasksSnapshot, first_words
+from nbagora_lab.inspect.model import STOPPED, Snapshot, TaskDetail, TasksSnapshot, first_words
+from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 
-__all__ = ["tasks_html", "tasks_text"]
+__all__ = ["tasks_html", "tasks_text", "topics_html", "topics_text"]
 
+_TOPIC_HEADS = ("Topic", "Records", "State", "Lag", "Last write")
+_RECORD_HEADS = ("Offset", "Time", "Type", "Bytes", "Text")
 _HEADS = ("State", "Agent", "Task", "Last words", "Events", "Updated")
 _TEXT_ROWS = 20  # a terminal's worth
 _TEXT_WORDS = 60  # characters
@@ -27,12 +30,15 @@ def _label(state: str) -> str:
     return state.lower().replace("_", " ")
 
 
+def _lab(snapshot: Snapshot) -> str:
+    return "the lab is not running" if snapshot.lab == STOPPED else snapshot.lab
+
+
 def _title(snapshot: TasksSnapshot) -> str:
-    lab = "the lab is not running" if snapshot.lab == STOPPED else snapshot.lab
     count = f"{snapshot.total:,} task{'' if snapshot.total == 1 else 's'}"
     if len(snapshot.rows) < snapshot.total:
         count = f"{len(snapshot.rows)} newest of {count}"
-    return f"{count} ({lab})"
+    return f"{count} ({_lab(snapshot)})"
 
 
 def _rows(snapshot: TasksSnapshot) -> list[tuple[str, ...]]:
@@ -72,15 +78,96 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
+def _aligned(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A title and columns that stand below each other; the title alone where there are no rows."""
+    if not rows:
+        return [title]
+    lines = [heads, *rows]
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    return [
+        title,
+        *(
+            "  ".join(text + " " * (width - _width(text)) for text, width in zip(line, widths, strict=True)).rstrip()
+            for line in lines
+        ),
+    ]
+
+
 def tasks_text(snapshot: TasksSnapshot) -> str:
     """The newest 20 tasks in aligned columns."""
-    rows = [_HEADS]
+    rows = []
     for state, agent, task, words, events, updated in _rows(snapshot)[:_TEXT_ROWS]:
         rows.append((state, agent, task, first_words(" ".join(words.split()), _TEXT_WORDS), events, updated))
-    if len(rows) == 1:
-        return _title(snapshot)
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    lines = (
-        "  ".join(text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)) for row in rows
-    )
-    return "\n".join([_title(snapshot), *map(str.rstrip, lines)])
+    return "\n".join(_aligned(_title(snapshot), _HEADS, rows))
+
+
+def _topics_title(snapshot: TopicsSnapshot) -> str:
+    of = f"Topics of {snapshot.parent}" if snapshot.parent else "No topics"
+    return f"{of}{', and more' if snapshot.until else ''} ({_lab(snapshot)})"
+
+
+def _topics(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
+    return [
+        (
+            row.lite,
+            f"{row.next - row.first:,}",
+            row.state,
+            "" if row.lag is None else f"{row.lag:,}",
+            _when(row.last_write),
+        )
+        for row in snapshot.topics
+    ]
+
+
+def _records_title(snapshot: TopicsSnapshot) -> str:
+    if snapshot.selected is None:
+        return f"{snapshot.topic} does not exist"
+    row, records = snapshot.selected.row, snapshot.selected.records
+    part = f", shown from #{records[0].offset}" if 0 < len(records) < row.next - row.first else ""
+    return f"{row.next - row.first:,} record{'' if row.next - row.first == 1 else 's'} of {row.topic}{part}"
+
+
+def _records(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
+    if snapshot.selected is None:
+        return []
+    return [
+        (f"#{each.offset}", _when(each.time), each.type, f"{each.size:,}", each.text)
+        for each in snapshot.selected.records
+    ]
+
+
+def _groups(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
+    return [
+        (
+            group.group,
+            group.state,
+            "" if group.committed is None else f"#{group.committed}",
+            f"{group.lag:,}",
+            group.lock.client if group.lock else "",
+        )
+        for group in snapshot.groups
+    ]
+
+
+def topics_html(snapshot: TopicsSnapshot, picked: Payload | None = None) -> str:
+    """A table of the topics, one of the records of the topic that is shown, and its groups; every text escaped."""
+    tables = [_html_table(_topics_title(snapshot), _TOPIC_HEADS, _topics(snapshot))]
+    if snapshot.topic is not None:
+        tables.append(_html_table(_records_title(snapshot), _RECORD_HEADS, _records(snapshot)))
+    if snapshot.groups:
+        tables.append(_html_table("Groups", ("Group", "State", "Next", "Lag", "Locked by"), _groups(snapshot)))
+    if picked is not None and picked.kind != "image":
+        caption = f"#{picked.offset} of {picked.topic}, {picked.media}, {picked.size:,} bytes"
+        tables.append(f"<p>{escape(caption)}</p>\n<pre>{escape(picked.text)}</pre>")
+    return "\n".join(tables)
+
+
+def topics_text(snapshot: TopicsSnapshot, picked: Payload | None = None) -> str:
+    """The first 20 topics, the last 20 records of the window, and the record that is looked at, as plain text."""
+    lines = _aligned(_topics_title(snapshot), _TOPIC_HEADS, _topics(snapshot)[:_TEXT_ROWS])
+    if snapshot.topic is not None:
+        rows = [(*row[:-1], first_words(row[-1], _TEXT_WORDS)) for row in _records(snapshot)[-_TEXT_ROWS:]]
+        lines += ["", *_aligned(_records_title(snapshot), _RECORD_HEADS, rows)]
+    if picked is not None and picked.kind != "image":
+        lines += ["", f"#{picked.offset} of {picked.topic}", first_words(picked.text)]
+    return "\n".join(lines)

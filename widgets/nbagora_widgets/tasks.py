@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from pydantic import TypeAdapter
 
 from nbagora_lab.inspect.model import ROWS, Answer, Cancel, Filter, Select, TaskCommand, TasksSnapshot
-from nbagora_widgets.esm import STATIC, bundle
+from nbagora_widgets.esm import bundle, style
 from nbagora_widgets.live import LiveView
 from nbagora_widgets.source import TaskSource
 from nbagora_widgets.table import tasks_html, tasks_text
@@ -34,7 +34,7 @@ class TaskView(LiveView):
     """
 
     _esm = bundle("tasks")
-    _css = (STATIC / "tasks.css").read_text(encoding="utf-8")
+    _css = style("tasks")
     _commands: ClassVar[TypeAdapter[Any]] = TypeAdapter(TaskCommand)
     _latest: TasksSnapshot
 

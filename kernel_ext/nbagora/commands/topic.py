@@ -11,13 +11,13 @@ from nbagora.command import Arg, Command, Face
 from nbagora.show import Note, moment, payload
 from nbagora.table import Table
 from nbagora_lab.broker.model import TopicInfo, TopicRef, escape_name, parse_ref, split_topic
-from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
+from nbagora_lab.core.errors import GroupNotFound, TopicNotFound, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.model import Receipt, TopicSpec
     from nbagora_lab.core.events import Record
 
-__all__ = ["Fork", "Info", "List", "Read", "Records", "Remove", "Send", "Tail"]
+__all__ = ["Fork", "Info", "List", "Read", "Records", "Remove", "Send", "Tail", "View"]
 
 _Topic = Annotated[str, Arg(kind="topic", positional=True)]
 _Offset = Annotated[int | None, Arg(metavar="OFFSET")]
@@ -215,3 +215,30 @@ class Remove(Command, noun="topic", verb="rm"):
         topic = _existing(face, self.topic).topic
         face.lab.broker.rm(topic)
         return Note(f"topic {escape_name(topic)} removed")
+
+
+class View(Command, noun="topic", verb="view"):
+    """Shows topics live: their records by offset, with bodies, and the groups that read them; forks and sends."""
+
+    topic: Annotated[str | None, Arg(kind="topic", positional=True)] = Field(None, description=_TOPIC)
+    prefix: str = Field("", description="lists only lite topics whose name starts so")
+    group: str | None = Field(None, description="shows how far this group is on each")
+
+    def run(self, face: Face) -> object:
+        """The widget."""
+        from nbagora_lab.views import TopicViewSource
+        from nbagora_widgets import TopicView
+
+        lab = face.lab
+        topic = None if self.topic is None else _existing(face, self.topic).topic
+        parent = ""
+        if self.group is not None:
+            groups = lab.broker.groups()
+            if self.group not in groups:
+                raise GroupNotFound(f"no group '{self.group}'", did_you_mean(self.group, groups))
+            parent = groups[self.group].topic
+            if topic is not None and split_topic(topic)[0] != parent:
+                raise UsageError(f"the group '{self.group}' reads '{parent}', not {topic}", "leave one of them out")
+        source = TopicViewSource(lab.service, lab.broker, lab.url)
+        rate = lab.settings.view_rate
+        return TopicView(source, topic=topic, parent=parent, prefix=self.prefix, group=self.group, rate=rate)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from nbagora_lab.core.errors import BadName, TopicExists, TopicNotFound, UsageError
+from nbagora_lab.core.errors import BadName, GroupNotFound, TopicExists, TopicNotFound, UsageError
 
 
 @pytest.fixture
@@ -106,3 +106,27 @@ def test_rm_removes(chat: Any, run: Any) -> None:
 def test_tail_waits_for_what_comes(chat: Any, run: Any) -> None:
     assert offsets(run("%topic tail chat/s-1 --after 1 --count 2")) == [2, 3]
     assert repr(run("%topic tail chat/new --timeout 0.01")) == "no record came within 0.01 s"
+
+
+def test_view_is_the_widget_of_this_broker(chat: Any, run: Any) -> None:
+    view = run("%topic view chat/s-1")
+    data, _ = view._repr_mimebundle_()
+    assert "4 records of chat/s-1" in data["text/plain"]
+    assert "application/vnd.jupyter.widget-view+json" in data
+    view.close()
+    with pytest.raises(TopicNotFound):
+        run("%topic view chat/none")
+
+
+def test_view_lists_topics_as_a_group_sees_them(chat: Any, run: Any) -> None:
+    chat.broker.create_group("workers", topic="chat")
+    chat.broker.create_group("others", topic="sessions")
+    view = run("%topic view --group workers --prefix s-")
+    assert view.snapshot["parent"] == "chat"
+    assert [group["group"] for group in view.snapshot["groups"]] == ["workers"]
+    assert [row["lag"] for row in view.snapshot["topics"]] == [4]
+    view.close()
+    with pytest.raises(GroupNotFound, match="no group 'worker'"):
+        run("%topic view --group worker")
+    with pytest.raises(UsageError, match="reads 'sessions', not chat/s-1"):
+        run("%topic view chat/s-1 --group others")

@@ -54,7 +54,7 @@ function render({ model, el }) {
   const bar = h("header", {}, h("strong", {}, "Tasks"), count, status, filters);
   const detail = panel({ id: `${name}-detail`, signal, answer });
   const rows = h("div", { class: "rows" }, table, empty);
-  const root = h("section", { class: "nbagora-tasks", "aria-label": "Tasks" }, bar, notice, rows, detail.node);
+  const root = h("section", { class: "nbagora-view nbagora-tasks", "aria-label": "Tasks" }, bar, notice, rows, detail.node);
   el.append(root);
 
   const link = new Link(model, signal, schedule);

@@ -1,4 +1,4 @@
-// Made from nbagora_lab/inspect/model.py by `python -m nbagora_widgets.jsdoc`. Do not edit.
+// Made from nbagora_lab/inspect/model.py and topicview.py by `python -m nbagora_widgets.jsdoc`. Do not edit.
 
 /**
  * Answers a task that asked for input.
@@ -7,6 +7,25 @@
  * @property {"answer"} do
  * @property {string} task_id
  * @property {string} text
+ */
+
+/**
+ * An attribute of a record that is set.
+ * @typedef {object} Attribute
+ * @property {string} name
+ * @property {string} value
+ */
+
+/**
+ * Asks for a page of lite topics: a parent's, by prefix, as a group sees them, past a name.
+ * @typedef {object} Browse
+ * @property {number} request
+ * @property {"browse"} do
+ * @property {string} parent
+ * @property {string} prefix
+ * @property {string | null} group
+ * @property {string | null} state
+ * @property {string} after
  */
 
 /**
@@ -46,6 +65,37 @@
  */
 
 /**
+ * Makes a new topic of a topic's records up to and including an offset.
+ * @typedef {object} Fork
+ * @property {number} request
+ * @property {"fork"} do
+ * @property {string} topic
+ * @property {number} at
+ * @property {string} to
+ */
+
+/**
+ * One group of the parent, and where it stands on the topic that is shown.
+ * @typedef {object} GroupRow
+ * @property {string} group
+ * @property {string} mode
+ * @property {number} clients
+ * @property {number} ready
+ * @property {string} held
+ * @property {number} leased
+ * @property {LeaseRow[]} leases
+ * @property {number} received
+ * @property {number} acked
+ * @property {number} redelivered
+ * @property {number} dead
+ * @property {number | null} committed
+ * @property {number} lag
+ * @property {number} attempts
+ * @property {string} state
+ * @property {LeaseRow | null} lock
+ */
+
+/**
  * A view is shown, and wants snapshots.
  * @typedef {object} Hello
  * @property {number} request
@@ -54,11 +104,73 @@
  */
 
 /**
+ * A lease that is out: while it holds, its topic is locked for the group.
+ * @typedef {object} LeaseRow
+ * @property {string} topic
+ * @property {string} client
+ * @property {number} first
+ * @property {number} records
+ * @property {number} expires
+ */
+
+/**
+ * Asks for the window from an offset or a time on, or for one that goes with the newest records.
+ * @typedef {object} Look
+ * @property {number} request
+ * @property {"look"} do
+ * @property {number | null} offset
+ * @property {number | null} time
+ * @property {boolean} follow
+ */
+
+/**
+ * A parent topic.
+ * @typedef {object} ParentRow
+ * @property {string} name
+ * @property {string} type
+ * @property {number | null} ttl
+ */
+
+/**
+ * A record as it is looked at.
+ * @typedef {object} Payload
+ * @property {string} topic
+ * @property {number} created
+ * @property {number} offset
+ * @property {string} kind
+ * @property {string} text
+ * @property {string} media
+ * @property {number} size
+ * @property {boolean} cut
+ * @property {Attribute[]} attributes
+ */
+
+/**
+ * Asks for a record's body; None for none.
+ * @typedef {object} Pick
+ * @property {number} request
+ * @property {"pick"} do
+ * @property {string} topic
+ * @property {number | null} offset
+ */
+
+/**
  * A `LabError` for a view: the same two lines.
  * @typedef {object} Problem
  * @property {string} name
  * @property {string} what
  * @property {string} hint
+ */
+
+/**
+ * One record, as a line.
+ * @typedef {object} RecordRow
+ * @property {number} offset
+ * @property {number} time
+ * @property {string} type
+ * @property {string} subject
+ * @property {number} size
+ * @property {string} text
  */
 
 /**
@@ -74,6 +186,25 @@
  * @property {number} request
  * @property {"select"} do
  * @property {string | null} task_id
+ */
+
+/**
+ * Appends a record of text to a topic.
+ * @typedef {object} Send
+ * @property {number} request
+ * @property {"send"} do
+ * @property {string} topic
+ * @property {string} body
+ * @property {string} type
+ * @property {"text/plain" | "application/json"} media
+ */
+
+/**
+ * Asks for a topic's records, the newest ones at first; None for none.
+ * @typedef {object} Show
+ * @property {number} request
+ * @property {"show"} do
+ * @property {string | null} topic
  */
 
 /**
@@ -110,6 +241,50 @@
  * @property {TaskDetail | null} selected
  * @property {string | null} agent
  * @property {string | null} state
+ */
+
+/**
+ * The topic that is shown, and a window of its records.
+ * @typedef {object} TopicDetail
+ * @property {TopicRow} row
+ * @property {number} opened
+ * @property {number} start
+ * @property {RecordRow[]} records
+ * @property {boolean} follow
+ * @property {number} asked
+ */
+
+/**
+ * One lite topic.
+ * @typedef {object} TopicRow
+ * @property {string} topic
+ * @property {string} lite
+ * @property {string} ref
+ * @property {number} first
+ * @property {number} next
+ * @property {number} created
+ * @property {number} last_write
+ * @property {string} forked_from
+ * @property {string} state
+ * @property {number | null} lag
+ */
+
+/**
+ * What a topic view shows.
+ * @typedef {object} TopicsSnapshot
+ * @property {number} seq
+ * @property {string} lab
+ * @property {ParentRow[]} parents
+ * @property {string} parent
+ * @property {string} prefix
+ * @property {string | null} group
+ * @property {string | null} state
+ * @property {string} after
+ * @property {TopicRow[]} topics
+ * @property {string} until
+ * @property {GroupRow[]} groups
+ * @property {string | null} topic
+ * @property {TopicDetail | null} selected
  */
 
 export {};
