@@ -177,7 +177,8 @@ class AgentTask:
             answered = self._expect()  # before anybody can see the question
             self._output.ask(state, question)
             try:
-                answer = await asyncio.wait_for(answered, timeout)
+                async with asyncio.timeout(timeout):  # unlike wait_for, it can't swallow a cancellation
+                    answer = await answered
             except TimeoutError:
                 self._output.begin(again=True)
                 raise

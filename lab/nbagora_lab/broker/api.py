@@ -139,6 +139,18 @@ class Log(Protocol):
         """
         ...
 
+    def expire_due(self) -> float | None:
+        """Removes what is past its TTL, as the settings of its parent say; an engine that does so itself does nothing.
+
+        Returns:
+            Seconds until more is; None: never, unless a topic comes.
+        """
+        ...
+
+    def on_due(self, wake: Callable[[], None]) -> None:
+        """Has `wake` called when something comes to be due earlier than `expire_due` last said."""
+        ...
+
     def watch(self, topic: str, wake: Callable[[], None]) -> Callable[[], None]:
         """Has `wake` called after every append to `topic`, from then on, in the appender's thread, and by `close`.
 

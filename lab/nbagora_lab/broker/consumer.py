@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -128,10 +129,9 @@ class Consumer:
                 batch = self._receive(max, lease, attempt_id)
                 if not batch:
                     seconds = left if batch.wake is None else min(left, batch.wake)
-                    try:
-                        await asyncio.wait_for(woken.wait(), seconds)
-                    except TimeoutError:
-                        continue
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(seconds):
+                            await woken.wait()
             finally:
                 for end in ends:
                     end()

@@ -33,6 +33,7 @@ from rocksdict import WriteBatch, WriteOptions
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
 from nbagora_lab.broker.commit import Commit, GroupCommit
+from nbagora_lab.broker.expiry import Expiry
 from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.parent import Parent
@@ -54,7 +55,7 @@ from nbagora_lab.core.events import head_of
 
 __all__ = ["EmbeddedLog"]
 
-_FAMILIES = ("parents", "topics", "records", "groups", "progress", "waiting", "subscribers")
+_FAMILIES = ("parents", "topics", "records", "groups", "progress", "waiting", "due", "subscribers")
 
 
 class EmbeddedLog:
@@ -89,6 +90,7 @@ class EmbeddedLog:
         grouped = durability == "fsync"
         self.store = Store(self._rocks, clock, self._write, remember=grouped)
         self._lock, self._hot, self._writer = self.store.lock, self.store.hot, self.store.writer
+        self._expiry = Expiry(self.store, self._watches.tell)
         self._commits = (
             GroupCommit(self._lock, self._writer.commit, self._writer.written)
             if grouped
@@ -208,6 +210,14 @@ class EmbeddedLog:
         with self._lock, self._edge:
             _, touched = self._writer.expire(topic, self._known(topic))
         self._watches.tell(touched)
+
+    def expire_due(self) -> float | None:
+        """See `Log.expire_due`."""
+        return self._expiry.run()
+
+    def on_due(self, wake: Callable[[], None]) -> None:
+        """See `Log.on_due`."""
+        self._expiry.watch(wake)
 
     def _write(self, batch: WriteBatch) -> None:
         """The one place where anything is written: tests let faults in here."""

@@ -120,16 +120,18 @@ class EmbeddedGroups:
         assert hot is not None
         offset = self._offset(topic, start, hot.next)
         key = keys.waiting_key(number, hot.number)
-        waiting, name = store.rocks.handles["waiting"], topic.encode()
+        handles, name = store.rocks.handles, topic.encode()
         if single:
             for at in range(offset, hot.next):
-                batch.put(keys.waiting_record_key(number, hot.number, at), keys.ATTEMPTS.pack(0) + name, waiting)
+                batch.put(
+                    keys.waiting_record_key(number, hot.number, at), keys.ATTEMPTS.pack(0) + name, handles["waiting"]
+                )
             return offset
-        batch.put(key, Turn.pack(offset, 0, ()), store.rocks.handles["progress"])
+        batch.put(key, Turn.pack(offset, 0, ()), handles["progress"])
         if offset < hot.next:
-            batch.put(key, name, waiting)
+            batch.put(key, name, handles["waiting"])
         else:
-            batch.delete(key, waiting)
+            batch.delete(key, handles["waiting"])
         return offset
 
     def _offset(self, topic: str, start: Start, following: int) -> int:

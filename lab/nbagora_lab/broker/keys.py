@@ -11,6 +11,7 @@
 | `progress` | u32 group number, u64 topic number | the stored part of a `Turn`; absent: nothing is acked |
 | `waiting` | u32 group number, u64 topic number | the topic's full name: it has something that is not acked |
 | ditto, PRIORITY parent | the same, u64 offset | u32 attempts, the topic's full name: this record is not acked |
+| `due` | u64 µs, u64 topic number | u8 what is then due, the topic's full name: when to look whether it has expired |
 | `subscribers` | u32 group number, name of the client | JSON list of patterns of a durable subscriber |
 
 All numbers are big-endian, so that keys sort as numbers do; a topic's records lie together, in order. A topic's next
@@ -25,13 +26,17 @@ import struct
 __all__ = [
     "ATTEMPTS",
     "COUNTS",
+    "END",
     "EPOCH",
     "FORMAT",
     "FORMAT_KEY",
     "GROUP_NUMBER",
+    "TELL",
     "TOPIC_NUMBER",
     "count_key",
+    "due_key",
     "group_prefix",
+    "parse_due",
     "parse_topic",
     "parse_u64",
     "record_key",
@@ -80,6 +85,21 @@ u64 = _ONE.pack
 def count_key(parent: str) -> bytes:
     """Where a parent's counts are."""
     return b"count:" + parent.encode()
+
+
+TELL, END = b"\0", b"\1"
+"""What is due: to tell that a topic is about to expire, or to end it."""
+
+
+def due_key(time: float, number: int) -> bytes:
+    """Where `due` has a topic."""
+    return _PAIR.pack(max(0, round(time * 1e6)), number)
+
+
+def parse_due(key: bytes) -> tuple[float, int]:
+    """The time in seconds, and the topic's number."""
+    due, number = _PAIR.unpack(key)
+    return due / 1e6, number
 
 
 def parse_u64(value: bytes) -> int:

@@ -97,16 +97,16 @@ class Leases:
         group.unsure.update(topics)
         found = self._rocks.families["records"].get([keys.record_key(turn.number, offset) for turn, offset in picks])
         write = WriteBatch(raw_mode=True)
-        progress, waiting = self._rocks.handles["progress"], self._rocks.handles["waiting"]
+        handles = self._rocks.handles  # never one of them by itself: a traceback must not keep the store open
         runs = {}
         for turn, end in ends.items():
             runs[turn] = tried = turn.tried(end)
             if turn.single:
                 key = keys.waiting_record_key(group.number, turn.number, turn.committed)
-                write.put(key, keys.ATTEMPTS.pack(tried[0][1]) + turn.topic.encode(), waiting)
+                write.put(key, keys.ATTEMPTS.pack(tried[0][1]) + turn.topic.encode(), handles["waiting"])
             else:
                 key = keys.waiting_key(group.number, turn.number)
-                write.put(key, Turn.pack(turn.committed, turn.done, tried), progress)
+                write.put(key, Turn.pack(turn.committed, turn.done, tried), handles["progress"])
         self._writer.write(write)
         for turn, end in ends.items():
             turn.runs = runs[turn]
@@ -211,7 +211,7 @@ class Leases:
         self, group: Dispatch, moves: list[_Move], send: Sequence[tuple[str, bytes]], now: float
     ) -> tuple[list[int], Collection[str]]:
         batch = WriteBatch(raw_mode=True)
-        progress, waiting = self._rocks.handles["progress"], self._rocks.handles["waiting"]
+        handles = self._rocks.handles  # never one of them by itself: a traceback must not keep the store open
         topics = [move.turn.topic for move in moves]
         group.unsure.update(topics)
         stands = []
@@ -223,15 +223,15 @@ class Leases:
             if turn.single:
                 key = keys.waiting_record_key(group.number, turn.number, turn.committed)
                 if committed > turn.committed:
-                    batch.delete(key, waiting)
+                    batch.delete(key, handles["waiting"])
                 elif move.uncounted:
                     attempts = keys.ATTEMPTS.pack(runs[0][1] if runs else 0)
-                    batch.put(key, attempts + turn.topic.encode(), waiting)
+                    batch.put(key, attempts + turn.topic.encode(), handles["waiting"])
                 continue
             key = keys.waiting_key(group.number, turn.number)
-            batch.put(key, Turn.pack(committed, done, runs), progress)
+            batch.put(key, Turn.pack(committed, done, runs), handles["progress"])
             if committed >= turn.end:
-                batch.delete(key, waiting)
+                batch.delete(key, handles["waiting"])
                 if (hot := self._hot.hot(turn.topic)) is not None:
                     hot.listed &= ~group.bit
         offsets: list[int] = []

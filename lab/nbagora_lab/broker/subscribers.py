@@ -101,11 +101,11 @@ class Subscribers:
     def keep(self, group: Dispatch, client: str, patterns: Collection[str]) -> None:
         """Stores a durable subscriber's patterns; without any, it is forgotten."""
         batch = WriteBatch(raw_mode=True)
-        key, family = keys.group_prefix(group.number) + client.encode(), self._store.rocks.handles["subscribers"]
+        key, handles = keys.group_prefix(group.number) + client.encode(), self._store.rocks.handles
         if patterns:
-            batch.put(key, json.dumps(list(dict.fromkeys(patterns))).encode(), family)
+            batch.put(key, json.dumps(list(dict.fromkeys(patterns))).encode(), handles["subscribers"])
         else:
-            batch.delete(key, family)
+            batch.delete(key, handles["subscribers"])
         self._store.write(batch)
 
     def leave(self, group: Dispatch, client: Client, patterns: list[Pattern] | None) -> None:

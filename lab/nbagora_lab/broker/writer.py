@@ -38,6 +38,7 @@ class Writer:
 
     Attributes:
         epoch: Of the store's holder.
+        on_due: Called with the time at which a new topic is due to expire.
         number: The last one that a topic has got; None: the disk knows.
         last: What the last commit wrote, and one key of it, where that is remembered.
     """
@@ -59,6 +60,7 @@ class Writer:
         self.parent_of = parent_of
         self.write = write
         self.remember = remember
+        self.on_due: Callable[[float], None] = lambda _: None
         self.number: int | None = None
         self.last: tuple[Entries, bytes, Committed] | None = None
 
@@ -155,6 +157,7 @@ class _Commit:
         self._counts: dict[Parent, _Added] = {}
         self._number = writer.last_number()
         self._key = b""
+        self._due: float | None = None  # when the last of the new topics is due to expire
 
     def run(self, entries: Entries) -> Committed:
         """Writes it, and takes it over into memory."""
@@ -197,6 +200,8 @@ class _Commit:
                     group.arrived(topic, hot.number, first, plans, now)
             for group, topics in touched.items():
                 group.unsure.difference_update(topics)
+        if self._due is not None:
+            writer.on_due(self._due)
         return committed
 
     def open(self, topic: str, hot: HotTopic, forked_from: str = "") -> None:
@@ -207,6 +212,10 @@ class _Commit:
         self._batch.put(topic.encode(), keys.topic_value(hot.number, now, forked_from), self._handles["topics"])
         if lite != EVENTS:
             self._added(parent).topics += 1
+            if parent.spec.ttl is not None:
+                self._due = now + parent.spec.ttl - (parent.spec.expiring or 0.0)
+                stage = keys.TELL if parent.spec.expiring is not None else keys.END
+                self._batch.put(keys.due_key(self._due, hot.number), stage + topic.encode(), self._handles["due"])
             told = RecordType.TOPIC_FORKED if forked_from else RecordType.TOPIC_OPENED
             self._put(f"{parent.name}/{EVENTS}", life_record(writer.epoch, told, topic, forked_from, now))
 
@@ -236,8 +245,8 @@ class _Commit:
         """Counts records that were put before, and has groups read them."""
         if hot.parent.spec.max_bytes is not None:
             self._added(hot.parent).size += size
-        family = self._writer.rocks.families["records"]
-        stored = family.get([keys.record_key(hot.number, offset) for offset in range(count)])
+        families = self._writer.rocks.families
+        stored = families["records"].get([keys.record_key(hot.number, offset) for offset in range(count)])
         plans = [scheduling_of(one) for one in stored]
         self._added(hot.parent).scheduled |= any(plan != PLAIN for plan in plans)
         if hot.groups and count:
@@ -257,7 +266,7 @@ class _Commit:
         parent = hot.parent
         if stored[SCHEDULED_AT] and not parent.scheduled:
             self._added(parent).scheduled = True
-        if parent.spec.max_bytes is not None:
+        if parent.spec.max_bytes is not None and not topic.endswith(f"/{EVENTS}"):
             self._added(parent).size += len(stored)
         if hot.groups:
             news = self._news.get(topic)
@@ -287,10 +296,10 @@ class _Commit:
 
     def _list(self, group: Dispatch, hot: HotTopic, topic: str, first: int, count: int) -> None:
         """Puts what came into a group's index of what waits."""
-        waiting, name = self._handles["waiting"], topic.encode()
+        handles, name = self._handles, topic.encode()
         if group.single:
             for offset in range(first, first + count):
                 key = keys.waiting_record_key(group.number, hot.number, offset)
-                self._batch.put(key, keys.ATTEMPTS.pack(0) + name, waiting)
+                self._batch.put(key, keys.ATTEMPTS.pack(0) + name, handles["waiting"])
         elif not hot.listed & group.bit:
-            self._batch.put(keys.waiting_key(group.number, hot.number), name, waiting)
+            self._batch.put(keys.waiting_key(group.number, hot.number), name, handles["waiting"])
