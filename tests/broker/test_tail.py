@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
+import time
 from contextlib import aclosing
 from typing import Any
 
@@ -13,7 +15,10 @@ from faults import FaultyLog
 from logs import record
 from nbagora_lab.broker import tail as module
 from nbagora_lab.broker.api import Stored
+from nbagora_lab.broker.broker import Broker
 from nbagora_lab.broker.tail import tail, tail_batches
+from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.errors import TopicNotFound
 
 PATIENCE = 20.0
 
@@ -235,3 +240,36 @@ def test_a_batch_is_no_longer_than_asked_for(log: FaultyLog) -> None:
             return [len(await anext(batches)) for _ in range(3)]
 
     assert asyncio.run(main()) == [3, 3, 2]
+
+
+# -- many topics ---------------------------------------------------------------------------------------------------
+
+
+def test_many_topics_are_tailed_by_a_glob_from_now_on(log: FaultyLog) -> None:
+    broker = Broker(log, VirtualClock(1000))
+    broker.send_many([("chat/a1", b"old"), ("chat/b1", b"old")])
+    got: list[tuple[str, int]] = []
+    tailing = broker.tail_many("chat/a*", timeout=0)
+    assert list(tailing) == []
+    tailing = broker.tail_many("chat/a*", timeout=20)
+
+    def read() -> None:
+        got.extend((one.topic, one.offset) for one in itertools.islice(tailing, 4))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    while not len(log._watches):
+        time.sleep(0)
+    broker.send_many([("chat/a1", b""), ("chat/b1", b""), ("chat/a2", b""), ("chat/a1", b"")])
+    broker.rm("chat/a2")
+    broker.send("chat/a2", b"anew")
+    reader.join(20)
+    assert [offset for topic, offset in got if topic == "chat/a1"] == [1, 2]
+    assert {offset for topic, offset in got if topic == "chat/a2"} == {0}
+    tailing.close()  # type: ignore[attr-defined]
+    assert len(log._watches) == 0
+
+
+def test_a_tail_of_many_of_a_parent_that_is_none_is_refused(log: FaultyLog) -> None:
+    with pytest.raises(TopicNotFound):
+        next(Broker(log, VirtualClock(1000)).tail_many("no/a*"))

@@ -161,6 +161,14 @@ class Log(Protocol):
         """
         ...
 
+    def watch_parent(self, parent: str, heard: Callable[[str, int], None]) -> Callable[[], None]:
+        """Has `heard` called with topic and first offset after every append below `parent`, as `watch` does.
+
+        Raises:
+            TopicNotFound: No such parent.
+        """
+        ...
+
     def revision(self) -> int:
         """A number that grows with every write to the store; equal numbers mean that nothing was written between."""
         ...

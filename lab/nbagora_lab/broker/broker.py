@@ -14,9 +14,11 @@ from nbagora_lab.broker.dead import DeadLetter, dead_topic, parse_letter
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.message import encode_message
 from nbagora_lab.broker.model import Receipt, TopicInfo, TopicSpec, seconds, split_topic
+from nbagora_lab.broker.pattern import Pattern
+from nbagora_lab.broker.replay import replay
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
-from nbagora_lab.broker.tail import tail
-from nbagora_lab.core.clock import Clock, pause
+from nbagora_lab.broker.tail import tail, tail_many
+from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import GroupNotFound, TopicNotFound, Unsupported, UsageError, did_you_mean
 from nbagora_lab.core.events import Record, decode, restamped
 from nbagora_lab.core.ids import Ids, RandomIds
@@ -197,6 +199,15 @@ class Broker:
             after = self.log.info(topic).next - 1 if self.log.scan(topic, limit=1) else -1
         return tail(self.log, topic, after=after, timeout=timeout)
 
+    def tail_many(self, pattern: str, *, timeout: float | None = None) -> Iterator[Record]:
+        """Records of all topics that match ``parent/glob``, as they are written from now on; see `tail_many`.
+
+        Raises:
+            TopicNotFound: No such parent.
+        """
+        parent, _, glob = pattern.partition("/")
+        return tail_many(self.log, parent, Pattern.parse(glob or "*"), timeout=timeout)
+
     def info(self, topic: str) -> TopicInfo:
         """What is known of a lite topic now.
 
@@ -247,15 +258,7 @@ class Broker:
             TopicNotFound: No such topic, or parent of `to`.
             UsageError: A speed that is not above 0.
         """
-        if speed is not None and not 0 < speed < math.inf:
-            raise UsageError(f"a speed of {speed}", "1 is as it came, 10 ten times as fast; leave it out for at once")
-        records = self.read(topic, after=after, before=before)
-        began, first = self._clock.now(), records[0].time if records else 0.0
-        for record in records:
-            if speed is not None:
-                pause(self._clock, began + max(0.0, record.time - first) / speed)
-            self.log.append([(to, restamped(record, time=self._clock.now(), epoch=self.log.epoch))])
-        return len(records)
+        return replay(self.log, self._clock, self.read(topic, after=after, before=before), to, speed)
 
     # -- groups -----------------------------------------------------------------------------------------------------
 
@@ -391,7 +394,9 @@ def _spec(model: Any, what: str, settings: dict[str, Any]) -> Any:
         for item in error.errors():
             name = ".".join(map(str, item["loc"]))
             problems.append(f"{name}: {item['msg']}" if name else item["msg"].removeprefix("Value error, "))
-        raise UsageError(f"no {what} like that: {'; '.join(problems)}", f"its settings are: {_fields(model)}") from None
+        raise UsageError(
+            f"no {what} like that: {'; '.join(problems)}", f"its settings are: {', '.join(model.model_fields)}"
+        ) from None
 
 
 def _fields(model: Any) -> str:

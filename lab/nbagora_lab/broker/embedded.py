@@ -157,6 +157,7 @@ class EmbeddedLog:
         try:
             offsets, touched = self._commits.commit(entries)
             self._watches.tell(touched)
+            self._watches.tell_written(entries, offsets)
         except LabError:
             raise
         except BaseException:  # interrupted, perhaps between the write and the telling of it
@@ -223,9 +224,10 @@ class EmbeddedLog:
         """The one place where anything is written: tests let faults in here."""
         self._rocks.db.write(batch, self._write_options)
 
-    def tell(self, topics: Collection[str]) -> None:
+    def tell(self, topics: Collection[str], entries: Sequence[tuple[str, bytes]], offsets: Sequence[int]) -> None:
         """Wakes who watches topics that were written beside `append`."""
         self._watches.tell(topics)
+        self._watches.tell_written(entries, offsets)
 
     def parents(self) -> dict[str, TopicSpec]:
         """See `Log.parents`."""
@@ -305,6 +307,12 @@ class EmbeddedLog:
         split_topic(topic)
         with self._edge:
             return self._watches.add(topic, wake)
+
+    def watch_parent(self, parent: str, heard: Callable[[str, int], None]) -> Callable[[], None]:
+        """See `Log.watch_parent`."""
+        with self._edge:
+            self.store.parent(parent)
+            return self._watches.add_parent(parent, heard)
 
     def revision(self) -> int:
         """See `Log.revision`."""

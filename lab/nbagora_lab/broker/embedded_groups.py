@@ -269,7 +269,7 @@ class EmbeddedGroups:
             known = self._entered(group)
             now = self._store.clock.now()
             offsets, touched, lost = self._leases.ack(known, handles, costs or {}, send, now)
-        self._log.tell(touched)
+        self._log.tell(touched, send if offsets else (), offsets)
         if lost:
             raise lost_leases(group, lost)
         return offsets

@@ -9,15 +9,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 
 from nbagora_lab.broker.api import Log, Stored
+from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.core.events import Record, decode
 
-__all__ = ["tail", "tail_batches"]
+__all__ = ["tail", "tail_batches", "tail_many"]
 
 _FLOOD = 8  # wakes in a row, each less than `_LINGER` after the one before
 _LINGER = 4e-3  # seconds
+_KNOWN = 100_000  # topics whose last offset a tail of many keeps; a notice of one that is forgotten says where it is
 
 
 async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 256) -> AsyncGenerator[list[Stored]]:
@@ -87,6 +90,47 @@ def tail(log: Log, topic: str, *, after: int = -1, timeout: float | None = None)
                 after = offset
                 yield decode(stored, topic, offset)
             if not batch and not _wait(arrived, timeout):
+                return
+    finally:
+        unwatch()
+
+
+def tail_many(log: Log, parent: str, pattern: Pattern, *, timeout: float | None = None) -> Iterator[Record]:
+    """Records of all lite topics that match, as they are written from now on, in the caller's own thread.
+
+    Those of one topic come in order. Topics that are not written cost nothing.
+
+    Args:
+        log: The engine.
+        parent: Name of the parent.
+        pattern: Which of its lite topics.
+        timeout: Seconds without a record after which the tail ends; None waits for ever.
+    """
+    arrived = threading.Event()
+    written: deque[tuple[str, int]] = deque()
+
+    def heard(topic: str, offset: int) -> None:
+        if pattern.matches(topic.partition("/")[2]):
+            written.append((topic, offset))
+            arrived.set()
+
+    unwatch = log.watch_parent(parent, heard)
+    known: dict[str, int] = {}
+    try:
+        while True:
+            arrived.clear()
+            while written:
+                topic, first = written.popleft()
+                after = known.get(topic, first - 1)
+                if first == 0 and topic in known:  # it was removed, and begins anew
+                    after = -1
+                while batch := log.scan(topic, after=after, limit=256):
+                    for after, stored in batch:
+                        yield decode(stored, topic, after)
+                known[topic] = after
+                if len(known) > _KNOWN:
+                    del known[next(iter(known))]
+            if not _wait(arrived, timeout):
                 return
     finally:
         unwatch()

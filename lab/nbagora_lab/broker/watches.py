@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-__all__ = ["Wake", "Watches"]
+__all__ = ["Heard", "Wake", "Watches"]
 
 Wake = Callable[[], None]
 """Called after an append; must be quick and must not raise."""
+
+Heard = Callable[[str, int], None]
+"""The same, with the topic and the first offset that was written."""
 
 
 class Watches:
@@ -20,12 +23,13 @@ class Watches:
 
     def __init__(self) -> None:
         self._wakes: dict[str, dict[object, Wake]] = {}
+        self._heard: dict[str, dict[object, Heard]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
         """Number of watches."""
         with self._lock:
-            return sum(map(len, self._wakes.values()))
+            return sum(map(len, self._wakes.values())) + sum(map(len, self._heard.values()))
 
     def add(self, topic: str, wake: Wake) -> Callable[[], None]:
         """Has `wake` called for `topic` from now on.
@@ -45,6 +49,36 @@ class Watches:
                     self._wakes.pop(topic, None)
 
         return remove
+
+    def add_parent(self, parent: str, heard: Heard) -> Callable[[], None]:
+        """Has `heard` called for all lite topics of a parent, from now on; ends as `add` does."""
+        token = object()
+        with self._lock:
+            self._heard.setdefault(parent, {})[token] = heard
+
+        def remove() -> None:
+            with self._lock:
+                self._heard.get(parent, {}).pop(token, None)
+                if not self._heard.get(parent, True):
+                    del self._heard[parent]
+
+        return remove
+
+    def tell_written(self, entries: Sequence[tuple[str, bytes]], offsets: Sequence[int]) -> None:
+        """Tells who hears of whole parents what was written where."""
+        if not self._heard:
+            return
+        first: dict[str, int] = {}
+        for (topic, _), offset in zip(entries, offsets, strict=True):
+            first.setdefault(topic, offset)
+        with self._lock:
+            calls = [
+                (heard, topic, offset)
+                for topic, offset in first.items()
+                for heard in self._heard.get(topic.partition("/")[0], {}).values()
+            ]
+        for heard, topic, offset in calls:
+            heard(topic, offset)
 
     def tell(self, topics: Iterable[str]) -> None:
         """Wakes who waits for any of `topics`."""
