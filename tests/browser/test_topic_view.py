@@ -36,8 +36,7 @@ class Page:
 
     def __init__(self, tab, server, broker, groups=None):
         self.tab, self.server, self.broker = tab, server, broker
-        self.views = TopicViews(broker, groups)
-        tab.expose_function("kernel", self.views.receive)
+        self.views = tab.views = TopicViews(broker, groups)
 
     def open(self, theme="light"):
         self.tab.goto(f"{self.server.url}/topics/{theme}.html")
@@ -108,6 +107,18 @@ def large(tmp_path_factory):
         put(broker, "chat/big", MANY, "order {} of 北京")
         put(broker, "chat/small", 100, "order {} of 北京")
         yield broker
+
+
+@pytest.fixture(scope="module")
+def tab(new_tab):
+    """One page for all, since each loads its view anew."""
+    with new_tab() as tab:
+
+        def kernel(name, command):
+            return tab.views.receive(name, command)  # of the test that runs
+
+        tab.expose_function("kernel", kernel)
+        yield tab
 
 
 @pytest.fixture
@@ -587,7 +598,7 @@ def test_unmounting_leaves_nothing(page):
     assert len(page.tab.evaluate("model.sent")) == sent
 
 
-@pytest.mark.parametrize(("theme", "width"), [*((theme, 1000) for theme in THEMES), ("light", 640), ("dark", 420)])
+@pytest.mark.parametrize(("theme", "width"), zip(THEMES, (1000, 640, 420), strict=True))
 def test_every_part_is_accessible_in_every_theme(page, tab, broker, groups, shoot, theme, width):
     tab.set_viewport_size({"width": width, "height": 1150})
     populate(broker, groups)

@@ -36,7 +36,7 @@ class CountingLog:
         self.reset()
 
     def reset(self) -> None:
-        self.scanned = self.informed = self.listed = 0
+        self.scanned = self.bytes = self.informed = self.listed = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._log, name)
@@ -44,6 +44,7 @@ class CountingLog:
     def scan(self, *args: Any, **more: Any) -> Any:
         batch = self._log.scan(*args, **more)
         self.scanned += len(batch)
+        self.bytes += sum(len(stored) for _, stored in batch)
         return batch
 
     def info(self, topic: str) -> Any:

@@ -35,10 +35,11 @@ from nbagora_lab.inspect.topicview import (
 
 __all__ = ["TopicInspector", "TopicLook"]
 
-_REST = 1.0  # seconds between two looks at the page and the groups while nobody asks
+_REST = 1.0  # seconds between two looks at the page and the groups while nobody asks, at least
+_SHARE = 20  # and this many times what the last one took: the doors live on the same thread
 _CHUNK = 32  # records of one reading at most
 _BYTES = 4 << 20  # of one snapshot's readings; the rest of a window comes with the next
-_EXAMINED = 400  # topics that are asked for their state to fill a page
+_EXAMINED = 100  # topics that are asked for their state to fill a page
 _USUAL = "sessions"  # the parent that is listed where none was chosen
 
 
@@ -61,6 +62,7 @@ class _Page(NamedTuple):
 
     asked: tuple[object, ...]
     at: float
+    took: float
     revision: int
     topics: tuple[TopicRow, ...]
     until: str
@@ -100,7 +102,7 @@ class TopicInspector:
     def _due(self, revision: int) -> bool:
         """Whether the page and the groups have rested enough, and may have changed."""
         page = self._page
-        if page is None or self._ticks() - page.at < _REST:
+        if page is None or self._ticks() - page.at < max(_REST, _SHARE * page.took):
             return False
         return page.revision != revision or any(stats.leases or stats.held for stats in page.stats.values())
 
@@ -137,6 +139,7 @@ class TopicInspector:
     # The page.
 
     def _look(self, look: TopicLook, asked: tuple[object, ...], revision: int) -> _Page:
+        began = self._ticks()
         stats = {}
         if self._groups is not None:
             for name, spec in sorted(self._groups.groups().items()):
@@ -149,7 +152,8 @@ class TopicInspector:
         until = ""
         with contextlib.suppress(TopicNotFound):  # the parent may come later
             topics, until = self._list(look)
-        return _Page(asked, self._ticks(), revision, topics, until, stats)
+        now = self._ticks()
+        return _Page(asked, now, now - began, revision, topics, until, stats)
 
     def _list(self, look: TopicLook) -> tuple[tuple[TopicRow, ...], str]:
         rows: list[TopicRow] = []
@@ -160,8 +164,12 @@ class TopicInspector:
             names = self._log.lites(look.parent, prefix=look.prefix, after=after, limit=limit + 1)
             for name in names[:limit]:
                 after = name
-                row = self._row(f"{look.parent}/{name}", look.group)
-                if row is not None and (not look.state or not look.group or row.state == look.state):
+                topic = f"{look.parent}/{name}"
+                if look.state and look.group:  # asked first: most don't pass, and it costs a tenth of the rest
+                    progress = self._progress(look.group, topic)
+                    if progress is None or progress.state != look.state:
+                        continue
+                if (row := self._row(topic, look.group)) is not None:
                     rows.append(row)
                 if len(rows) == PAGE:
                     return tuple(rows), after if name != names[-1] else ""

@@ -25,7 +25,7 @@ export function extent({ first, next }) {
   return `${count.toLocaleString("en")} ${count === 1 ? `record, #${first}` : `records, #${first}–${next - 1}`}`;
 }
 
-/** @param {string} topic as commands write it @param {number | null} offset @returns {string} what names both */
+/** @param {string} topic as commands write it @param {number | null} offset */
 export const reference = (topic, offset) => (offset === null ? topic : `${topic}@${offset}`);
 
 /** @param {{model: any, el: HTMLElement}} context */
@@ -131,9 +131,7 @@ function render({ model, el }) {
     picking = undefined;
     schedule();
     if (!topic || dead()) return;
-    const settled = () => {
-      if (mine === picking) picking = undefined; // else a later one is under way
-    };
+    const settled = () => (picking = mine === picking ? undefined : picking); // else a later one is under way
     // Keys that are held down pass many records; the last one counts.
     const mine = setTimeout(() => ask({ do: "pick", topic, offset }, settled), 40);
     picking = mine;
@@ -227,7 +225,8 @@ function render({ model, el }) {
     table.classList.toggle("grouped", Boolean(shot.group));
     patch(body, shot.topics, (row) => row.topic, makeRow, paintRow);
     empty.hidden = keys.length > 0;
-    say(empty, shot.prefix || shot.state ? "No topic passes the filters." : "No topics yet.");
+    const none = shot.until ? "None of the first ones passes; Next looks on." : "No topic passes the filters.";
+    say(empty, shot.prefix || shot.state ? none : "No topics yet.");
     if (!shot.after) pages = [];
     pager.hidden = !shot.after && !shot.until;
     put(back, "aria-disabled", `${!shot.after || dead()}`); // `disabled` would throw the focus away
