@@ -111,14 +111,24 @@ class Calls:
         message_id = self._ids.new("message", context_id)
         return message_of("ROLE_USER", message_id, parts, task_id=task_id, context_id=context_id)
 
+    def events(
+        self, agent: str, message: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> AsyncGenerator[TaskEvent]:
+        """Sends a message; its events, as `stream`."""
+        return self.client(agent).stream(message, headers=headers)
+
     async def stream(self, agent: str, message: dict[str, Any]) -> AsyncGenerator[TaskEvent]:
         """Sends a message; its events until the task ends or asks for something."""
-        async for event in self.client(agent).stream(message):
-            yield event
+        events = self.events(agent, message)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()
 
     async def ask(self, agent: str, message: dict[str, Any]) -> Task:
         """Sends a message and waits until its task ends or asks for something."""
-        return await self._finish(agent, self.client(agent).stream(message))
+        return await self._finish(agent, self.events(agent, message))
 
     async def send(self, agent: str, message: dict[str, Any]) -> Task:
         """Sends a message; the task as it was opened."""
@@ -160,7 +170,7 @@ class Calls:
             headers["traceparent"] = f"{trace[0]}-{trace[1]}-{span}-{trace[3]}"
         live.note(RecordType.CALL, {"agent": agent, "context": context_id, "message": message["messageId"]})
         try:
-            task = await self._finish(agent, self.client(agent).stream(message, headers=headers))
+            task = await self._finish(agent, self.events(agent, message, headers))
         except LabError as error:
             live.note(RecordType.RETURN, {"agent": agent, "context": context_id, "error": error.what})
             raise

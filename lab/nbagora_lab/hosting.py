@@ -76,6 +76,7 @@ class Hosting:
         self._server = server
         self._runs = runs
         self._hosted: dict[str, _Hosted] = {}
+        self._former: dict[tuple[str, str], _Hosted] = {}  # earlier versions that callers may still be led to
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -97,9 +98,7 @@ class Hosting:
         from a2a.types import a2a_pb2 as pb
         from google.protobuf.json_format import ParseDict
 
-        from nbagora_lab.a2a.cards import build_card, card_v03, with_interfaces
-        from nbagora_lab.a2a.doors import build_doors
-        from nbagora_lab.a2a.handler import LogRequestHandler
+        from nbagora_lab.a2a.cards import build_card, with_interfaces
 
         check_name(name, "agent")
         definition = define(name, target, reply=reply, description=description)
@@ -111,25 +110,63 @@ class Hosting:
             published = self._registry.publish(card, version=version)
             card = with_interfaces({**card, "version": published.version}, url)
             before = self._hosted.get(name)
-            if before is not None:
+            if before is not None and before.version != published.version:
+                self._keep(name, before)
+            elif before is not None:
                 self._registry.deregister(before.endpoint)
+            self._drop(name, published.version)
             endpoint = self._endpoint(name, published.version, url)
             message = ParseDict(card, pb.AgentCard())
-            if before is not None:  # tasks that run keep the definition that they began with
-                hosted = before
+            if before is not None and before.version == published.version:
+                hosted = before  # tasks that run keep the definition that they began with
                 hosted.runner.definition = definition
-                hosted.card, hosted.message = card, message
-                hosted.version, hosted.endpoint = published.version, endpoint
+                hosted.card, hosted.message, hosted.endpoint = card, message, endpoint
             else:
                 hosted = _Hosted(Runner(self._runs, definition), card, message, published.version, url, endpoint)
-                handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
-                doors = build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, url))
                 self._hosted[name] = hosted
-                self._server.mount(name, doors)
+                self._mount(name, name, hosted)
         if before is None:
             self._take_up(name, hosted.runner)
         logger.info("agent %s %s at %s", name, published.version, url)
         return self._info(name, hosted)
+
+    def _mount(self, name: str, at: str, hosted: _Hosted) -> None:
+        """Opens the doors of a version."""
+        from nbagora_lab.a2a.cards import card_v03
+        from nbagora_lab.a2a.doors import build_doors
+        from nbagora_lab.a2a.handler import LogRequestHandler
+
+        handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
+        self._server.mount(at, build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, hosted.url)))
+
+    def _keep(self, name: str, hosted: _Hosted) -> None:
+        """Moves a version that is no longer the newest to doors of its own, so that callers can be led back to it.
+
+        Kept are the one before the newest and all that a label points at.
+        """
+        from google.protobuf.json_format import ParseDict
+
+        from nbagora_lab.a2a.cards import with_interfaces
+
+        labelled = set(self._registry.labels(name).values())
+        for of, version in list(self._former):
+            if of == name and version not in labelled:
+                self._drop(name, version)
+        at = f"{name}@{hosted.version}"
+        self._registry.deregister(hosted.endpoint)
+        hosted.url = f"{self._url}/agents/{quote(at, safe='')}"
+        hosted.card = with_interfaces(hosted.card, hosted.url)
+        hosted.message = ParseDict(hosted.card, type(hosted.message)())
+        hosted.endpoint = self._endpoint(name, hosted.version, hosted.url)
+        self._former[name, hosted.version] = hosted
+        self._mount(name, at, hosted)
+
+    def _drop(self, name: str, version: str) -> None:
+        """Closes the doors of an earlier version, if it has any."""
+        hosted = self._former.pop((name, version), None)
+        if hosted is not None:
+            self._server.unmount(f"{name}@{version}")
+            self._registry.deregister(hosted.endpoint)
 
     def _take_up(self, name: str, runner: Runner) -> None:
         """Runs the agent's tasks that were SUBMITTED before it came."""
@@ -153,6 +190,9 @@ class Hosting:
                 raise AgentNotFound(f"no agent '{name}' here", did_you_mean(name, self._hosted))
             self._server.unmount(name)
             self._registry.deregister(hosted.endpoint)
+            for of, version in list(self._former):
+                if of == name:
+                    self._drop(name, version)
 
     def put_at_root(self, name: str) -> None:
         """See `Lab.put_at_root`."""
@@ -196,7 +236,8 @@ class Hosting:
 
     def renew(self) -> None:
         """Renews every endpoint's lease once; one that had lapsed, on a machine that slept, is taken anew."""
-        for name, hosted in list(self._hosted.items()):
+        every = [*self._hosted.items(), *((name, hosted) for (name, _), hosted in list(self._former.items()))]
+        for name, hosted in every:
             try:
                 self._registry.renew(hosted.endpoint)
             except EndpointNotFound:
@@ -204,6 +245,12 @@ class Hosting:
             except LabError as error:
                 logger.warning("the lease of %s could not be renewed: %s", name, error.what)
         self._registry.expire()
+
+    def refresh(self, name: str) -> bool:
+        """Renews the leases if it hosts an agent; whether it does."""
+        if name in self._hosted:
+            self.renew()
+        return name in self._hosted
 
     def _endpoint(self, name: str, version: str, url: str) -> str:
         return self._registry.register_endpoint(name, version, url, lease=self._settings.lease).id

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.server import Server, bind
@@ -22,13 +22,13 @@ from nbagora_lab.broker import EVENTS, Broker
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.keeper import keep
-from nbagora_lab.calls import Calls
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
-from nbagora_lab.core.errors import AgentNotFound, NotStarted, TimedOut, did_you_mean
+from nbagora_lab.core.errors import NotStarted, TimedOut
 from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
 from nbagora_lab.core.log import LogLine, RingLog, logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
+from nbagora_lab.discovery import Discovered, Discovery, RoutedCalls, registry_app, verify_signatures
 from nbagora_lab.hosting import Hosting
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
 from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
@@ -59,6 +59,7 @@ class Lab:
         epoch: How often the store was opened.
         broker: Its topics.
         registry: Its agents, versions and endpoints.
+        discovery: Finds cards and probes endpoints.
         settled: Ids of tasks that an earlier process left WORKING and that were ended FAILED.
 
     Raises:
@@ -105,7 +106,7 @@ class Lab:
         catalog = EmbeddedCatalog(self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability)
         stops.callback(catalog.close)
         self.broker = Broker(log, self.clock, EmbeddedGroups(log), ids)
-        self.registry = Registry(catalog, clock=self.clock)
+        self.registry = Registry(catalog, clock=self.clock, verify=verify_signatures)
         tasklog = TaskLog(log, self.clock, ids)
         self.settled = tasklog.settle()
 
@@ -119,10 +120,13 @@ class Lab:
         self.service.start()
         stops.callback(self.service.stop)
         self._tasks = Tasks(tasklog, log, self.url)
-        self._calls = Calls(self.service, self.url, self.token, ids, self._resolve, self._tasks.local)
+        self._calls = RoutedCalls(self.registry, self.service, self.url, self.token, ids, self._tasks.local)
+        self.discovery = Discovery(self.registry, self._calls.http)
         self._runs = Runs(tasklog, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
+        server.serve_registry(registry_app(self.registry, self.url, self.token), self.registry.admits)
         self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs)
+        self._calls.refresh = self._hosting.refresh
         self.service.call(server.start, listener)
         stops.callback(self.service.call, server.stop)
         stops.callback(self.service.call, self._calls.close)
@@ -260,13 +264,10 @@ class Lab:
         self._check_running()
         self._hosting.put_at_root(name)
 
-    def _resolve(self, name: str) -> str:
-        if name in self._hosting.names():
-            return f"{self.url}/agents/{quote(name, safe='')}"
-        try:
-            return self.registry.resolve(name).url
-        except AgentNotFound:
-            raise AgentNotFound(f"no agent '{name}'", did_you_mean(name, self._hosting.names())) from None
+    def discover(self, what: Mapping[str, Any] | str | Path, **options: Any) -> Discovered:
+        """Finds an agent's card by card, file, ``env:NAME``, URL or name; see `Discovery.discover`."""
+        found: Discovered = self._wait(lambda: self.discovery.discover(what, **options))
+        return found
 
     def ask(
         self,

@@ -212,3 +212,11 @@ def test_a_lease_that_runs_out_is_seen_at_once(registry: Registry, clock: Virtua
     clock.advance(1)
     with pytest.raises(EndpointNotFound):
         registry.resolve("weather")
+
+
+def test_where_all_are_down_one_is_tried_all_the_same(two: Registry, elapsed: VirtualClock) -> None:
+    [endpoint] = two.endpoints("weather", "2")
+    two.probed(endpoint, ok=False, reason="no card")
+    resolution = two.resolve("weather")
+    assert resolution.endpoint.id == endpoint.id
+    assert "all are down; one is tried all the same" in resolution.why

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import uvicorn
@@ -106,6 +106,17 @@ class Server:
         """Puts an app at ``/{prefix}``, beside the agents."""
         self._mounts[prefix] = app
 
+    def serve_registry(self, app: ASGIApp, admits: Callable[[str], bool]) -> None:
+        """Puts the registry's app at ``/registry`` and at its well-known place.
+
+        Args:
+            app: The app; it says itself what whom it lets in may.
+            admits: Whether a bearer token that is not the lab's own is let in there.
+        """
+        for place in ("registry", ".well-known/ai-catalog.json"):
+            self._mounts[place] = app
+        self._app.admits = lambda path, token: path.split("/")[1] == "registry" and admits(token)
+
     async def start(self, listener: socket.socket) -> None:
         """Serves on a bound socket; returns once requests are answered."""
         config = uvicorn.Config(
@@ -143,7 +154,7 @@ class Server:
             name, rest = parts[2], "/" + parts[3]
             doors = self._agents.get(name)
         else:
-            mounted = self._mounts.get(parts[1])
+            mounted = self._mounts.get(path[1:]) or self._mounts.get(parts[1])
             if mounted is not None:
                 await mounted(scope, receive, send)
                 return

@@ -29,7 +29,7 @@ from nbagora_lab.registry.fields import values_of
 from nbagora_lab.registry.model import LOCAL, By
 from nbagora_lab.registry.words import fold
 
-__all__ = ["ADMIN", "Access", "Grant", "Policy", "Principal", "Role"]
+__all__ = ["ADMIN", "ROLES", "Access", "Grant", "Policy", "Principal", "Role", "Verifier"]
 
 Role = Literal["read", "publish", "operate", "admin"]
 """What a principal may do; each role may what those before it may."""
@@ -139,6 +139,10 @@ class Access:
             if value["name"] == name:
                 taken += self._catalog.put("token", "", key, None, told={"name": name, "revoked": True}, by=by)
         return taken
+
+    def knows(self, token: str) -> bool:
+        """Whether a token was handed out and not taken back; it may have run out."""
+        return self._catalog.document("token", "", _digest(token)) is not None
 
     def principal(self, token: str) -> Principal:
         """Whom a token makes its bearer.

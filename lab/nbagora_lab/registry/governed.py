@@ -103,6 +103,10 @@ class Governed:
         self._feed.wake()
         return granted
 
+    def admits(self, token: str) -> bool:
+        """Whether a token is one of this registry's: what it may is another question, which each call asks."""
+        return token.startswith("nba_") and self._access.knows(token)
+
     def revoke(self, who: str) -> int:
         """Takes back all tokens of somebody; how many there were."""
         self._need("access")

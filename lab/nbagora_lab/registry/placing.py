@@ -69,12 +69,15 @@ class Placing(Governed):
         self._feed.wake()
         return endpoint
 
-    def renew(self, endpoint_id: str) -> Endpoint:
-        """Starts an endpoint's lease anew. Its id is what entitles to it.
+    def renew(
+        self, endpoint_id: str, *, name: str | None = None, kind: Kind = "agent", namespace: str = NAMESPACE
+    ) -> Endpoint:
+        """Starts an endpoint's lease anew. Who came with a token names the agent, too.
 
         Raises:
             EndpointNotFound: It is no longer live: its lease ran out, or its place was taken over.
         """
+        self._of(endpoint_id, name, kind, namespace, "renewing a lease")
         return self.catalog.renew(endpoint_id)
 
     def deregister(
@@ -164,7 +167,7 @@ class Placing(Governed):
             AgentNotFound: No such agent.
             VersionNotFound: The rule, or `ref`, leads to no version.
             WrongState: The version was withdrawn.
-            EndpointNotFound: The version answers nowhere that is up.
+            EndpointNotFound: The version answers nowhere, or all that answer are draining.
         """
         thing = self._thing(kind, namespace, name)
         self._see(thing)
@@ -192,9 +195,10 @@ class Placing(Governed):
             Why a release was taken back by this, or None.
         """
         thing: Thing = (kind, endpoint.namespace, endpoint.name)
+        self._may("reporting a call", thing, "operate", own="publish")
         return self._router.report(endpoint, thing, Outcome(ok, seconds))
 
-    def probed(self, endpoint: Endpoint, *, ok: bool, reason: str = "") -> bool:
+    def probed(self, endpoint: Endpoint, *, ok: bool, reason: str = "", kind: Kind = "agent") -> bool:
         """Tells what a probe of an endpoint found.
 
         Returns:
@@ -203,6 +207,7 @@ class Placing(Governed):
         Raises:
             EndpointNotFound: It is no longer live.
         """
+        self._may("reporting a probe", (kind, endpoint.namespace, endpoint.name), "operate", own="publish")
         return self._router.probed(endpoint.id, ok, reason)
 
     def rule(self, name: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> Rule:

@@ -1,7 +1,8 @@
 """Routing: from a thing's name to one live endpoint, and what its calls teach about it.
 
 A caller is led to a version by the thing's rule (`rules`), then to the endpoint of it that is up and has the fewest
-open calls for its weight, in the caller's zone if one is there. What becomes of calls is told to `report`:
+open calls for its weight, in the caller's zone if one is there; where none is up, to one that is down. What becomes of
+calls is told to `report`:
 
 | told | what follows |
 |---|---|
@@ -138,7 +139,7 @@ class Router:
             AgentNotFound: There is no such thing.
             VersionNotFound: The rule leads to a version that there is not.
             WrongState: The version was withdrawn.
-            EndpointNotFound: It answers nowhere, or nowhere that is up.
+            EndpointNotFound: It answers nowhere, or all that answer are draining.
         """
         with self._lock:
             known = self._look(thing)
@@ -191,7 +192,10 @@ class Router:
             self._places[cold[0].id].tried = self._elapsed()
             return cold[0]
         if not fit:
-            raise _nowhere(thing[2], version, every, known.endpoints)
+            fit = [endpoint for endpoint in every if endpoint.state == "down"]
+            if not fit:
+                raise _nowhere(thing[2], version, every, known.endpoints)
+            reasons.append("all are down; one is tried all the same")  # better a failure than none who could succeed
         near = [endpoint for endpoint in fit if caller.zone and endpoint.zone == caller.zone]
         if near and len(near) < len(fit):
             reasons.append(f"in the zone {caller.zone}")
