@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from typing import Self
 
 from rocksdict import WriteBatch
 
@@ -45,11 +45,23 @@ class Store:
         self.writer = Writer(rocks, self.hot, clock, parent_of=self.parent, write=write, remember=remember)
         self.on_close: list[Callable[[], None]] = []
 
-    @contextlib.contextmanager
-    def entered(self) -> Iterator[None]:
-        """Holds the lock, and maps RocksDB's errors."""
-        with self.lock, self.rocks.edge:
-            yield
+    def entered(self) -> Self:
+        """Holds the lock, and maps RocksDB's errors: ``with store.entered():``."""
+        return self
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        try:
+            self.rocks.edge.__enter__()
+        except BaseException:
+            self.lock.release()
+            raise
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            self.rocks.edge.__exit__(kind, error, trace)
+        finally:
+            self.lock.release()
 
     def parent(self, name: str) -> Parent:
         """A parent topic.
