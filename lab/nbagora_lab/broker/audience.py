@@ -108,7 +108,7 @@ class Audiences:
         self._new_ready = new_ready
         for audience in self._known.values():
             former, audience.ready = audience.ready, new_ready()
-            for unit in sorted(former.units(), key=lambda unit: unit.since):
+            for unit in sorted(former.units(), key=lambda unit: unit.tick):
                 audience.ready.add(unit)
 
     def join(self, client: Client, patterns: Collection[Pattern]) -> bool:
@@ -149,10 +149,12 @@ class Audiences:
                 self._names.pop(pattern.name or "", None)
                 self._globs.pop(pattern.text, None)
         self._everything = None
-        if not client.patterns and not self._exclusive and all(len(one.clients) > 1 for one in client.audiences):
-            self._rename(lambda clients: clients - {client})
-            client.audiences.clear()
-            return []
+        if not client.patterns and not self._exclusive:
+            left = [one.clients - {client} for one in client.audiences]
+            if all(left) and not any(clients in self._known for clients in left):
+                self._rename(lambda clients: clients - {client})
+                client.audiences.clear()
+                return []
         return list(client.audiences)
 
     def drop(self, audience: Audience) -> None:
@@ -179,13 +181,10 @@ class Audiences:
         return None
 
     def _rename(self, change: Callable[[frozenset[Client]], frozenset[Client]]) -> None:
+        """Changes who audiences are, no two of which become one."""
         renamed: dict[frozenset[Client], Audience] = {}
         for clients, audience in self._known.items():
             audience.clients = change(clients)
-            if audience.clients in renamed:  # two became one
-                for unit in audience.ready.units():
-                    renamed[audience.clients].ready.add(unit)
-                continue
             renamed[audience.clients] = audience
             for client in audience.clients:
                 client.audiences.add(audience)

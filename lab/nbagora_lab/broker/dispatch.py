@@ -9,6 +9,7 @@ a quota is refilled, a suspension or back-off is over. Nothing else looks for it
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, cast
@@ -18,12 +19,11 @@ from nbagora_lab.broker.grant import Grant
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.meters import Meters
-from nbagora_lab.broker.model import escape_name
 from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.broker.ready import Ready
 from nbagora_lab.broker.shares import Shares
 from nbagora_lab.broker.tally import Tally
-from nbagora_lab.broker.timers import Timers
+from nbagora_lab.broker.timers import Timer, Timers
 from nbagora_lab.broker.turn import UNKNOWN, Turn, TurnKey
 from nbagora_lab.core.errors import NotSubscribed
 from nbagora_lab.core.events import Scheduling
@@ -74,7 +74,9 @@ class Dispatch:
         self.grants: dict[int, Grant] = {}
         self.tally = Tally()
         self.timers = Timers()
-        self._finished: OrderedDict[int, None] = OrderedDict()
+        self._finished: OrderedDict[int, frozenset[tuple[str, int]]] = OrderedDict()
+        self._refill: Timer | None = None
+        self._latest = now
         self._suspended: dict[str, float] = {}
         self._parked: dict[str, int] = {}
         self._shares = Shares(spec.weights)
@@ -89,6 +91,11 @@ class Dispatch:
         self._shares.weights = spec.weights
         self._meters.alter(spec, now)
         self.audiences.renew(self._new_ready)
+        self._refilled()
+        for turn in list(self.turns.values()):
+            if turn.parked == "topic quota":
+                self.unpark(turn)
+                self.make_ready(turn, now)
         for audience in self.audiences.all():
             self._wake(audience, audience.ready.count)
 
@@ -102,6 +109,19 @@ class Dispatch:
                 self._wake(audience)
 
         self.timers.at(until, over)
+
+    def _empty(self, until: float) -> None:
+        """The group's quota lets nothing through until a time."""
+        if self._refill is not None:
+            self.timers.cancel(self._refill)
+        self._refill = self.timers.at(until, self._refilled)
+
+    def _refilled(self) -> None:
+        if self._refill is not None:
+            self.timers.cancel(self._refill)
+            self._refill = None
+            for audience in self.audiences.all():
+                self._wake(audience)
 
     # -- clients ----------------------------------------------------------------------------------------------------
 
@@ -147,9 +167,13 @@ class Dispatch:
                 client.waiters.popleft()()
 
     def wake(self, client: Client) -> None:
-        """Wakes a client for all that is ready for it."""
-        for audience in client.audiences:
-            self._wake(audience, audience.ready.count)
+        """Wakes a client, and who reads the same, for all that could be handed out.
+
+        Not for what quotas hold: those who are woken in vain wake the next as they go, and would do so for ever.
+        """
+        if self._refill is None:
+            for audience in client.audiences:
+                self._wake(audience, audience.ready.count - audience.ready.held)
 
     def _wake(self, audience: Audience, count: int = 1) -> None:
         for client in audience.clients:
@@ -187,7 +211,6 @@ class Dispatch:
         """Gives a turn that is ready to the audience that it has now; its place by age stays."""
         since = turn.since
         self.withdraw(turn)
-        turn.ready, turn.audience = False, None
         self.make_ready(turn, now, turn.plan, since)
 
     def make_ready(self, turn: Turn, now: float, plan: Scheduling | None = None, since: float | None = None) -> None:
@@ -203,14 +226,18 @@ class Dispatch:
             self.turns.pop(turn.key, None)
             return
         turn.plan = self.stored.plan(turn, turn.committed) if plan is None else plan
-        turn.since = now if since is None else since
+        if since is None:  # a clock that jumped back puts nobody in front of those who wait
+            since = self._latest = max(self._latest, now)
+            turn.tick = 0
+        turn.since = since
         turn.audience = audience
         audience.ready.add(turn)
         self._wake(audience)
 
     def park(self, turn: Turn, why: str, until: float) -> None:
-        """Keeps a turn back until a time."""
+        """Keeps a turn back until a time, and for no other reason any more."""
         self.withdraw(turn)
+        self.unpark(turn)
         turn.parked = why
         turn.ticket = ticket = turn.ticket + 1
         self._parked[why] = self._parked.get(why, 0) + 1
@@ -247,9 +274,18 @@ class Dispatch:
         """A topic is no more."""
         for turn in self.turns_of(topic):
             self.forget(turn)
-        pattern = Pattern(escape_name(lite := topic.partition("/")[2]), lite, None, lite)
+        pattern = Pattern.literal(topic.partition("/")[2])
         for client in self.audiences.holders(pattern):
-            self.audiences.leave(client, [pattern])
+            if not client.durable:
+                self.audiences.leave(client, [pattern])
+
+    def drop(self, audiences: list[Audience], now: float) -> None:
+        """Gives what is ready for audiences that may be no more to those that there are."""
+        for audience in audiences:
+            units = sorted(audience.ready.units(), key=lambda unit: unit.tick)
+            self.audiences.drop(audience)
+            for unit in units:
+                self.move(cast("Turn", unit), now)
 
     def turns_of(self, topic: str) -> list[Turn]:
         """The turns of a topic: one, or on a PRIORITY parent one for each record."""
@@ -264,9 +300,9 @@ class Dispatch:
             self._suspended[topic] = until
             self.timers.at(until, lambda: self._resume(topic, until))
         for turn in self.turns_of(topic):
-            if until > now:
+            if until > now and turn.parked in {"", "suspended"}:  # the others look here when their time is over
                 self.park(turn, "suspended", until)
-            elif turn.parked == "suspended":
+            elif until <= now and turn.parked == "suspended":
                 self.unpark(turn)
                 self.make_ready(turn, now)
 
@@ -294,12 +330,13 @@ class Dispatch:
             cost = audience.ready.cost(turn.plan)
             if (seconds := self._meters.group_wait(cost, now)) > 0:
                 held["quota"] = sum(one.ready.count for one in client.audiences)
-                self._hold(now + seconds, lambda: None)
+                self._empty(now + seconds)
                 break
             if (seconds := self._meters.topic_wait(turn.topic, cost, now)) > 0:
                 self.park(turn, "topic quota", now + seconds)
                 continue
             plain = audience.ready.plain
+            self.unsure.add(turn.topic)
             self.withdraw(turn)
             before = taken.setdefault(turn, [])
             offsets = list(turn.waiting(left if plain else len(before) + 1))[len(before) :]
@@ -310,6 +347,8 @@ class Dispatch:
                 yield Pick(turn, offset)
             if not plain and not turn.single and turn.waiting(len(before) + 1)[len(before) :]:
                 turn.plan = self.stored.plan(turn, turn.waiting(len(before) + 1)[-1])
+                turn.since = self._latest = max(self._latest, now)
+                turn.tick = 0
                 turn.audience = audience
                 audience.ready.add(turn)
         for turn in taken:
@@ -324,25 +363,27 @@ class Dispatch:
                     best = audience, turn
         return best
 
-    def _rank(self, turn: Turn, now: float) -> tuple[float, float, float]:
+    def _rank(self, turn: Turn, now: float) -> tuple[float, float, float, int]:
         raised = (now - turn.since) // self.spec.aging if self.spec.aging is not None else 0
-        start = self._shares.start(turn.plan.tenant) if self.spec.fair or self.spec.weights else 0.0
-        return -(turn.plan.priority + raised), start, turn.since
+        fair = self.spec.fair or self.spec.weights
+        start = self._shares.start(turn.plan.tenant, turn.plan.priority) if fair else 0.0
+        deadline = math.inf if turn.plan.deadline is None else turn.plan.deadline
+        return -(turn.plan.priority + raised), start, deadline, turn.tick
 
     def _charge(self, turn: Turn, records: int, cost: float, now: float) -> None:
         plan = turn.plan
         total = cost * records
         if self.spec.scheduled:
-            self._shares.charge(plan.tenant, total)
+            self._shares.charge(plan.tenant, total, plan.priority)
             self._meters.take(turn.topic, plan.tenant, total)
         missed = plan.deadline is not None and now > plan.deadline
         self.tally.serve(plan.tenant, records, total, max(0.0, now - turn.since), missed=missed)
 
-    def correct(self, topic: str, tenant: str, difference: float) -> None:
+    def correct(self, topic: str, plan: Scheduling, difference: float) -> None:
         """A record turned out to cost that much more than was said, or less."""
-        self._shares.correct(tenant, difference)
-        self._meters.take(topic, tenant, difference)
-        self.tally.correct(tenant, difference)
+        self._shares.correct(plan.tenant, difference, plan.priority)
+        self._meters.take(topic, plan.tenant, difference)
+        self.tally.correct(plan.tenant, difference)
 
     def lease(self, grant: Grant, turn: Turn, leased: int, until: float) -> None:
         """A turn is out."""
@@ -357,17 +398,21 @@ class Dispatch:
         if grant is not None:
             turn.grant = None
             grant.turns.discard(turn)
-            grant.acked = grant.acked and acked
+            if not acked:
+                grant.lost.update((turn.topic, offset) for offset in turn.out())
             if not grant.turns and self.grants.pop(grant.number, None) is not None:
                 grant.batch = None
-                if grant.acked:
-                    self._finished[grant.number] = None
-                    if len(self._finished) > _FINISHED:
-                        self._finished.popitem(last=False)
+                if grant.timer is not None:
+                    self.timers.cancel(grant.timer)
+                self._finished[grant.number] = frozenset(grant.lost)
+                if len(self._finished) > _FINISHED:
+                    self._finished.popitem(last=False)
 
-    def is_finished(self, number: int) -> bool:
-        """Whether all of that lease was acked, not long ago."""
-        return number in self._finished
+    def was_acked(self, topic: str, offset: int, number: int) -> bool:
+        """Whether what is not out any more under a lease of not long ago ended by an ack, if it was out at all."""
+        grant = self.grants.get(number)
+        lost = self._finished.get(number) if grant is None else grant.lost
+        return lost is not None and (topic, offset) not in lost
 
     def held(self, audiences: Iterable[Audience]) -> dict[str, int]:
         """What is kept back or held by tenants' quotas, by rule."""

@@ -28,6 +28,7 @@ from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.group_store import GroupStore
+from nbagora_lab.broker.hot import UNSETTLED
 from nbagora_lab.broker.leases import Leases, lost_leases
 from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.pattern import Pattern
@@ -35,7 +36,7 @@ from nbagora_lab.broker.report import state_of, stats_of
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.subscribers import Subscribers
 from nbagora_lab.broker.turn import Turn
-from nbagora_lab.core.errors import Conflict, GroupExists, GroupNotFound, UsageError, did_you_mean
+from nbagora_lab.core.errors import BadName, Conflict, GroupExists, GroupNotFound, LabError, UsageError, did_you_mean
 
 __all__ = ["EmbeddedGroups"]
 
@@ -57,7 +58,7 @@ class EmbeddedGroups:
         self._log = log
         self._store = store = log.store
         self._groups: dict[str, Dispatch] = {}
-        self._leases = Leases(store)
+        self._leases = Leases(store, log.tell)
         self._subscribers = Subscribers(store, self._leases)
         with store.entered():
             for name, value in store.rocks.families["groups"].items():
@@ -78,7 +79,8 @@ class EmbeddedGroups:
 
     def create_group(self, name: str, spec: GroupSpec) -> bool:
         """See `Groups.create_group`."""
-        check_name(name, "group")
+        if check_name(name, "group") == EVENTS:
+            raise BadName(f"no group can be named {EVENTS}", "its dead letters would lie where topics are told of")
         self._log.create_topic(DEAD_LETTERS, TopicSpec())
         with self._store.entered():
             there = self._groups.get(name)
@@ -117,6 +119,8 @@ class EmbeddedGroups:
     def _put_start(self, batch: WriteBatch, number: int, topic: str, start: Start, *, single: bool) -> int:
         """Puts where a group stands on a topic; returns that offset."""
         store, hot = self._store, self._store.hot.look(topic)
+        if hot is None or hot.next == UNSETTLED:
+            hot = store.hot.load(topic)
         assert hot is not None
         offset = self._offset(topic, start, hot.next)
         key = keys.waiting_key(number, hot.number)
@@ -205,14 +209,18 @@ class EmbeddedGroups:
         parsed = None if patterns is None else [Pattern.parse(text) for text in patterns]
         with self._store.entered():
             known = self._entered(group)
-            known.dormant.pop(client, None)
             there = known.clients.get(client)
             if there is not None:
                 self._subscribers.leave(known, there, parsed)
                 if there.durable:
                     self._subscribers.keep(known, client, there.patterns)
-            else:
-                self._subscribers.keep(known, client, ())
+            elif client in known.dormant:
+                gone = {pattern.text for pattern in parsed or ()}
+                left = [] if parsed is None else [text for text in known.dormant[client] if text not in gone]
+                self._subscribers.keep(known, client, left)
+                known.dormant[client] = left
+                if not left:
+                    del known.dormant[client]
 
     def subscriptions(self, group: str) -> dict[str, list[str]]:
         """See `Groups.subscriptions`."""
@@ -231,9 +239,7 @@ class EmbeddedGroups:
         if lease is not None and not 0 < lease < float("inf"):
             raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
         with self._store.entered():
-            known = self._entered(group)
-            if client in known.dormant:
-                self._subscribers.join(known, client, [], durable=True, evicted=None)
+            known = self._entered(group, client)
             now = self._store.clock.now()
             there = known.client(client, now)
             until = known.spec.lease if lease is None else lease
@@ -242,9 +248,7 @@ class EmbeddedGroups:
     def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Groups.when_ready`."""
         with self._store.entered():
-            known = self._entered(group)
-            if client in known.dormant:
-                self._subscribers.join(known, client, [], durable=True, evicted=None)
+            known = self._entered(group, client)
             end = known.watch(known.client(client, self._store.clock.now()), wake)
 
         def locked_end() -> None:
@@ -268,7 +272,13 @@ class EmbeddedGroups:
         with self._store.entered():
             known = self._entered(group)
             now = self._store.clock.now()
-            offsets, touched, lost = self._leases.ack(known, handles, costs or {}, send, now)
+            try:
+                offsets, touched, lost = self._leases.ack(known, handles, costs or {}, send, now)
+            except LabError:
+                raise
+            except BaseException:  # interrupted, perhaps between the write and the telling of it
+                self._log.tell({topic for topic, _ in send}, (), ())
+                raise
         self._log.tell(touched, send if offsets else (), offsets)
         if lost:
             raise lost_leases(group, lost)
@@ -280,7 +290,7 @@ class EmbeddedGroups:
             raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
         with self._store.entered():
             known = self._entered(group)
-            lost = self._leases.extend(known, handles, self._store.clock.now() + lease)
+            lost = self._leases.extend(known, handles, lease, self._store.clock.now())
         if lost:
             raise lost_leases(group, lost)
 
@@ -298,17 +308,19 @@ class EmbeddedGroups:
         """See `Groups.suspend`."""
         if not 0 <= pause < float("inf"):
             raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
-        split_topic(topic)
         with self._store.entered():
             known = self._entered(group)
+            _check(known, topic)
             now = self._store.clock.now()
             known.suspend(topic, now + pause, now)
             self._leases.give_back(known, known.turns_of(topic), now)
 
     def seek(self, group: str, topic: str, start: Start) -> int:
         """See `Groups.seek`."""
+        start = Start.parse(start)
         with self._store.entered():
             known = self._entered(group)
+            _check(known, topic)
             self._log.info(topic)
             known.unsure.add(topic)
             if (hot := self._store.hot.load(topic)) is not None:
@@ -323,6 +335,7 @@ class EmbeddedGroups:
         """See `Groups.progress`."""
         with self._store.entered():
             known = self._entered(group)
+            _check(known, topic)
             info = self._log.info(topic)
             hot = self._store.hot.look(topic)
             assert hot is not None
@@ -343,12 +356,17 @@ class EmbeddedGroups:
         with self._store.entered():
             return stats_of(self._entered(group), self._store.clock.now())
 
-    def _entered(self, name: str) -> Dispatch:
-        """A group, settled, with everything done that is due."""
+    def _entered(self, name: str, client: str | None = None) -> Dispatch:
+        """A group, settled, with everything done that is due; a client that calls lives, and is back if it rested."""
         group = self._group(name)
         if group.unsure:
             self._settle(group)
-        group.timers.run(self._store.clock.now())
+        now = self._store.clock.now()
+        if client in group.clients:
+            group.clients[client].seen = now
+        group.timers.run(now)
+        if client in group.dormant:
+            self._subscribers.join(group, client, [], durable=True, evicted=None)
         return group
 
     def _group(self, name: str) -> Dispatch:
@@ -372,3 +390,12 @@ class EmbeddedGroups:
     def _close(self) -> None:
         for group in self._groups.values():
             group.wake_all()
+
+
+def _check(group: Dispatch, topic: str) -> None:
+    """Whether a group can stand anywhere on a topic."""
+    parent, lite = split_topic(topic)
+    if parent != group.spec.topic or lite == EVENTS:
+        raise UsageError(
+            f"the group '{group.name}' does not read {topic}", f"name a lite topic of '{group.spec.topic}'"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nbagora_lab.broker.delivery import Batch
+from nbagora_lab.broker.timers import Timer
 from nbagora_lab.broker.turn import Turn
 
 __all__ = ["Grant"]
@@ -17,10 +18,11 @@ class Grant:
         turns: Those that are still out under it.
         attempt_id: The receive's own id, for one that is repeated; empty for none.
         batch: What it was given, kept for that alone.
-        acked: Whether everything that is not out any more was acked.
+        lost: Topics and offsets that ended in another way than by an ack.
+        timer: The first time at which something of it may end.
     """
 
-    __slots__ = ("acked", "attempt_id", "batch", "client", "number", "turns")
+    __slots__ = ("attempt_id", "batch", "client", "lost", "number", "timer", "turns")
 
     def __init__(self, number: int, client: str, attempt_id: str) -> None:
         self.number = number
@@ -28,4 +30,5 @@ class Grant:
         self.attempt_id = attempt_id
         self.turns: set[Turn] = set()
         self.batch: Batch | None = None
-        self.acked = True
+        self.lost: set[tuple[str, int]] = set()
+        self.timer: Timer | None = None

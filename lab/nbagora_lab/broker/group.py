@@ -14,6 +14,7 @@ from nbagora_lab.core.errors import UsageError
 
 __all__ = ["GroupSpec", "Start"]
 
+_KINDS = ("first", "last", "offset", "tail", "time")
 _HINT = "a start is 'first', 'last', an offset, 'tail-N' or a time (datetime)"
 
 
@@ -41,6 +42,8 @@ class Start(NamedTuple):
             UsageError: It is none, or negative.
         """
         if isinstance(start, Start):
+            if start.kind not in _KINDS or not 0 <= start.value < math.inf:
+                raise UsageError(f"no start {start!s:.60}", _HINT)
             return start
         if isinstance(start, datetime):
             return cls("time", start.timestamp())
@@ -106,7 +109,7 @@ class GroupSpec(BaseModel):
     @field_validator("start", mode="before")
     @classmethod
     def _start(cls, start: Any) -> Any:
-        return start if isinstance(start, list | tuple) else Start.parse(start)
+        return Start.parse(Start(*start) if isinstance(start, list | tuple) else start)
 
     @field_validator("lease", "aging", "client_ttl", mode="before")
     @classmethod
@@ -116,7 +119,7 @@ class GroupSpec(BaseModel):
     @field_validator("quota", "topic_quota", "tenant_quota", mode="before")
     @classmethod
     def _quota(cls, quota: Any) -> Any:
-        return Quota.parse(quota) if isinstance(quota, str) else quota
+        return Quota.parse(quota) if isinstance(quota, str) else quota and Quota.checked(*quota)
 
     @model_validator(mode="after")
     def _fits(self) -> GroupSpec:

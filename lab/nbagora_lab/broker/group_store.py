@@ -47,6 +47,19 @@ class GroupStore:
         stored = self._rocks.families["records"].get(keys.record_key(turn.number, offset))
         return PLAIN if stored is None else scheduling_of(stored)
 
+    def is_acked(self, topic: str, offset: int) -> bool:
+        """Whether a record is there and acked."""
+        hot = self._hot.load(topic)
+        if hot is None or not 0 <= offset < hot.next:
+            return False
+        if self.single:
+            return (
+                self._rocks.families["waiting"].get(keys.waiting_record_key(self._number, hot.number, offset)) is None
+            )
+        turn = Turn(topic, hot.number, 0, hot.next)
+        self.load(turn)
+        return turn.is_done(offset)
+
     def all(self) -> Iterator[Turn]:
         """A turn for all that waits; of topics without what is read only when it is needed."""
         prefix = keys.group_prefix(self._number)

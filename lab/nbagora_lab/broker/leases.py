@@ -5,7 +5,7 @@ Everything that moves a group forward is a list of moves, written in one batch a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from rocksdict import WriteBatch
@@ -19,11 +19,13 @@ from nbagora_lab.broker.grant import Grant
 from nbagora_lab.broker.report import fill
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.turn import Turn
-from nbagora_lab.core.errors import LeaseLost, StoreCorrupt
+from nbagora_lab.core.errors import BadName, LeaseLost, QuotaExceeded, StoreCorrupt, TooLarge, TopicNotFound
 from nbagora_lab.core.events import scheduling_of
 
 __all__ = ["Leases", "lost_leases"]
 
+Tell = Callable[[Collection[str], Sequence[tuple[str, bytes]], Sequence[int]], None]
+_REFUSED = (BadName, QuotaExceeded, TooLarge, TopicNotFound)
 _PER_EPOCH = 1 << 40  # numbers of leases, so that they grow over restarts
 
 
@@ -51,9 +53,11 @@ class Leases:
 
     Args:
         store: The open store.
+        tell: Wakes who watches topics that were written; the entries and their offsets.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, tell: Tell) -> None:
+        self._tell = tell
         self._rocks = store.rocks
         self._hot = store.hot
         self._writer = store.writer
@@ -65,6 +69,7 @@ class Leases:
     ) -> Batch:
         """See `Groups.receive`."""
         if attempt_id and (again := self._again(group, client, attempt_id)) is not None:
+            fill(group, again, client, now)
             return again
         batch = Batch()
         picks = list(group.pick(client, limit, now, batch.held))
@@ -75,7 +80,7 @@ class Leases:
             if attempt_id:
                 grant.batch = batch
             group.grants[grant.number] = grant
-            group.timers.at(now + lease, lambda: self._end(group, grant))
+            self._watch(group, grant, now + lease)
         fill(group, batch, client, now)
         return batch
 
@@ -84,8 +89,7 @@ class Leases:
         """What a receive of that id was given before, as far as it is still out."""
         for grant in group.grants.values():
             if grant.attempt_id == attempt_id and grant.client == client.name and grant.batch is not None:
-                held = {turn.topic: turn for turn in grant.turns}
-                out = {(turn.topic, offset) for turn in held.values() for offset in turn.out()}
+                out = {(turn.topic, offset) for turn in grant.turns for offset in turn.out()}
                 return Batch([one for one in grant.batch if (one.topic, one.offset) in out])
         return None
 
@@ -134,7 +138,7 @@ class Leases:
         Returns:
             The offsets of what was sent, the topics that were written, the handles that were lost.
         """
-        held, lost = self._held(group, handles)
+        held, lost = self._held(group, handles, now)
         if lost and send:
             return [], (), lost
         moves = [_Move(turn, done) for turn, done in held.items()]
@@ -151,22 +155,23 @@ class Leases:
         if stored:
             plan = scheduling_of(stored)
             said = 1.0 if group.spec.unit == "messages" else plan.cost
-            group.correct(handle.topic, plan.tenant, cost - said)
+            group.correct(handle.topic, plan, cost - said)
 
-    def extend(self, group: Dispatch, handles: Collection[Handle], until: float) -> list[Handle]:
+    def extend(self, group: Dispatch, handles: Collection[Handle], lease: float, now: float) -> list[Handle]:
         """See `Groups.extend`; returns the handles that were lost."""
-        held, lost = self._held(group, handles)
+        held, lost = self._held(group, handles, now)
+        until = now + lease
         grants = {turn.grant for turn in held}
         for turn in held:
             turn.until = until
         for grant in grants:
             if grant is not None:
-                group.timers.at(until, lambda grant=grant: self._end(group, grant))  # type: ignore[misc]
+                self._watch(group, grant, until)
         return lost
 
     def fail(self, group: Dispatch, handles: Collection[Handle], pause: float | None, now: float) -> list[Handle]:
         """See `Groups.fail`; returns the handles that were lost."""
-        held, lost = self._held(group, handles)
+        held, lost = self._held(group, handles, now)
         moves = []
         for turn, failed in held.items():
             attempts = max(turn.attempts(offset) for offset in failed)
@@ -180,13 +185,20 @@ class Leases:
         """Ends leases as if nothing had been handed out."""
         self._move(group, [_Move(turn, uncounted=turn.out(), over=True) for turn in turns if turn.grant], (), now)
 
+    def _watch(self, group: Dispatch, grant: Grant, until: float) -> None:
+        """Looks at a grant when something of it may end; what is extended is looked at when it would have ended."""
+        if grant.timer is not None and grant.timer.action is not None:
+            if grant.timer.when <= until:
+                return
+            group.timers.cancel(grant.timer)
+        grant.timer = group.timers.at(until, lambda: self._end(group, grant))
+
     def _end(self, group: Dispatch, grant: Grant) -> None:
         """A lease's time has come, unless it was extended."""
         now = self._clock.now()
         over = [turn for turn in grant.turns if turn.until <= now]
         if len(over) < len(grant.turns):
-            left = min(turn.until for turn in grant.turns if turn.until > now)
-            group.timers.at(left, lambda: self._end(group, grant))
+            self._watch(group, grant, min(turn.until for turn in grant.turns if turn.until > now))
         if over:
             self._bury(group, [_Move(turn, over=True) for turn in over], now)
 
@@ -205,7 +217,8 @@ class Leases:
             if not set(turn.out()) - set(move.done) - set(move.uncounted):
                 move.pause = 0.0  # what failed is dead, nothing needs a pause
         group.tally.dead += len(letters)
-        self._move(group, moves, letters, now)
+        offsets, touched = self._move(group, moves, letters, now)
+        self._tell(touched, letters, offsets)
 
     def _move(
         self, group: Dispatch, moves: list[_Move], send: Sequence[tuple[str, bytes]], now: float
@@ -237,7 +250,12 @@ class Leases:
         offsets: list[int] = []
         touched: Collection[str] = ()
         if send:
-            offsets, touched = self._writer.commit(send, batch)
+            try:
+                offsets, touched = self._writer.commit(send, batch)
+            except _REFUSED:  # before anything was written, so leases stay as they are
+                group.unsure.difference_update(topics)
+                raise
+            group.unsure.update(topics)  # the commit has cleared what was sent to
         elif stands:
             self._writer.write(batch)
         for move, (turn, committed, done, runs) in zip(moves, stands, strict=True):
@@ -262,19 +280,23 @@ class Leases:
         if turn.single and committed > turn.committed:
             group.turns.pop(key, None)  # type: ignore[call-overload]
 
-    def _held(self, group: Dispatch, handles: Collection[Handle]) -> tuple[dict[Turn, list[int]], list[Handle]]:
-        """What is out under these handles, and those that were lost."""
+    @staticmethod
+    def _held(group: Dispatch, handles: Collection[Handle], now: float) -> tuple[dict[Turn, list[int]], list[Handle]]:
+        """What is out under these handles, and those that were lost. Who names them lives."""
         held: dict[Turn, list[int]] = {}
         lost = []
         for handle in handles:
             topic, offset, number = handle
-            turn = group.turns.get((topic, offset) if group.single else topic)
+            key = (topic, offset) if group.single else topic
+            turn = group.turns.get(key)
             if turn is not None and turn.grant is not None and turn.grant.number == number:
                 if turn.committed <= offset < turn.leased and not turn.is_done(offset):
                     held.setdefault(turn, []).append(offset)
-                elif not turn.is_done(offset):
+                elif not 0 <= offset < turn.leased:
                     lost.append(handle)
-            elif not group.is_finished(number):
+                if (client := group.clients.get(turn.grant.client)) is not None:
+                    client.seen = now
+            elif not (group.was_acked(topic, offset, number) and group.stored.is_acked(topic, offset)):
                 lost.append(handle)
         return held, lost
 

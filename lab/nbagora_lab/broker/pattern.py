@@ -11,6 +11,7 @@ from nbagora_lab.core.errors import BadName
 __all__ = ["Pattern"]
 
 _PIECE = re.compile(r"\\(.)|(\*+)|(\?)|\[(!?)((?:\]|[^\]])[^\]]*)\]|(.)", re.DOTALL)
+_MEANT = re.compile(r"([*?\[\\])")
 _HINT = "write a name, or a glob with *, ? or [a-z]; a backslash before one of these means it literally"
 
 
@@ -18,7 +19,7 @@ class Pattern(NamedTuple):
     """A subscription's name or glob.
 
     Attributes:
-        text: As it was written.
+        text: As it was written; a name with no more backslashes than it needs.
         name: The one lite topic that it names; None for a glob.
         regex: What a glob matches; None for a name, and for ``*``, which matches all.
         prefix: What every name that it matches begins with.
@@ -40,35 +41,54 @@ class Pattern(NamedTuple):
         Raises:
             BadName: No name can match it.
         """
-        literal, regex, prefix, glob = "", "", "", False
+        literal, prefix, glob = "", "", False
+        parts, least = [""], 0  # expressions between the stars, and how many letters they take
         for found in _PIECE.finditer(text):
             escaped, star, question, negated, letters, plain = found.groups()
-            if (letter := escaped or plain) is not None and letter != "[":
-                literal += letter
-                regex += re.escape(letter)
-            elif letter == "[":
+            if plain == "[":
                 raise BadName(f"the pattern '{text[:60]}' has a '[' without its ']'", _HINT)
+            if (letter := escaped or plain) is not None:
+                literal += letter
+                parts[-1] += re.escape(letter)
             else:
                 prefix = prefix if glob else literal
                 glob = True
-                if star or question:
-                    regex += ".*" if star else "."
+                if star:
+                    parts.append("")
+                    continue
+                least += 1
+                if question:
+                    parts[-1] += "."
                 else:
                     inside = letters.replace("\\", "\\\\").replace("[", "\\[").replace("^", "\\^")
                     inside = f"\\{inside}" if inside.startswith("]") else inside
-                    regex += f"[{'^' if negated else ''}{inside}]"
+                    parts[-1] += f"[{'^' if negated else ''}{inside}]"
         if not glob:
-            return cls(text, check_name(literal, "lite topic"), None, literal)
+            return cls.literal(check_name(literal, "lite topic"))
         try:
-            whole = None if set(text) == {"*"} else re.compile(regex, re.DOTALL)
+            whole = None if set(text) == {"*"} else re.compile(_expression(parts), re.DOTALL)
         except re.error as error:
             raise BadName(f"the pattern '{text[:60]}' is no glob: {error}", _HINT) from None
-        if "/" in literal or len(literal.encode("utf-8", "surrogatepass")) > 512:
+        if "/" in literal or len(literal.encode("utf-8", "surrogatepass")) + least > 512:
             raise BadName(f"no topic's name can match the pattern '{text[:60]}'", _HINT)
         return cls(text, None, whole, prefix)
+
+    @classmethod
+    def literal(cls, lite: str) -> Pattern:
+        """The pattern that names a lite topic."""
+        return cls(_MEANT.sub(r"\\\1", lite), lite, None, lite)
 
     def matches(self, lite: str) -> bool:
         """Whether it names this lite topic."""
         if self.name is not None:
             return lite == self.name
         return self.regex is None or self.regex.fullmatch(lite) is not None
+
+
+def _expression(parts: list[str]) -> str:
+    """What lies between two stars is looked for once, at its first place, which is as good as any later one."""
+    first, *between = parts
+    if not between:
+        return first
+    *between, last = between
+    return first + "".join(f"(?>.*?{part})" for part in between if part) + f".*{last}"

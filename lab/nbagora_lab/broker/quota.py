@@ -52,13 +52,23 @@ class Quota(NamedTuple):
         if found is None or period is None or any(number.count(".") > 1 or number == "." for number in numbers):
             raise UsageError(f"'{text}' is no quota", "write 50/s, '6000 tokens/min' or '1 gpu-second/s burst 10'")
         amount = float(found[1])
-        burst = float(found[4] or max(amount, 1.0))
-        if not (0 < amount < math.inf and 0 < burst < math.inf):
-            raise UsageError(
-                f"a quota of '{text}' lets nothing through", "give a rate above 0, or suspend the topic instead"
-            )
         unit = found[2].lower() or "messages"
-        return cls(amount / period, unit if unit.endswith("s") else f"{unit}s", burst)
+        unit = unit if unit.endswith("s") else f"{unit}s"
+        return cls.checked(amount / period, unit, float(found[4] or max(amount, 1.0)))
+
+    @classmethod
+    def checked(cls, rate: float, unit: str, burst: float) -> Quota:
+        """One that lets something through.
+
+        Raises:
+            UsageError: It does not.
+        """
+        if not (0 < rate < math.inf and 0 < burst < math.inf):
+            raise UsageError(
+                f"a quota of {rate} {unit}/s burst {burst} lets nothing through",
+                "give a rate above 0, or suspend the topic instead",
+            )
+        return cls(rate, unit, burst)
 
     def __str__(self) -> str:
         return f"{self.rate:g} {self.unit}/s burst {self.burst:g}"

@@ -11,15 +11,20 @@ quotas are. Nothing ever walks the set but what takes a unit out from the middle
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.shares import Shares
 from nbagora_lab.core.events import PLAIN, Scheduling
 
 __all__ = ["Ready", "Unit"]
+
+_age = attrgetter("tick")
+_ticks = itertools.count(1)
 
 
 class Unit:
@@ -30,21 +35,25 @@ class Unit:
         plan: Scheduling fields of the record that is next.
         since: When it became ready, in seconds since the Unix epoch.
         ready: Whether it is in the ready set.
+        tick: Grows with each time that anything becomes ready; `since` grows with it.
+        level: Where in the set it is.
     """
 
-    __slots__ = ("plan", "ready", "since", "topic")
+    __slots__ = ("level", "plan", "ready", "since", "tick", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.plan: Scheduling = PLAIN
         self.since = 0.0
         self.ready = False
+        self.tick = 0
+        self.level: object = None
 
 
 class _Line:
     """One tenant's units of one priority."""
 
-    __slots__ = ("by_age", "held", "listed", "priority", "tenant", "urgent")
+    __slots__ = ("by_age", "held", "listed", "mixed", "priority", "tenant", "urgent")
 
     def __init__(self, priority: int, tenant: str) -> None:
         self.priority = priority
@@ -53,12 +62,16 @@ class _Line:
         self.urgent: list[tuple[float, int, Unit]] = []
         self.listed = False  # whether its level's heap has it
         self.held = False  # whether the tenant's quota holds it
+        self.mixed = False  # whether `by_age` is to be sorted before it is looked at
 
     def __len__(self) -> int:
         return len(self.by_age) + len(self.urgent)
 
     def head(self) -> Unit:
         """The unit that is next."""
+        if self.mixed:
+            self.by_age = deque(sorted(self.by_age, key=_age))
+            self.mixed = False
         return self.urgent[0][2] if self.urgent else self.by_age[0]
 
     def remove(self, unit: Unit) -> None:
@@ -78,19 +91,23 @@ class _Line:
 class _Level:
     """The units of one priority."""
 
-    __slots__ = ("ages", "heap", "lines", "priority")
+    __slots__ = ("ages", "heap", "lines", "mixed", "priority")
 
     def __init__(self, priority: int) -> None:
         self.priority = priority
         self.lines: dict[str, _Line] = {}
         self.heap: list[tuple[float, int, _Line]] = []  # by the tag of the line's head; may lag behind
-        self.ages: deque[tuple[float, Unit]] = deque()  # all of it by age, where the group has aging; may lag behind
+        self.ages: deque[tuple[int, Unit]] = deque()  # by age, where the group has aging; may lag behind
+        self.mixed = False  # whether `ages` is to be sorted before it is looked at
 
     def oldest(self) -> Unit | None:
         """The unit that has waited longest."""
+        if self.mixed:
+            self.ages = deque(sorted(self.ages))
+            self.mixed = False
         while self.ages:
-            since, unit = self.ages[0]
-            if unit.ready and unit.since == since:
+            tick, unit = self.ages[0]
+            if unit.level is self and unit.tick == tick:
                 return unit
             self.ages.popleft()
         return None
@@ -124,19 +141,19 @@ class Ready:
         self._messages = spec.unit == "messages"
         self._levels: dict[int, _Level] = {}
         self._order: list[int] = []  # priorities, highest first
-        self._ticks = 0
+        self._urgent = False  # whether anything ever had a deadline
 
     @property
     def plain(self) -> bool:
         """Whether nothing but age decides, so that a topic's records may be taken many at a time."""
-        return not self._scheduled and (not self._order or self._order == [0])
+        return not (self._scheduled or self._urgent) and (not self._order or self._order == [0])
 
     def cost(self, plan: Scheduling) -> float:
         """What a record costs in the unit of the group."""
         return 1.0 if self._messages else plan.cost
 
     def add(self, unit: Unit) -> None:
-        """Puts a unit into the set; `plan` and `since` are set."""
+        """Puts a unit into the set; `plan` and `since` are set, and `tick` where its age stays as it was."""
         plan = unit.plan
         level = self._levels.get(plan.priority)
         if level is None:
@@ -146,15 +163,18 @@ class Ready:
         line = level.lines.get(tenant)
         if line is None:
             line = level.lines[tenant] = _Line(plan.priority, tenant)
-        unit.ready = True
+        unit.ready, unit.level = True, level
+        unit.tick = unit.tick or next(_ticks)
         self.count += 1
         if plan.deadline is None:
+            line.mixed |= bool(line.by_age) and line.by_age[-1].tick > unit.tick
             line.by_age.append(unit)
         else:
-            self._ticks += 1
-            heapq.heappush(line.urgent, (plan.deadline, self._ticks, unit))
+            self._urgent = True
+            heapq.heappush(line.urgent, (plan.deadline, unit.tick, unit))
         if self._spec.aging is not None:
-            level.ages.append((unit.since, unit))
+            level.mixed |= bool(level.ages) and level.ages[-1][0] > unit.tick
+            level.ages.append((unit.tick, unit))
         if line.held:
             self.held += 1
         elif not line.listed:
@@ -195,7 +215,7 @@ class Ready:
 
     def _remove(self, line: _Line, unit: Unit) -> None:
         line.remove(unit)
-        unit.ready = False
+        unit.ready, unit.level = False, None
         self.count -= 1
         self.held -= line.held
 
@@ -233,8 +253,7 @@ class Ready:
             elif not self._scheduled:
                 return line
             elif (due := self._tag(line)) > tag:
-                self._ticks += 1
-                heapq.heapreplace(heap, (due, self._ticks, line))
+                heapq.heapreplace(heap, (due, next(_ticks), line))
             elif not self._holds(line, line.head(), now):
                 return line
         return None
@@ -256,10 +275,9 @@ class Ready:
             self._list(self._levels[line.priority], line)
 
     def _list(self, level: _Level, line: _Line) -> None:
-        self._ticks += 1
-        heapq.heappush(level.heap, (self._tag(line), self._ticks, line))
+        heapq.heappush(level.heap, (self._tag(line), next(_ticks), line))
         line.listed = True
 
     def _tag(self, line: _Line) -> float:
         """What orders lines: the start tag where tenants share, else the age of the head."""
-        return self._shares.start(line.tenant) if self._fair else line.head().since
+        return self._shares.start(line.tenant, line.priority) if self._fair else line.head().since

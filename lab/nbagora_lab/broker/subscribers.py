@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from typing import cast
+from operator import attrgetter
 
 from rocksdict import WriteBatch
 
@@ -59,17 +59,17 @@ class Subscribers:
         client.evicted = evicted or client.evicted
         if durable or name in group.dormant:
             client.durable = True
-            former = group.dormant.pop(name, [])
+            former = group.dormant.get(name, [])
             new += [pattern for pattern in map(Pattern.parse, former) if pattern.text not in {one.text for one in new}]
             self.keep(group, name, [*client.patterns, *(pattern.text for pattern in new)])
+            group.dormant.pop(name, None)
         if name not in group.clients:
             group.clients[name] = client
             group.timers.at(now + group.spec.client_ttl, lambda: self._look_after(group, client))
         told = self._evict(group, client, new, now) if group.spec.mode == "exclusive" else []
         if group.audiences.join(client, new) or group.spec.mode == "exclusive":
-            for turn in list(group.turns.values()):
-                if turn.ready:
-                    group.move(turn, now)
+            for turn in sorted((turn for turn in group.turns.values() if turn.ready), key=attrgetter("tick")):
+                group.move(turn, now)
         names = [pattern for pattern in new if pattern.name is not None]
         for pattern in names:
             topic = f"{group.spec.topic}/{pattern.name}"
@@ -109,31 +109,29 @@ class Subscribers:
         self._store.write(batch)
 
     def leave(self, group: Dispatch, client: Client, patterns: list[Pattern] | None) -> None:
-        """Takes patterns from a client, or (None) drops it; what it holds is handed out again."""
+        """Takes patterns from a client, or (None) drops it; what it holds of them is handed out again.
+
+        Without any (an empty list) it only gives back what it holds.
+        """
         now = self._store.clock.now()
         gone = [Pattern.parse(text) for text in client.patterns] if patterns is None else patterns
-        affected = group.audiences.leave(client, gone)
+        group.drop(group.audiences.leave(client, gone) if gone else [], now)
         if not client.patterns:
             group.clients.pop(client.name, None)
             while client.waiters:
                 client.waiters.popleft()()
         for grant in list(group.grants.values()):
             if grant.client == client.name:
-                lost = [
-                    turn for turn in grant.turns if patterns is None or any(one.matches(_lite(turn)) for one in gone)
-                ]
+                lost = [turn for turn in grant.turns if not patterns or any(one.matches(_lite(turn)) for one in gone)]
                 self._leases.give_back(group, lost, now)
-        for audience in affected:
-            units = audience.ready.units()
-            group.audiences.drop(audience)
-            for unit in units:
-                group.move(cast("Turn", unit), now)
 
     def _look_after(self, group: Dispatch, client: Client) -> None:
         """Drops a client that has been silent for too long."""
         now, ttl = self._store.clock.now(), group.spec.client_ttl
         if group.clients.get(client.name) is not client:
             return
+        if client.waiters:  # who waits, lives
+            client.seen = now
         if client.seen + ttl > now:
             group.timers.at(client.seen + ttl, lambda: self._look_after(group, client))
             return

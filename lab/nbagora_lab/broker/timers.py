@@ -5,26 +5,70 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 
-__all__ = ["Timers"]
+__all__ = ["Timer", "Timers"]
+
+Action = Callable[[], None]
+_FEW = 1024
+
+
+class Timer:
+    """Something that is due.
+
+    Attributes:
+        when: Seconds since the Unix epoch.
+        action: What to do; None once it is done or called off.
+    """
+
+    __slots__ = ("action", "when")
+
+    def __init__(self, when: float, action: Action) -> None:
+        self.when = when
+        self.action: Action | None = action
 
 
 class Timers:
     """Actions by the time at which they are due. Changed under the engine's lock."""
 
     def __init__(self) -> None:
-        self._due: list[tuple[float, int, Callable[[], None]]] = []
+        self._due: list[tuple[float, int, Timer]] = []
         self._count = 0
+        self._off = 0
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
-        """Has `action` run by the first `run` at or after `when`; there is no way back, the action must look."""
+    def __len__(self) -> int:
+        """Number of those that are kept, called off or not."""
+        return len(self._due)
+
+    def at(self, when: float, action: Action) -> Timer:
+        """Has `action` run by the first `run` at or after `when`."""
         self._count += 1
-        heapq.heappush(self._due, (when, self._count, action))
+        timer = Timer(when, action)
+        heapq.heappush(self._due, (when, self._count, timer))
+        return timer
+
+    def cancel(self, timer: Timer) -> None:
+        """Calls it off; what is off is thrown away once it is the larger half, so that this costs little."""
+        if timer.action is None:
+            return
+        timer.action = None
+        self._off += 1
+        if self._off > _FEW and self._off > len(self._due) // 2:
+            self._due = [entry for entry in self._due if entry[2].action is not None]
+            heapq.heapify(self._due)
+            self._off = 0
 
     def run(self, now: float) -> None:
         """Runs what is due."""
         while self._due and self._due[0][0] <= now:
-            heapq.heappop(self._due)[2]()
+            timer = heapq.heappop(self._due)[2]
+            action, timer.action = timer.action, None
+            if action is None:
+                self._off -= 1
+            else:
+                action()
 
     def next(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing ever is."""
+        while self._due and self._due[0][2].action is None:
+            heapq.heappop(self._due)
+            self._off -= 1
         return max(0.0, self._due[0][0] - now) if self._due else None

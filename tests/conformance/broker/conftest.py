@@ -1,32 +1,52 @@
-"""The suite that every engine of the broker passes: it knows `broker.api.Log` and nothing of an engine.
+"""The suite that every engine of the broker passes: it knows `broker.api.Log` and `Groups` and nothing of an engine.
 
 An engine enters by one line in `ENGINES`. Where a real engine can't do what the protocol says, the test stays as it is
-and `DEVIATIONS` names it, with the reason and the place upstream that says so.
+and `DEVIATIONS` names it, with the reason and the place upstream that says so. A module that is about a capability
+names it in `NEEDS`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from logs import scratch
-from nbagora_lab.broker.api import Log
+from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.clock import Clock, VirtualClock
 
-Open = Callable[[Path, Clock], Log]
-"""Opens an engine's log whose state lives at, or is named by, a folder of the test's own; records of 1 MiB at most."""
+
+class Engine(NamedTuple):
+    """An open engine."""
+
+    log: Log
+    groups: Groups
+
+
+Open = Callable[[Path, Clock], Engine]
+"""Opens an engine whose state lives at, or is named by, a folder of the test's own; records of 1 MiB at most."""
 
 LIMIT = 1 << 20
 
+
+def embedded(**options: Any) -> Open:
+    """The embedded engine."""
+
+    def open_it(folder: Path, clock: Clock) -> Engine:
+        log = EmbeddedLog(folder / "store", clock=clock, record_limit=LIMIT, **options)
+        return Engine(log, EmbeddedGroups(log))
+
+    return open_it
+
+
 ENGINES: dict[str, Open] = {
-    "embedded-os": lambda folder, clock: EmbeddedLog(folder / "store", clock=clock, record_limit=LIMIT),
-    "embedded-fsync": lambda folder, clock: EmbeddedLog(
-        folder / "store", clock=clock, durability="fsync", record_limit=LIMIT
-    ),
+    "embedded-os": embedded(),
+    "embedded-fsync": embedded(durability="fsync"),
 }
 DEVIATIONS: dict[tuple[str, str], str] = {}
 """(engine, name of the test) and why it can't hold there, with the upstream reference."""
@@ -51,22 +71,44 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def reopen(engine: str, clock: VirtualClock, folder: Path) -> Iterator[Callable[[], Log]]:
-    """Opens the test's log once more, on the state that it has; the former one must be closed."""
-    opened: list[Log] = []
+def open_engine(engine: str, clock: VirtualClock, folder: Path) -> Iterator[Callable[[], Engine]]:
+    """Opens the test's engine once more, on the state that it has; the former one must be closed."""
+    opened: list[Engine] = []
 
-    def open_again() -> Log:
+    def open_again() -> Engine:
         opened.append(ENGINES[engine](folder, clock))
         return opened[-1]
 
     yield open_again
-    for log in opened:
-        log.close()
+    for one in opened:
+        one.log.close()
 
 
 @pytest.fixture
-def log(reopen: Callable[[], Log]) -> Log:
-    """A log with the parent ``chat``."""
-    log = reopen()
-    log.create_topic("chat", TopicSpec())
-    return log
+def reopen(open_engine: Callable[[], Engine]) -> Callable[[], Log]:
+    """The same, for tests of the log alone."""
+    return lambda: open_engine().log
+
+
+@pytest.fixture
+def both(request: pytest.FixtureRequest, open_engine: Callable[[], Engine]) -> Engine:
+    """An engine with the parent ``chat``."""
+    one = open_engine()
+    if missing := getattr(request.module, "NEEDS", set()) - one.groups.capabilities:
+        one.log.close()
+        pytest.skip(f"{one.log.engine} lacks {', '.join(sorted(missing))}")
+    one.log.create_topic("chat", TopicSpec())
+    return one
+
+
+@pytest.fixture
+def log(both: Engine) -> Log:
+    """Its log."""
+    return both.log
+
+
+@pytest.fixture
+def groups(both: Engine) -> Groups:
+    """Its groups, with the parent ``jobs``, which is of type PRIORITY, beside."""
+    both.log.create_topic("jobs", TopicSpec(type="PRIORITY"))
+    return both.groups
