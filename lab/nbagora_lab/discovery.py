@@ -26,12 +26,13 @@ from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.task import Task, TaskEvent
+from nbagora_lab.agents.prints import current_printer
 from nbagora_lab.calls import Calls
 from nbagora_lab.core.errors import EndpointNotFound, LabError, TooLarge, Unreachable, UsageError
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
-from nbagora_lab.registry import Registry, Resolution, card_problems
+from nbagora_lab.registry import AgentVersion, Registry, Resolution, card_problems
 
 if TYPE_CHECKING:
     import httpx
@@ -186,6 +187,7 @@ class Discovery:
     """
 
     def __init__(self, registry: Registry, http: Callable[[], httpx.AsyncClient], *, private: bool = False) -> None:
+        registry.on_render = _note_prompt
         self._registry = registry
         self._http = http
         self._private = private
@@ -243,11 +245,7 @@ class Discovery:
         return found
 
     def _checked(self, card: dict[str, Any], way: str, where: str) -> Discovered:
-        """A card that fits, and how it differs from the registry's.
-
-        Raises:
-            UsageError: It does not fit; names all problems, each with its JSON pointer.
-        """
+        """A card that fits, and how it differs from the registry's."""
         if problems := card_problems(card):
             raise UsageError(
                 f"{where} is no card: {'; '.join(map(str, problems[:10]))}", "a card is A2A's AgentCard in JSON"
@@ -300,12 +298,7 @@ class Discovery:
         return card, "well-known", place
 
     async def _check_address(self, url: str) -> None:
-        """Refuses what is neither public nor this machine's own: whoever gives a URL could read the inner network.
-
-        Raises:
-            UsageError: It is such an address.
-            Unreachable: The name has no address.
-        """
+        """Refuses what is neither public nor this machine's own: whoever gives a URL could read the inner network."""
         try:
             host = urlsplit(url).hostname or ""
             found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
@@ -317,6 +310,12 @@ class Discovery:
                 raise UsageError(
                     f"{host} is at the private address {ip}", "fetch it yourself and give the card, or the file"
                 )
+
+
+def _note_prompt(version: AgentVersion) -> None:
+    """Puts the prompt's version on record, where it is an agent's task that wrote it out."""
+    if (printer := current_printer.get()) is not None:
+        printer.write("prompt", f"{version.name} {version.version} {version.hash}\n")
 
 
 def _from_environment(name: str) -> dict[str, Any]:

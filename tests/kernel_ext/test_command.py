@@ -15,7 +15,7 @@ KINDS = {"", "agent", "context", "file", "parent", "task", "topic"}
 
 
 def test_the_nouns_of_this_slice() -> None:
-    assert nouns() == ("agent", "lab", "registry", "task", "topic")
+    assert nouns() == ("agent", "lab", "prompt", "registry", "task", "topic")
     assert list(verbs("lab")) == ["start", "stop", "status"]
     assert {"ls", "ask", "send", "card", "find", "stop"} == set(verbs("agent"))
     assert {"ls", "show", "watch", "wait", "answer", "cancel", "view"} <= set(verbs("task"))

@@ -10,7 +10,7 @@ from functools import cache
 
 __all__ = ["CELLS", "nouns"]
 
-CELLS = {"agent": "agent", "ask": "agent"}
+CELLS = {"agent": "agent", "ask": "agent", "prompt": "prompt"}
 """Names of the cell magics, each with the noun whose module defines its command."""
 
 

@@ -11,7 +11,7 @@ from nbagora_lab.core.clock import Clock, SystemClock
 from nbagora_lab.core.errors import AgentNotFound, Forbidden, UsageError
 from nbagora_lab.registry.access import ADMIN, Access, Grant, Policy, Principal, Role, Verifier
 from nbagora_lab.registry.api import CAPABILITIES, Catalog
-from nbagora_lab.registry.model import NAMESPACE, NOUNS, By, Change, Kind, Thing
+from nbagora_lab.registry.model import NAMESPACE, NOUNS, AgentVersion, By, Change, Kind, Thing
 from nbagora_lab.registry.routing import Router
 from nbagora_lab.registry.watch import Feed
 
@@ -34,6 +34,7 @@ class Governed:
         catalog: The engine.
         principal: Who calls.
         why: The reason that they give.
+        on_render: Is told of every version of a prompt that was written out.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Governed:
         self.catalog = catalog
         self.principal: Principal = ADMIN
         self.why = ""
+        self.on_render: Callable[[AgentVersion], None] = lambda _version: None
         self._clock = clock or SystemClock()
         self._access = Access(catalog, self._clock.now, verify)
         self._feed = Feed(catalog)

@@ -295,7 +295,10 @@ class Registry(Finding, Placing):
         Raises:
             UsageError: A value is missing, of another type, or of no variable; names all of them.
         """
-        return render(self.get(name, ref, kind="prompt", namespace=namespace).card, values)
+        version = self.get(name, ref, kind="prompt", namespace=namespace)
+        text = render(version.card, values)
+        self.on_render(version)
+        return text
 
     def impact(
         self, name: str, version: str | None = None, *, kind: Kind = "agent", namespace: str = NAMESPACE

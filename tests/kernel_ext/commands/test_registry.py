@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from nbagora.show import html, plain
-from nbagora_lab.core.errors import AgentNotFound, BadName, VersionNotFound
+from nbagora_lab.core.errors import AgentNotFound, BadName, InUse, UsageError, VersionNotFound
 
 
 @pytest.fixture
@@ -42,3 +42,64 @@ def test_find_says_why(two: None, run: Any) -> None:
     assert "skill" in repr(table)
     assert len(run("%registry find --name 'e*'")) == 1
     assert len(run("%registry find --name x* --limit 3")) == 0
+
+
+def test_a_release_s_life_in_a_notebook(two: None, lab: Any, run: Any) -> None:
+    assert run("%registry label echo stable 0.0.1") == "stable of echo points at 0.0.1"
+    assert run("%registry label echo stable 0.0.1") == "stable of echo pointed already at 0.0.1"
+    assert run("%agent ask echo a").text == "aa"
+    said = run("%registry rollback echo --why 'ticket 7'")
+    assert said == "latest of echo points at 0.0.1 again, no more at 0.0.2"
+    assert run("%agent ask echo a").text == "a"
+    assert run("%registry rollback echo").startswith("latest of echo points at 0.0.2")
+    assert "description" in run("%registry diff echo 0.0.1 0.0.2") or "skills" in run("%registry diff echo 0.0.1 0.0.2")
+    assert run("%registry diff echo latest 0.0.2") == "latest and 0.0.2 are equal"
+    tried = run("%registry canary echo stable --weight 50 --dry-run")
+    assert tried["callers"] == 2
+    rule = run("%registry canary echo 0.0.2 --weight 25 --rest stable --errors 0.1")
+    assert rule["weights"] == {"canary": 25.0, "stable": 75.0}
+    with pytest.raises(InUse):
+        run("%registry label echo canary")
+    assert run("%registry canary echo") == "everybody who asks echo goes to latest"
+    assert run("%registry label echo canary") == "canary of echo is gone"
+    assert run("%registry deprecate echo 0.0.1") == "echo 0.0.1 is deprecated"
+    assert run("%registry versions echo").df["state"].tolist() == ["published", "deprecated"]
+    assert run("%registry deprecate echo 0.0.1 --undo") == "echo 0.0.1 is published"
+    with pytest.raises(InUse):
+        run("%registry withdraw echo 0.0.1")
+    run("%registry label echo stable")
+    assert run("%registry withdraw echo 0.0.1") == "echo 0.0.1 is withdrawn"
+    audit = run("%registry audit echo")
+    assert "ticket 7" in audit.df["why"].tolist()
+    assert "is whole" in run("%registry audit --verify")
+    assert len(run("%registry watch --after 0 --timeout 0 --count 2")) == 2
+
+
+def test_places_are_listed_probed_and_drained(two: None, run: Any) -> None:
+    endpoints = run("%registry probe echo")
+    assert {one.state for one in endpoints} == {"up"}
+    gone = endpoints[0].id
+    drained = run(f"%registry endpoints echo --drain {gone}")
+    assert {one.id: one.state for one in drained}[gone] == "draining"
+
+
+def test_find_filters_and_explains(two: None, run: Any) -> None:
+    assert [one.agent.name for one in run("%registry find --capability streaming --tag again")] == ["echo"]
+    assert len(run("%registry find --where 'health=up and not skill=again'")) == 0
+    table = run("%registry explain echo --where tag=other twice")
+    assert [row[1] for row in table] == [False, False, True]
+    with pytest.raises(UsageError):
+        run("%registry find --where colour=red")
+
+
+def test_publish_takes_a_file_and_a_url(lab: Any, run: Any, tmp_path: Any) -> None:
+    card = tmp_path / "card.json"
+    card.write_text('{"name": "painter", "description": "Draws."}', encoding="utf-8")
+    assert run(f"%registry publish {card} --version 1.0").version == "1.0"
+    server = tmp_path / "server.json"
+    server.write_text('{"name": "sky", "description": "Tools.", "tools": [{"name": "look"}]}', encoding="utf-8")
+    assert run(f"%registry publish {server} --kind mcp --draft").state == "draft"
+    server.write_text("[]", encoding="utf-8")
+    with pytest.raises(UsageError, match="holds no object"):
+        run(f"%registry publish {server} --kind mcp")
+    assert len(run("%registry impact painter")) == 0
