@@ -20,7 +20,8 @@ def test_the_nouns_of_this_slice() -> None:
     assert {"ls", "ask", "send", "card", "find", "stop"} == set(verbs("agent"))
     assert {"ls", "show", "watch", "wait", "answer", "cancel", "view"} <= set(verbs("task"))
     assert {"ls", "info", "send", "read", "tail", "fork", "rm", "view"} <= set(verbs("topic"))
-    assert {"ls", "find", "show", "versions"} == set(verbs("registry"))
+    assert {"ls", "find", "show", "versions", "publish", "label", "rollback", "canary"} <= set(verbs("registry"))
+    assert {"ls", "render"} == set(verbs("prompt"))
 
 
 @pytest.mark.parametrize(("noun", "verb", "command"), ALL)
