@@ -14,9 +14,10 @@ Neither offers a call that waits: `broker.tail` is made of `watch` and `scan`, `
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
+from nbagora_lab.broker.blobs import BlobReader, BlobRef
 from nbagora_lab.broker.delivery import Batch, Handle
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.model import TopicInfo, TopicSpec
@@ -136,6 +137,28 @@ class Log(Protocol):
 
         Raises:
             TopicNotFound: No such topic.
+        """
+        ...
+
+    def stage(self, chunks: Iterable[bytes]) -> BlobRef:
+        """Stores a large body, in pieces of any size, for a record that will refer to it; memory holds one chunk.
+
+        It is kept while records refer to it, forks included, and by `append` alone becomes durable.
+
+        Raises:
+            TooLarge: It is above the limit; nothing is kept.
+        """
+        ...
+
+    def unstage(self, ref: BlobRef) -> None:
+        """Lets go of a staged body whose record was not appended."""
+        ...
+
+    def open_body(self, ref: BlobRef) -> BlobReader:
+        """A large body, to be read in pieces or from any place; each chunk is checked as it is read.
+
+        Raises:
+            StoreCorrupt: It is missing or damaged.
         """
         ...
 

@@ -25,13 +25,14 @@ of the machine. `fsync` has it on the disk before anybody reads it; callers that
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from rocksdict import WriteBatch, WriteOptions
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
+from nbagora_lab.broker.blobs import BlobReader, BlobRef, Blobs
 from nbagora_lab.broker.commit import Commit, GroupCommit
 from nbagora_lab.broker.expiry import Expiry
 from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic
@@ -55,7 +56,7 @@ from nbagora_lab.core.events import head_of
 
 __all__ = ["EmbeddedLog"]
 
-_FAMILIES = ("parents", "topics", "records", "groups", "progress", "waiting", "due", "subscribers")
+_FAMILIES = ("parents", "topics", "records", "groups", "progress", "waiting", "due", "blobs", "subscribers")
 
 
 class EmbeddedLog:
@@ -66,6 +67,7 @@ class EmbeddedLog:
         clock: Time of creation and of life-cycle records.
         durability: ``os`` or ``fsync``.
         record_limit: Largest record, in bytes.
+        body_limit: Largest body that is stored apart from its record, in bytes.
 
     Raises:
         StoreLocked: Another process holds it.
@@ -77,7 +79,15 @@ class EmbeddedLog:
     engine = "embedded"
     capabilities = frozenset({"batch"})
 
-    def __init__(self, path: Path, *, clock: Clock, durability: str = "os", record_limit: int = 64 << 20) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Clock,
+        durability: str = "os",
+        record_limit: int = 64 << 20,
+        body_limit: int = 1 << 30,
+    ) -> None:
         self.path = Path(path)
         self._clock = clock
         self._record_limit = record_limit
@@ -88,7 +98,8 @@ class EmbeddedLog:
         self._edge = self._rocks.edge
         self._topics, self._records = self._rocks.families["topics"], self._rocks.families["records"]
         grouped = durability == "fsync"
-        self.store = Store(self._rocks, clock, self._write, remember=grouped)
+        blobs = Blobs(self.path / "blobs", self._rocks, sync=grouped, limit=body_limit)
+        self.store = Store(self._rocks, clock, self._write, blobs, remember=grouped)
         self._lock, self._hot, self._writer = self.store.lock, self.store.hot, self.store.writer
         self._expiry = Expiry(self.store, self._watches.tell)
         self._commits = (
@@ -211,6 +222,19 @@ class EmbeddedLog:
         with self._lock, self._edge:
             _, touched = self._writer.expire(topic, self._known(topic))
         self._watches.tell(touched)
+
+    def stage(self, chunks: Iterable[bytes]) -> BlobRef:
+        """See `Log.stage`."""
+        return self.store.blobs.stage(chunks)
+
+    def unstage(self, ref: BlobRef) -> None:
+        """See `Log.unstage`."""
+        with self.store.entered():
+            self.store.blobs.drop(ref.sha256)
+
+    def open_body(self, ref: BlobRef) -> BlobReader:
+        """See `Log.open_body`."""
+        return self.store.blobs.open(ref.sha256)
 
     def expire_due(self) -> float | None:
         """See `Log.expire_due`."""

@@ -3,7 +3,7 @@
 | column family | key | value |
 |---|---|---|
 | `default` | ``format``, ``epoch``, ``topic-number``, ``group-number`` | u64 |
-| ditto | `count_key` | a parent's u64 lite topics, u64 bytes, u8 whether any record is scheduled |
+| ditto | `count_key` | a parent's u64 lite topics, u64 bytes, u8 1: scheduled records, 2: large bodies |
 | `parents` | name of the parent | JSON of its `TopicSpec` |
 | `topics` | ``parent/lite`` in UTF-8 | u64 topic number, u64 µs of creation, UTF-8 of where it was forked from |
 | `records` | u64 topic number, u64 offset | the record, as `core.events.encode` packs it |
@@ -12,6 +12,7 @@
 | `waiting` | u32 group number, u64 topic number | the topic's full name: it has something that is not acked |
 | ditto, PRIORITY parent | the same, u64 offset | u32 attempts, the topic's full name: this record is not acked |
 | `due` | u64 µs, u64 topic number | u8 what is then due, the topic's full name: when to look whether it has expired |
+| `blobs` | SHA-256 of a large body, hexadecimal | u64 references, u64 size, u32 CRC of each chunk of 1 MiB |
 | `subscribers` | u32 group number, name of the client | JSON list of patterns of a durable subscriber |
 
 All numbers are big-endian, so that keys sort as numbers do; a topic's records lie together, in order. A topic's next
@@ -60,8 +61,8 @@ _ONE = struct.Struct(">Q")
 _GROUPED = struct.Struct(">IQ")
 _GROUPED_RECORD = struct.Struct(">IQQ")
 
-COUNTS = struct.Struct(">QQ?")
-"""What a parent has: lite topics, bytes, whether any record is scheduled."""
+COUNTS = struct.Struct(">QQB")
+"""What a parent has."""
 
 ATTEMPTS = struct.Struct(">I")
 """How `waiting` begins on a PRIORITY parent."""

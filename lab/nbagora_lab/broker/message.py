@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
+from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.core.errors import UsageError, did_you_mean
 from nbagora_lab.core.events import Scheduling, encode
 
-__all__ = ["encode_message"]
+__all__ = ["encode_message", "pieces_of"]
 
 _ATTRIBUTES = {"type", "subject", "source", "id", "datacontenttype", "traceparent"}
 
@@ -22,6 +24,7 @@ def encode_message(
     tenant: str = "",
     cost: float = 1.0,
     deadline: float | None = None,
+    flags: int = 0,
     **attributes: str,
 ) -> bytes:
     """Packs a body with what its sender says of it; arguments as for `Broker.send`.
@@ -34,6 +37,7 @@ def encode_message(
         tenant: On whose behalf.
         cost: 0 or more.
         deadline: Seconds since the Unix epoch.
+        flags: Bits of `core.events.Flags`.
         attributes: CloudEvents' attributes.
 
     Raises:
@@ -55,7 +59,24 @@ def encode_message(
     kind = packed.pop("type", b"message").decode()
     if priority or tenant or cost != 1.0 or deadline is not None:
         packed["scheduling"] = _pack(priority, tenant, cost, deadline)
-    return encode(kind, bytes(body), time=time, epoch=epoch, **packed)
+    return encode(kind, bytes(body), time=time, epoch=epoch, flags=flags, **packed)
+
+
+def pieces_of(body: object) -> Iterable[bytes] | None:
+    """A body that is stored apart, in pieces: what is above a chunk, a binary file, an iterable of bytes; else None."""
+    if isinstance(body, str):
+        return [_utf8("body", body)] if len(body) > CHUNK else None
+    if isinstance(body, bytes | bytearray | memoryview):
+        return [bytes(body)] if memoryview(body).nbytes > CHUNK else None
+    if hasattr(body, "read"):
+        return iter(lambda: _bytes(body.read(CHUNK)), b"")
+    return (_bytes(piece) for piece in body) if isinstance(body, Iterable) and not isinstance(body, dict) else None
+
+
+def _bytes(piece: object) -> bytes:
+    if not isinstance(piece, bytes | bytearray | memoryview):
+        raise UsageError(f"a body with a piece of type {piece.__class__.__name__}", "open files in binary mode")
+    return bytes(piece)
 
 
 def _pack(priority: int, tenant: str, cost: float, deadline: float | None) -> bytes:

@@ -21,15 +21,22 @@ class Parent:
         topics: Number of its lite topics, `_events` not counted.
         size: Bytes of its records, where its settings limit them; else 0.
         scheduled: Whether any record on it ever had scheduling fields; if not, nobody looks for them.
+        referring: Whether any record on it ever referred to a large body.
         groups: The groups that read it.
     """
 
-    __slots__ = ("groups", "name", "scheduled", "size", "spec", "topics")
+    __slots__ = ("groups", "name", "referring", "scheduled", "size", "spec", "topics")
 
-    def __init__(self, name: str, spec: TopicSpec, topics: int = 0, size: int = 0, scheduled: bool = False) -> None:
+    def __init__(self, name: str, spec: TopicSpec, topics: int = 0, size: int = 0, flags: int = 0) -> None:
         self.name = name
         self.spec = spec
         self.topics = topics
         self.size = size
-        self.scheduled = scheduled
+        self.scheduled = bool(flags & 1)
+        self.referring = bool(flags & 2)
         self.groups: list[Dispatch] = []
+
+    @property
+    def flags(self) -> int:
+        """As they are stored."""
+        return self.scheduled | self.referring << 1

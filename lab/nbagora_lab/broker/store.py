@@ -8,6 +8,7 @@ from typing import Self
 
 from rocksdict import WriteBatch
 
+from nbagora_lab.broker.blobs import Blobs
 from nbagora_lab.broker.hot import HotTopics
 from nbagora_lab.broker.parent import Parent
 from nbagora_lab.broker.rocks import Rocks
@@ -25,6 +26,7 @@ class Store:
         rocks: The open RocksDB.
         clock: Time.
         write: Writes a batch.
+        blobs: Large bodies.
         remember: See `Writer`.
 
     Attributes:
@@ -35,14 +37,17 @@ class Store:
         on_close: Called as it closes, under the lock.
     """
 
-    def __init__(self, rocks: Rocks, clock: Clock, write: Callable[[WriteBatch], None], *, remember: bool) -> None:
+    def __init__(
+        self, rocks: Rocks, clock: Clock, write: Callable[[WriteBatch], None], blobs: Blobs, *, remember: bool
+    ) -> None:
         self.lock = threading.RLock()
         self.rocks = rocks
         self.clock = clock
+        self.blobs = blobs
         self.write = write
         self.parents: dict[str, Parent] = {}
         self.hot = HotTopics(rocks.families["topics"], rocks.families["records"], self.parents.__getitem__)
-        self.writer = Writer(rocks, self.hot, clock, parent_of=self.parent, write=write, remember=remember)
+        self.writer = Writer(rocks, self.hot, clock, parent_of=self.parent, write=write, remember=remember, blobs=blobs)
         self.on_close: list[Callable[[], None]] = []
 
     def entered(self) -> Self:

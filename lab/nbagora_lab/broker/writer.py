@@ -5,6 +5,7 @@ One write batch a commit; the commit point is RocksDB's write-ahead log. Called 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from rocksdict import WriteBatch
 
 from nbagora_lab.broker import keys
+from nbagora_lab.broker.blobs import BlobRef, Blobs
 from nbagora_lab.broker.commit import Committed, Entries
 from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED, HotTopic, HotTopics
@@ -21,7 +23,7 @@ from nbagora_lab.broker.parent import Parent
 from nbagora_lab.broker.rocks import Rocks
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import QuotaExceeded
-from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, RecordType, Scheduling, scheduling_of
+from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, Flags, RecordType, Scheduling, head_of, scheduling_of
 
 __all__ = ["Writer"]
 
@@ -37,6 +39,7 @@ class Writer:
         clock: Time of creation and of life-cycle records.
         parent_of: A parent by its name; raises `TopicNotFound`.
         write: Writes a batch.
+        blobs: Large bodies.
         remember: Whether the last commit is kept, for who asks what an interrupted one has written.
 
     Attributes:
@@ -55,6 +58,7 @@ class Writer:
         parent_of: Callable[[str], Parent],
         write: Callable[[WriteBatch], None],
         remember: bool,
+        blobs: Blobs,
     ) -> None:
         self.epoch = 0
         self.rocks = rocks
@@ -63,6 +67,7 @@ class Writer:
         self.parent_of = parent_of
         self.write = write
         self.remember = remember
+        self.blobs = blobs
         self.on_due: Callable[[float], None] = lambda _: None
         self.number: int | None = None
         self.last: tuple[Entries, bytes, Committed] | None = None
@@ -80,7 +85,7 @@ class Writer:
 
     def _commit_one(self, topic: str, stored: bytes, hot: HotTopic) -> Committed:
         """The same for one record on a topic that is there, as most appends are; spares two thirds of the time."""
-        if stored[SCHEDULED_AT] or hot.parent.spec.max_bytes is not None:
+        if stored[SCHEDULED_AT] or stored[1] & Flags.REFERENCE or hot.parent.spec.max_bytes is not None:
             return _Commit(self, WriteBatch(raw_mode=True)).run([(topic, stored)])
         offset, handles = hot.next, self.rocks.handles
         batch = WriteBatch(raw_mode=True)
@@ -150,7 +155,7 @@ class _Added:
 
     topics: int = 0
     size: int = 0
-    scheduled: bool = False
+    flags: int = 0
 
 
 class _Commit:
@@ -167,6 +172,7 @@ class _Commit:
         self._counts: dict[Parent, _Added] = {}
         self._number = writer.last_number()
         self._key = b""
+        self._refs: Counter[BlobRef] = Counter()
         self._due: float | None = None  # when the last of the new topics is due to expire
 
     def run(self, entries: Entries) -> Committed:
@@ -176,6 +182,7 @@ class _Commit:
         counts = [(parent, *self._count(parent, added)) for parent, added in self._counts.items()]
         for parent, *count in counts:
             self._batch.put(keys.count_key(parent.name), keys.COUNTS.pack(*count))
+        refs = self._count_refs()
         committed = offsets, self._nexts.keys()
         if writer.remember:
             writer.last = entries, self._key, committed
@@ -195,8 +202,11 @@ class _Commit:
                 known.next = UNSETTLED
         writer.write(self._batch)
         writer.number = self._number
-        for parent, topics_now, size, scheduled in counts:
-            parent.topics, parent.size, parent.scheduled = topics_now, size, scheduled
+        for parent, topics_now, size, flags in counts:
+            parent.topics, parent.size = topics_now, size
+            parent.scheduled, parent.referring = bool(flags & 1), bool(flags & 2)
+        for ref, kept in refs.items():
+            writer.blobs.settle(ref.sha256, kept=kept)
         for topic, following in self._nexts.items():
             if (new := self._fresh.get(topic)) is not None:
                 new.next = following
@@ -237,6 +247,9 @@ class _Commit:
         batch, handles = self._batch, self._handles
         if parent.spec.max_bytes is not None:
             self._added(parent).size -= sum(map(len, self._hot.records(hot.number)))
+        if parent.referring:
+            for stored in self._hot.records(hot.number):
+                self._refer(parent, stored, -1)
         batch.delete(topic.encode(), handles["topics"])
         batch.delete_range(keys.record_key(hot.number, 0), keys.record_key(hot.number, LAST_OFFSET), handles["records"])
         for group in hot.groups:
@@ -259,7 +272,9 @@ class _Commit:
         families = self._writer.rocks.families
         stored = families["records"].get([keys.record_key(hot.number, offset) for offset in range(count)])
         plans = [scheduling_of(one) for one in stored]
-        self._added(hot.parent).scheduled |= any(plan != PLAIN for plan in plans)
+        self._added(hot.parent).flags |= any(plan != PLAIN for plan in plans)
+        for one in stored:
+            self._refer(hot.parent, one, 1)
         if hot.groups and count:
             self._news[topic] = hot, 0, plans
 
@@ -276,7 +291,9 @@ class _Commit:
         self._nexts[topic] = offset + 1
         parent = hot.parent
         if stored[SCHEDULED_AT] and not parent.scheduled:
-            self._added(parent).scheduled = True
+            self._added(parent).flags |= 1
+        if stored[1] & Flags.REFERENCE:
+            self._refer(parent, stored, 1)
         if parent.spec.max_bytes is not None and not topic.endswith(f"/{EVENTS}"):
             self._added(parent).size += len(stored)
         if hot.groups:
@@ -286,11 +303,28 @@ class _Commit:
             news[2].append(scheduling_of(stored))
         return offset
 
+    def _refer(self, parent: Parent, stored: bytes, change: int) -> None:
+        if stored[1] & Flags.REFERENCE:
+            self._refs[BlobRef.parse(stored[head_of(stored).body_at :])] += change
+            self._added(parent).flags |= 2
+
+    def _count_refs(self) -> dict[BlobRef, bool]:
+        """Puts how often large bodies are referred to; returns which of them are kept."""
+        kept = {}
+        for ref, change in self._refs.items():
+            value = self._writer.blobs.counted(ref, change)
+            kept[ref] = value is not None
+            if value is not None:
+                self._batch.put(ref.sha256.encode(), value, self._handles["blobs"])
+            else:
+                self._batch.delete(ref.sha256.encode(), self._handles["blobs"])
+        return kept
+
     def _added(self, parent: Parent) -> _Added:
         return self._counts.setdefault(parent, _Added())
 
     @staticmethod
-    def _count(parent: Parent, added: _Added) -> tuple[int, int, bool]:
+    def _count(parent: Parent, added: _Added) -> tuple[int, int, int]:
         """What a parent has with this, if it may."""
         spec = parent.spec
         if added.topics > 0 and spec.max_topics is not None and parent.topics + added.topics > spec.max_topics:
@@ -303,7 +337,7 @@ class _Commit:
                 f"the topic '{parent.name}' holds {parent.size} bytes, it may hold {spec.max_bytes}",
                 "remove lite topics, let them expire (ttl), or make the topic with a higher max_bytes",
             )
-        return parent.topics + added.topics, parent.size + added.size, parent.scheduled or added.scheduled
+        return parent.topics + added.topics, parent.size + added.size, parent.flags | added.flags
 
 
 def _put_waiting(

@@ -54,6 +54,7 @@ class Flags:
     PROVISIONAL: Final = 16  # an opening that is withheld until the agent's first word
     SPLICED: Final = 32  # readers put offset and generation into the body's metadata, before its last four bytes
     CLAIM: Final = 64  # the writer of this epoch takes the task over
+    REFERENCE: Final = 128  # the body is too large for a record: what stands here says where it is
 
 
 class RecordType:
