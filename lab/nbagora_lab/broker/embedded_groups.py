@@ -28,7 +28,7 @@ from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.group_store import GroupStore
-from nbagora_lab.broker.hot import UNSETTLED
+from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED
 from nbagora_lab.broker.leases import Leases, lost_leases
 from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.pattern import Pattern
@@ -126,6 +126,8 @@ class EmbeddedGroups:
         key = keys.waiting_key(number, hot.number)
         handles, name = store.rocks.handles, topic.encode()
         if single:
+            first, past = (keys.waiting_record_key(number, hot.number, at) for at in (0, LAST_OFFSET))
+            batch.delete_range(first, past, store.rocks.handles["waiting"])
             for at in range(offset, hot.next):
                 batch.put(
                     keys.waiting_record_key(number, hot.number, at), keys.ATTEMPTS.pack(0) + name, handles["waiting"]

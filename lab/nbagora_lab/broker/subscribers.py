@@ -57,7 +57,7 @@ class Subscribers:
             )
         client.seen = now
         client.evicted = evicted or client.evicted
-        if durable or name in group.dormant:
+        if durable or client.durable or name in group.dormant:
             client.durable = True
             former = group.dormant.get(name, [])
             new += [pattern for pattern in map(Pattern.parse, former) if pattern.text not in {one.text for one in new}]
