@@ -46,6 +46,7 @@ class Writer:
         epoch: Of the store's holder.
         on_due: Called with the time at which a new topic is due to expire.
         number: The last one that a topic has got; None: the disk knows.
+        unsure: Parents on whose counts a write was under way; one that stays here was interrupted: the disk knows.
         last: What the last commit wrote, and one key of it, where that is remembered.
     """
 
@@ -70,6 +71,7 @@ class Writer:
         self.blobs = blobs
         self.on_due: Callable[[float], None] = lambda _: None
         self.number: int | None = None
+        self.unsure: set[Parent] = set()
         self.last: tuple[Entries, bytes, Committed] | None = None
 
     def commit(self, entries: Entries, batch: WriteBatch | None = None) -> Committed:
@@ -174,6 +176,11 @@ class _Commit:
         self._key = b""
         self._refs: Counter[BlobRef] = Counter()
         self._due: float | None = None  # when the last of the new topics is due to expire
+        for parent in list(writer.unsure):
+            stored = writer.rocks.db.get(keys.count_key(parent.name)) or bytes(keys.COUNTS.size)
+            parent.topics, parent.size, flags = keys.COUNTS.unpack(stored)
+            parent.scheduled, parent.referring = bool(flags & 1), bool(flags & 2)
+            writer.unsure.discard(parent)
 
     def run(self, entries: Entries) -> Committed:
         """Writes it, and takes it over into memory."""
@@ -200,11 +207,19 @@ class _Commit:
         for topic in self._nexts:
             if (known := self._hot.hot(topic)) is not None:
                 known.next = UNSETTLED
-        writer.write(self._batch)
-        writer.number = self._number
-        for parent, topics_now, size, flags in counts:
-            parent.topics, parent.size = topics_now, size
+        writer.unsure.update(self._counts)
+        for parent, _, _, flags in counts:  # at once, as nobody may look past what an interrupted write has stored
             parent.scheduled, parent.referring = bool(flags & 1), bool(flags & 2)
+        try:
+            writer.write(self._batch)
+        except BaseException:  # it may have been written, and who waits would not hear of it
+            for group in touched:
+                group.wake_all()
+            raise
+        writer.number = self._number
+        for parent, topics_now, size, _ in counts:
+            parent.topics, parent.size = topics_now, size
+        writer.unsure.difference_update(self._counts)
         for ref, kept in refs.items():
             writer.blobs.settle(ref.sha256, kept=kept)
         for topic, following in self._nexts.items():
