@@ -24,17 +24,24 @@ _HIGHLIGHT = (
     f"SELECT {', '.join(f'highlight(search, {column}, ?1, ?2)' for column in range(len(_COLUMNS)))} "
     "FROM search WHERE search MATCH ?3 AND rowid = ?4"
 )
-_STEPS = (32, 512, 8192)  # sizes up to which a filter is tried as the one that drives a search, the smallest first
+_STEPS = (32, 1024)  # numbers of versions up to which a filter counts as rare, the smallest first
+_ROWS = 100  # rows that one statement inserts
 _NAMED = "entries AS e CROSS JOIN labels AS l CROSS JOIN versions AS v"
 _NAMED_TERM = "l.entry = e.id AND v.entry = e.id AND v.version = l.version"
 
 
 def enter(run: Run, version: int) -> None:
     """Takes a version into the index."""
-    [content] = run("SELECT content FROM versions WHERE id = ?", (version,)).fetchone()
+    content, *thing = run(
+        "SELECT v.content, e.kind, e.namespace, e.name FROM versions v JOIN entries e ON e.id = v.entry WHERE v.id = ?",
+        (version,),
+    ).fetchone()
     card = json.loads(content)
-    for field, value in sorted(facets_of(card)):
-        run("INSERT INTO facets VALUES (?, ?, ?)", (field, value, version))
+    facets = sorted(facets_of(card))
+    for start in range(0, len(facets), _ROWS):
+        rows = facets[start : start + _ROWS]
+        values = [part for field, value in rows for part in (field, value, *thing, version)]
+        run(f"INSERT INTO facets VALUES {', '.join(['(?, ?, ?, ?, ?, ?)'] * len(rows))}", values)
     texts = words.texts_of(card)
     columns = [words.index_text(texts[column]) for column in _COLUMNS]
     run(f"INSERT INTO search (rowid, {', '.join(_COLUMNS)}) VALUES (?, ?, ?, ?, ?, ?)", (version, *columns))
@@ -110,8 +117,8 @@ class _Search(NamedTuple):
         """The statement for a query; None if its text has no word, so that nothing can be found.
 
         What narrows most comes first: a whole name, then words, then the rarest filter over cards, and last the names
-        in their order. CROSS JOIN has SQLite keep that order; left to itself it walks all names that begin like a
-        pattern.
+        in their order; the last two give names in order, so that a search ends with its last result. CROSS JOIN has
+        SQLite keep that order; left to itself it walks all names that begin like a pattern.
         """
         match = None
         if query.text and not query.text.isspace():
@@ -133,13 +140,15 @@ class _Search(NamedTuple):
         if query.seen_by is not None:
             terms.append(_Term("(NOT e.private OR e.owner = ?)", (query.seen_by,)))
         of_version = "v.id = {} AND e.id = v.entry AND l.entry = v.entry AND l.version = v.version"
+        in_order = "e.name"
         joined = "CROSS JOIN versions AS v CROSS JOIN entries AS e CROSS JOIN labels AS l"
         if match is not None and not literal:
             tables, on = f"search {joined}", f"search MATCH ? AND {of_version.format('search.rowid')}"
             values: tuple[Any, ...] = (match,)
         elif not literal and (driver := _rarest(run, query)):
-            tables, on = f"facets AS d {joined}", f"d.field = ? AND d.value = ? AND {of_version.format('d.version')}"
-            values = driver
+            by_name = "d.field = ? AND d.value = ? AND d.kind = ? AND d.namespace = ?"
+            tables, on = f"facets AS d {joined}", f"{by_name} AND {of_version.format('d.version')}"
+            values, in_order = (*driver, query.kind, query.namespace), "d.name"
         else:
             tables, on, values = _NAMED, _NAMED_TERM, ()
             if match is not None:
@@ -148,7 +157,7 @@ class _Search(NamedTuple):
                     f"{on} AND search MATCH ? AND search.rowid = v.id",
                     (match,),
                 )
-        score, order = (f"-bm25(search, {_WEIGHTS})", "score DESC, e.name") if match else ("0.0", "e.name")
+        score, order = (f"-bm25(search, {_WEIGHTS})", "score DESC, e.name") if match else ("0.0", in_order)
         every = [*terms, *asked]
         sql = (
             f"SELECT v.id AS id, {score} AS score FROM {tables} "
@@ -165,7 +174,7 @@ class _Term(NamedTuple):
 
 
 def _rarest(run: Run, query: Query) -> tuple[str, str] | None:
-    """The filter over cards that the fewest versions have; None where all have many, so that names lead sooner."""
+    """The filter over cards that the fewest versions have, of those asked for whole values; None where none is."""
     asked = [
         (field, words.fold(literal))
         for field, value in query.asked()
@@ -178,7 +187,7 @@ def _rarest(run: Run, query: Query) -> tuple[str, str] | None:
             more = run("SELECT 1 FROM facets WHERE field = ? AND value = ? LIMIT 1 OFFSET ?", (field, value, size))
             if more.fetchone() is None:
                 return field, value
-    return None
+    return asked[0] if asked else None
 
 
 def _tree(condition: where.Condition, now: float) -> _Term:
@@ -197,8 +206,13 @@ def _term(field: str, value: str, now: float) -> _Term:
     literal, pattern = glob_of(value)
     fits, wanted = ("=", literal) if pattern is None else ("GLOB", pattern)
     if field in CARD_FIELDS:
-        sql = f"EXISTS (SELECT 1 FROM facets AS f WHERE f.field = ? AND f.value {fits} ? AND f.version = v.id)"
-        return _Term(sql, (field, words.fold(wanted)))
+        own = "f.kind = e.kind AND f.namespace = e.namespace AND f.name = e.name AND f.version = v.id"
+        if pattern is not None:
+            own = "f.version = v.id"
+        return _Term(
+            f"EXISTS (SELECT 1 FROM facets AS f WHERE f.field = ? AND f.value {fits} ? AND {own})",
+            (field, words.fold(wanted)),
+        )
     if field == "state":
         sql = f"coalesce((SELECT s.state FROM states AS s WHERE s.version = v.id), 'published') {fits} ?"
         return _Term(f"({sql})", (wanted.lower(),))

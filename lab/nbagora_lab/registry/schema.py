@@ -10,7 +10,7 @@
 | `documents` | what is set beside versions: a rule, a policy, a token's digest | when it is set anew |
 | `endpoints` | a lease on a place; `epoch` is the revision that registered it | by renewal; gone at its end |
 | `changes` | a change; its revision is the row's number, dense; `chain` its hash and all before it | never (triggers) |
-| `facets` | a folded value of a filter's field, of a version that a label points at | with its labels |
+| `facets` | a folded value of a filter's field, of a version that a label points at, by name | with its labels |
 | `search` | the texts of such a version, cut by `words.index_text`; its rowid is the version's | with its labels |
 
 `facets`, `search` and `links` repeat what `versions` and `labels` say and can be made from them at any time. The first
@@ -160,6 +160,25 @@ MIGRATIONS = (
             CREATE TRIGGER versions_never_go BEFORE DELETE ON versions
             BEGIN SELECT raise(ABORT, 'a version never goes'); END
             """,
+        ),
+    ),
+    Migration(
+        "0003-facets-by-name",
+        (
+            "DROP TABLE facets",
+            """
+            CREATE TABLE facets (
+                field TEXT NOT NULL,
+                value TEXT NOT NULL,
+                kind TEXT NOT NULL,
+                namespace TEXT NOT NULL,
+                name TEXT NOT NULL,
+                version INTEGER NOT NULL REFERENCES versions (id),
+                PRIMARY KEY (field, value, kind, namespace, name, version)
+            ) WITHOUT ROWID
+            """,
+            "CREATE INDEX facets_version ON facets (version)",
+            "DELETE FROM search",  # the engine makes both anew
         ),
     ),
 )
