@@ -124,6 +124,7 @@ class Lab:
         self.discovery = Discovery(self.registry, self._calls.http)
         self._runs = Runs(tasklog, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
+        server.serve_broker(self.broker, self.clock, self.url)
         server.serve_registry(registry_app(self.registry, self.url, self.token), self.registry.admits)
         self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs)
         self._calls.refresh = self._hosting.refresh

@@ -5,7 +5,7 @@
 | Host is loopback or allowed | a page that rebinds its own name to 127.0.0.1 |
 | Origin is this server's or allowed; Sec-Fetch-Site, where sent, is same-origin or none | a page of another origin |
 | bearer token | everybody else on the machine |
-| POST bodies are JSON by their content type | forms and text, which browsers send across origins unasked |
+| bodies are JSON by their content type, but for records | forms and text, which browsers send across origins unasked |
 | size and depth of the body | a caller that exhausts memory or the parser |
 
 Refusals are RFC 9457 problem details, and JSON-RPC errors at a JSON-RPC door.
@@ -30,6 +30,8 @@ _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # an unclos
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _JSON_TYPES = frozenset({"application/json", "application/a2a+json", "application/cloudevents+json"})
+_UNASKED = frozenset({"", "application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
+"""Types that a browser sends to another origin without asking there first; a token, which is a header, has it ask."""
 
 
 def json_depth_exceeds(body: bytes, limit: int) -> bool:
@@ -78,6 +80,7 @@ class Guard:
         self._body_limit = body_limit
         self._depth_limit = depth_limit
         self.admits: Callable[[str, str], bool] = lambda _path, _token: False  # whether another token is let in there
+        self.takes: Callable[[str], bool] = lambda _path: False  # whether bodies of any type are taken there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a refusal itself; passes everything else on."""
@@ -125,7 +128,8 @@ class Guard:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
         length = headers.get("content-length", "")
         empty = length in {"", "0"} and "transfer-encoding" not in headers
-        if kind not in _JSON_TYPES and not (empty and not rpc):
+        raw = kind not in _JSON_TYPES and self.takes(scope["path"]) and not (kind in _UNASKED and not self._token)
+        if kind not in _JSON_TYPES and not (empty and not rpc) and not raw:
             what = f"the content type {kind or 'none'} is not JSON"
             return b"", _rpc_error(200, -32005, what) if rpc else problem(415, "Content type not supported", what)
         too_large = f"the body is larger than {self._body_limit} bytes"
@@ -144,6 +148,8 @@ class Guard:
             if not message.get("more_body"):
                 break
         body = b"".join(chunks)
+        if raw and not kind.endswith("json"):
+            return body, None
         if not _is_text(body):
             what = "the body is not UTF-8"
             return b"", _rpc_error(200, -32700, what) if rpc else problem(400, "Not JSON", what)

@@ -10,6 +10,7 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import uvicorn
 from starlette.responses import JSONResponse, Response
@@ -18,6 +19,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nbagora_lab.a2a.security import Guard, problem
 from nbagora_lab.core.errors import PortInUse, did_you_mean
 from nbagora_lab.core.settings import Settings
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.broker import Broker
+    from nbagora_lab.core.clock import Clock
 
 __all__ = ["Server", "bind"]
 
@@ -105,6 +110,13 @@ class Server:
     def mount_path(self, prefix: str, app: ASGIApp) -> None:
         """Puts an app at ``/{prefix}``, beside the agents."""
         self._mounts[prefix] = app
+
+    def serve_broker(self, broker: Broker, clock: Clock, url: str) -> None:
+        """Puts the broker's doors at ``/broker``; records of any media type may be appended there."""
+        from nbagora_lab.broker.http import broker_app
+
+        self._mounts["broker"] = broker_app(broker, clock, url)
+        self._app.takes = lambda path: path.startswith("/broker/topics/") and path.endswith("/records")
 
     def serve_registry(self, app: ASGIApp, admits: Callable[[str], bool]) -> None:
         """Puts the registry's app at ``/registry`` and at its well-known place.

@@ -1,0 +1,379 @@
+"""Records over HTTP, in CloudEvents' two modes: read, appended, and tailed as server-sent events.
+
+| media type of what is appended | the record |
+|---|---|
+| ``application/cloudevents+json`` | one event, structured |
+| ``application/cloudevents-batch+json`` | a list of them, appended in one step |
+| any other | the body as it stands; the media type is its own, attributes come as ``ce-…`` headers or in the query |
+
+The broker's own clock gives a record its time; a producer's ``time`` is read over. Beside CloudEvents' attributes go
+``priority``, ``tenant``, ``cost``, ``deadline`` (seconds since the Unix epoch) and ``traceparent``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Literal
+from urllib.parse import unquote
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from starlette.responses import Response, StreamingResponse
+
+from nbagora_lab.broker.http import MOST, OFFSET, Call, Door, dump
+from nbagora_lab.broker.model import split_topic
+from nbagora_lab.broker.tail import tail_batches
+from nbagora_lab.core.clock import rfc3339
+from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
+from nbagora_lab.core.events import Record, decode
+from nbagora_lab.core.openapi import JSON
+from nbagora_lab.core.problem import misfit
+
+__all__ = [
+    "BATCH",
+    "EVENT_STREAM",
+    "RECORD_DOORS",
+    "STRUCTURED",
+    "Appended",
+    "Event",
+    "Read",
+    "Records",
+    "array",
+    "event_json",
+    "is_json",
+    "packed",
+]
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+EVENT_STREAM = "text/event-stream"
+
+_RECORDS = "/broker/topics/{parent}/{lite}/records"
+_BEAT = 15.0  # seconds without a record after which a stream says that it is still there
+_SCHEDULING = {"priority": int, "tenant": str, "cost": float, "deadline": float}
+_ATTRIBUTES = ("type", "subject", "source", "id", "traceparent")
+_ENVELOPE = ("specversion", "time")
+
+
+class Event(BaseModel):
+    """A record that is to be appended, as CloudEvents' JSON has it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: str = ""
+    source: str = ""
+    type: str = "message"
+    subject: str = ""
+    time: str | None = Field(None, description="read over: the broker's clock gives a record its time")
+    datacontenttype: str | None = None
+    data: Any = None
+    data_base64: str | None = None
+    traceparent: str = ""
+    priority: int = Field(0, ge=0, le=255)
+    tenant: str = ""
+    cost: float = Field(1.0, ge=0, allow_inf_nan=False)
+    deadline: float | None = Field(None, ge=0, allow_inf_nan=False, description="seconds since the Unix epoch")
+
+
+class Read(BaseModel):
+    """A record as it stands on its topic; `data` where its body is JSON or text, otherwise `data_base64`."""
+
+    specversion: Literal["1.0"]
+    id: str
+    source: str
+    type: str
+    subject: str
+    time: str
+    datacontenttype: str
+    data: Any = None
+    data_base64: str | None = None
+    traceparent: str
+    priority: int
+    tenant: str
+    cost: float
+    deadline: float | None
+    topic: str
+    offset: int
+
+
+class Records(BaseModel):
+    """A page of records; `after` is the next page's, null where that was the last for now."""
+
+    topic: str
+    records: list[Read]
+    after: int | None
+
+
+class Appended(BaseModel):
+    """Where records were stored: the offset of each, and of the last."""
+
+    topic: str
+    offset: int
+    offsets: list[int]
+
+
+_EVENT, _EVENTS = TypeAdapter(Event), TypeAdapter(list[Event])
+
+
+def is_json(media_type: str) -> bool:
+    """Whether a media type is JSON's, or a kind of it."""
+    kind = media_type.partition(";")[0].strip().lower()
+    return kind == JSON or kind.endswith("+json")
+
+
+def event_json(record: Record) -> bytes:
+    """A record as it is told over HTTP; what can't be told as JSON or text goes as base64."""
+    plan = record.scheduling
+    event = {
+        "specversion": "1.0",
+        "id": record.id,
+        "source": record.source or "/",
+        "type": record.type,
+        "subject": record.subject,
+        "time": rfc3339(record.time),
+        "datacontenttype": record.datacontenttype,
+        "traceparent": record.traceparent,
+        "priority": plan.priority,
+        "tenant": plan.tenant,
+        "cost": plan.cost,
+        "deadline": plan.deadline,
+        "topic": record.topic,
+        "offset": record.offset,
+    }
+    kind = record.datacontenttype
+    try:
+        if is_json(kind):
+            return dump(event | {"data": json.loads(record.body.decode())})
+        if kind.startswith("text/"):
+            return dump(event | {"data": record.body.decode()})
+    except (ValueError, RecursionError):  # no JSON, or such as Python reads and JSON does not have: NaN
+        return dump(event | {"data_base64": base64.b64encode(record.body).decode()})
+    return dump(event | {"data_base64": base64.b64encode(record.body).decode()})
+
+
+def array(items: Iterable[bytes]) -> bytes:
+    """A JSON array of what is JSON already."""
+    return b"[%b]" % b",".join(items)
+
+
+def packed(call: Call, event: Event) -> bytes:
+    """An event as the store keeps it.
+
+    Raises:
+        UsageError: Its data does not fit its media type.
+    """
+    kind = event.datacontenttype
+    if event.data_base64 is not None:
+        if event.data is not None:
+            raise UsageError("an event with both data and data_base64", "give one of them")
+        try:
+            body = base64.b64decode(event.data_base64, validate=True)
+        except (binascii.Error, ValueError):
+            raise UsageError("data_base64 is not base64", "encode it as RFC 4648 has it") from None
+        kind = kind or "application/octet-stream"
+    elif kind is None or is_json(kind):
+        kind = kind or JSON
+        body = b"" if "data" not in event.model_fields_set else _json(event.data)
+    elif isinstance(event.data, str):
+        body = _utf8("data", event.data)
+    elif event.data is None:
+        body = b""
+    else:
+        raise UsageError(f"data of a {type(event.data).__name__} as {kind[:60]}", "give text, or data_base64")
+    attributes = {name: getattr(event, name) for name in _ATTRIBUTES if getattr(event, name)}
+    plan = {name: getattr(event, name) for name in _SCHEDULING}
+    return call.broker.encode(body, datacontenttype=kind, **plan, **attributes)
+
+
+def _json(data: Any) -> bytes:
+    try:
+        return json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+    except (ValueError, RecursionError):
+        raise UsageError(
+            "data holds a number that JSON does not have", "give numbers within a double's range"
+        ) from None
+
+
+def _utf8(name: str, text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} has half a surrogate pair", "send text that UTF-8 can hold") from None
+
+
+async def _append(call: Call) -> Appended:
+    body = await call.request.body()
+    kind = call.request.headers.get("content-type", "application/octet-stream")
+    bare = kind.partition(";")[0].strip().lower()
+    if bare in {STRUCTURED, BATCH}:
+        if call.query:
+            raise UsageError(f"the query's {min(call.query)} beside a structured event", "put it into the event")
+        try:
+            events = _EVENTS.validate_json(body) if bare == BATCH else [_EVENT.validate_json(body)]
+        except ValidationError as error:
+            raise misfit(error, "the body", "it takes Event; see /broker/openapi.json") from None
+        stored = [packed(call, event) for event in events]
+    else:
+        options = _options(call)
+        stored = [call.broker.encode(body, **{"datacontenttype": kind} | options)]
+    if not stored:
+        raise UsageError("a batch of no events", "give at least one")
+    topic = call.topic
+    offsets = await asyncio.to_thread(call.broker.log.append, [(topic, one) for one in stored])
+    return Appended(topic=topic, offset=offsets[-1], offsets=offsets)
+
+
+def _options(call: Call) -> dict[str, Any]:
+    """What headers and query say of a record in binary mode."""
+    found: dict[str, Any] = {}
+    if traceparent := call.request.headers.get("traceparent"):
+        found["traceparent"] = traceparent
+    for header, value in call.request.headers.items():
+        if not header.startswith("ce-"):
+            continue
+        name = header[3:]
+        if name not in {*_SCHEDULING, *_ATTRIBUTES, *_ENVELOPE}:
+            raise UsageError(f"no attribute '{name[:60]}'", did_you_mean(name[:60], [*_SCHEDULING, *_ATTRIBUTES]))
+        if name == "specversion" and value != "1.0":
+            raise UsageError(f"CloudEvents {value[:20]}", "version 1.0 is spoken here")
+        if name not in _ENVELOPE:
+            found[name] = _decoded(name, value)
+    return found | dict(call.query)
+
+
+def _decoded(name: str, value: str) -> Any:
+    """A header's value; letters beyond ASCII come percent-encoded."""
+    try:
+        text = unquote(value, errors="strict")
+        return _SCHEDULING.get(name, str)(text)
+    except ValueError:  # a UnicodeDecodeError is one, too
+        raise UsageError(
+            f"ce-{name} can't be {value[:40]!r}", "numbers as digits, text as UTF-8 by percent signs"
+        ) from None
+
+
+async def _get(call: Call) -> Any:
+    if EVENT_STREAM in call.request.headers.get("accept", ""):
+        return _stream(call)
+    return await asyncio.to_thread(_page, call)
+
+
+def _start(call: Call) -> int | None:
+    """The offset that is already known, as the query says."""
+    after: int | None = call.query.get("after")
+    if (since := call.query.get("since")) is not None:
+        known = -1 if after is None else after
+        return max(known, call.broker.log.seek(call.topic, since) - 1)
+    return after
+
+
+def _page(call: Call) -> bytes:
+    following = call.broker.info(call.topic).next
+    before = min(following, call.query.get("before", following))
+    start = _start(call)
+    after = -1 if start is None else start
+    batch = call.broker.log.scan(call.topic, after=after, limit=call.query.get("limit", 100))
+    records = [decode(stored, call.topic, offset) for offset, stored in batch if offset < before]
+    more = bool(records) and records[-1].offset + 1 < before
+    after_this = dump(records[-1].offset if more else None)
+    shown = array(map(event_json, records))
+    return b'{"topic":%b,"records":%b,"after":%b}' % (dump(call.topic), shown, after_this)
+
+
+def _stream(call: Call) -> Response:
+    """A tail; it resumes after the id of the last event, and otherwise begins where the query says, or now."""
+    if extra := {"before", "limit"} & call.query.keys():
+        raise UsageError(f"'{min(extra)}' in a stream, which has no end", "leave it out, or accept application/json")
+    parent, _ = split_topic(call.topic)
+    if parent not in (parents := call.broker.topics()):
+        raise TopicNotFound(f"no topic '{parent}'", did_you_mean(parent, parents))
+    if last := call.request.headers.get("last-event-id"):
+        if not (last.isascii() and last.isdigit() and len(last) < 19):
+            raise UsageError(
+                f"no offset {last[:40]!r} in Last-Event-ID", "give the id of the last event, or leave it out"
+            )
+        after = int(last)
+    else:
+        after = _begin(call)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_events(call, after), media_type=EVENT_STREAM, headers=headers)
+
+
+def _begin(call: Call) -> int:
+    """The offset after which a new tail begins; a topic that does not exist may come."""
+    if not call.broker.log.scan(call.topic, limit=1):
+        return int(call.query.get("after", -1))
+    start = _start(call)
+    return call.broker.info(call.topic).next - 1 if start is None else start
+
+
+async def _events(call: Call, after: int) -> AsyncIterator[bytes]:
+    """Records as server-sent events: the id is the offset."""
+    batches = tail_batches(call.broker.log, call.topic, after=after)
+    coming: asyncio.Task[Any] | None = None
+    try:
+        yield b": tailing\n\n"
+        while True:
+            coming = coming or asyncio.ensure_future(anext(batches))
+            done, _ = await asyncio.wait({coming}, timeout=_BEAT)
+            if not done:
+                yield b": still here\n\n"
+                continue
+            batch, coming = coming.result(), None
+            events = [(offset, event_json(decode(stored, call.topic, offset))) for offset, stored in batch]
+            yield b"".join(b"id: %d\ndata: %b\n\n" % event for event in events)
+    finally:
+        if coming is not None:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+        await batches.aclose()
+
+
+_SECONDS = {"type": "number", "minimum": 0}
+_PLAN: dict[str, dict[str, Any]] = {
+    "priority": {"type": "integer", "minimum": 0, "maximum": 255},
+    "tenant": {"type": "string"},
+    "cost": {"type": "number", "minimum": 0},
+    "deadline": _SECONDS,
+    **{name: {"type": "string"} for name in _ATTRIBUTES},
+}
+_RAW = {"type": "string", "format": "binary"}
+
+RECORD_DOORS: tuple[Door, ...] = (
+    Door(
+        method="GET",
+        path=_RECORDS,
+        summary="Reads records by offset or time, moving nobody's progress; as text/event-stream it tails",
+        query={
+            "after": OFFSET,
+            "before": OFFSET,
+            "since": _SECONDS,
+            "limit": {"type": "integer", "minimum": 1, "maximum": MOST},
+        },
+        headers={"last-event-id": {"type": "string"}},
+        result=Records,
+        results={EVENT_STREAM: {"type": "string"}},
+        run=_get,
+    ),
+    Door(
+        method="POST",
+        path=_RECORDS,
+        summary="Appends a record, or several in one step",
+        query=_PLAN,
+        bodies={
+            STRUCTURED: Event,
+            BATCH: {"type": "array", "minItems": 1, "items": {"$ref": "#/components/schemas/Event"}},
+            JSON: {},
+            "text/plain": {"type": "string"},
+            "application/octet-stream": _RAW,
+        },
+        result=Appended,
+        run=_append,
+        raw=True,
+        status=201,
+    ),
+)
