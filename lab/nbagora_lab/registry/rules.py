@@ -126,7 +126,7 @@ class Rule(_Frozen):
 
     def stored(self) -> dict[str, Any]:
         """The rule as an engine keeps it."""
-        return self.model_dump(mode="json") | {"needs": self.needs}
+        return self.model_dump(mode="json") | {"needs": sorted(self.needs)}
 
 
 class Choice(NamedTuple):

@@ -103,3 +103,8 @@ def test_publish_takes_a_file_and_a_url(lab: Any, run: Any, tmp_path: Any) -> No
     with pytest.raises(UsageError, match="holds no object"):
         run(f"%registry publish {server} --kind mcp")
     assert len(run("%registry impact painter")) == 0
+
+
+def test_the_registry_goes_into_files_and_back(two: None, run: Any, tmp_path: Any) -> None:
+    assert run(f"%registry export {tmp_path / 'kept'}") == f"2 versions are in {tmp_path / 'kept'}"
+    assert run(f"%registry import {tmp_path / 'kept'}") == "0 versions are new, 2 were there; 0 labels moved"
