@@ -191,9 +191,6 @@ class GroupMachine(RuleBasedStateMachine):
         if written[0]:
             for lite, priority in sent:
                 self.topics.setdefault(lite, Topic()).priorities.append(priority)
-        if len(written) > 1:
-            for lite, _ in sent:
-                self.forget(lite)
 
     @rule(
         client=clients,
@@ -232,6 +229,8 @@ class GroupMachine(RuleBasedStateMachine):
             return
         eligible = self.eligible(client)
         limit = 100 if fault else limit
+        if fault:  # which is about the attempts, not about who comes back
+            self.groups.when_ready("g", client, lambda: None)()
         batch = None
         with self.faulty(fault) as written:
             batch = self.groups.receive("g", client, limit=limit)
@@ -292,9 +291,7 @@ class GroupMachine(RuleBasedStateMachine):
             for handle in fresh:
                 self.topics[held[handle][0][0]].done.add(handle.offset)
         for key in {held[handle][0] for handle in fresh}:
-            if len(written) > 1:
-                self.forget(key[0])
-            elif all(offset in self.topics[key[0]].done for offset in self.out[key].offsets):
+            if all(offset in self.topics[key[0]].done for offset in self.out[key].offsets):
                 del self.out[key]
         if again and len(written) == 1 and fresh:
             self.groups.ack("g", fresh)

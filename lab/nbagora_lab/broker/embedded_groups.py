@@ -378,12 +378,16 @@ class EmbeddedGroups:
         return group
 
     def _settle(self, group: Dispatch) -> None:
-        """Makes anew from the store what an interrupted write may have left half done."""
+        """Brings what an interrupted write may have left half done in line with the store; leases stay."""
         now = self._store.clock.now()
         for topic in list(group.unsure):
+            hot = self._store.hot.load(topic)
             for turn in group.turns_of(topic):
-                group.forget(turn)
-            if (hot := self._store.hot.hot(topic)) is not None:
+                if hot is None or hot.number != turn.number:
+                    group.forget(turn)
+                else:
+                    self._leases.settle(group, turn, now)
+            if hot is not None:
                 hot.listed &= ~group.bit
             for turn in group.stored.of(topic):
                 group.found(turn, now)

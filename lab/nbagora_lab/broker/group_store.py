@@ -36,6 +36,17 @@ class GroupStore:
             hot = self._hot.load(turn.topic)
             turn.end = hot.next if hot is not None else turn.committed
 
+    def reload(self, turn: Turn) -> None:
+        """The same for one that may lag behind; a single record that is acked has its end as its progress."""
+        if turn.single:
+            key = keys.waiting_record_key(self._number, turn.number, turn.end - 1)
+            stored = self._rocks.families["waiting"].get(key)
+            attempts = 0 if stored is None else keys.ATTEMPTS.unpack_from(stored)[0]
+            turn.committed = turn.end if stored is None else turn.end - 1
+            turn.runs = ((turn.end, attempts),) if attempts else ()
+        else:
+            self.load(turn)
+
     def plan(self, turn: Turn, offset: int) -> Scheduling:
         """The scheduling fields of a record; not looked for where no record of the parent has any."""
         hot = self._hot.look(turn.topic)

@@ -185,6 +185,23 @@ class Leases:
         """Ends leases as if nothing had been handed out."""
         self._move(group, [_Move(turn, uncounted=turn.out(), over=True) for turn in turns if turn.grant], (), now)
 
+    def settle(self, group: Dispatch, turn: Turn, now: float) -> None:
+        """Takes over what the store says of a turn; a lease that nobody was told of ends."""
+        group.stored.reload(turn)
+        if turn.grant is not None:
+            if turn.grant.number not in group.grants:
+                group.end_grant(turn)
+            elif not turn.out():
+                group.end_grant(turn, acked=True)
+            else:
+                self._watch(group, turn.grant, turn.until)
+                return
+        if turn.drained:
+            group.forget(turn)
+        elif not turn.parked:
+            group.withdraw(turn)
+            group.make_ready(turn, now)
+
     def _watch(self, group: Dispatch, grant: Grant, until: float) -> None:
         """Looks at a grant when something of it may end; what is extended is looked at when it would have ended."""
         if grant.timer is not None and grant.timer.action is not None:

@@ -83,7 +83,7 @@ class Turn(Unit):
     @property
     def key(self) -> TurnKey:
         """What tells it from its group's other turns."""
-        return (self.topic, self.committed) if self.single else self.topic
+        return (self.topic, self.end - 1) if self.single else self.topic
 
     @property
     def drained(self) -> bool:
