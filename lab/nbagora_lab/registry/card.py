@@ -17,6 +17,7 @@ from nbagora_lab.broker.model import check_name
 from nbagora_lab.core.errors import LabError, TooLarge, UsageError
 from nbagora_lab.registry.model import LATEST, NAMESPACE, Draft, Kind, Link
 from nbagora_lab.registry.names import check_label, check_version, is_version
+from nbagora_lab.registry.normal import is_legacy, upgraded
 from nbagora_lab.registry.prompt import check_prompt
 from nbagora_lab.registry.shapes import ABSENT, Problem, below, read_shape
 
@@ -159,6 +160,11 @@ def _read_all(card: object, kind: Kind) -> tuple[dict[str, Any], list[Problem]]:
     if not isinstance(card, Mapping):
         return {}, [Problem("", f"is no {what} but a {type(card).__name__}; it takes an object")]
     content = read_shape(card, _SHAPE[kind], "", problems)
+    if kind == "agent" and not problems and is_legacy(content):
+        try:
+            content = read_shape(upgraded(content), _SHAPE[kind], "", problems)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problems.append(Problem("", f"is in A2A 0.3's form and does not fit it: {type(error).__name__} {error}"))
     for field, check in (("name", lambda name: check_name(name, "agent")), ("version", check_version)):
         if isinstance(value := content.get(field), str):
             try:
