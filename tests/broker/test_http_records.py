@@ -246,3 +246,17 @@ def test_tails_that_were_cut_leave_no_watch(lab: Lab, monkeypatch: pytest.Monkey
             tail.reset()
         assert ended.acquire(timeout=20)
     assert begun == ["chat/s"] * 3
+
+
+def test_a_large_body_stands_apart_and_is_streamed(door: httpx.Client, lab: Lab) -> None:
+    body = bytes(range(256)) * (3 << 12)  # 3 MiB
+    assert door.post(at("chat/s"), content=body, headers={"Content-Type": "image/png"}).json()["offset"] == 0
+    [record] = page(door)["records"]
+    assert not {"data", "data_base64"} & record.keys()
+    answer = door.get(f"{lab.url}{record['dataref']}")
+    assert (answer.content == body, answer.headers["content-type"]) == (True, "image/png")
+    assert "sandbox" in answer.headers["content-security-policy"]
+    door.post(at("chat/s"), content="小".encode(), headers={"Content-Type": "text/plain; charset=utf-8"})
+    assert door.get(at("chat/s", "records/1/body")).text == "小"
+    assert door.get(at("chat/s", "records/2/body")).status_code == 404
+    assert door.get(at("chat/s", "records/x/body")).status_code == 400

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nbagora_lab.broker.delivery import Batch, Delivery, Handle
 from nbagora_lab.broker.group import Start
 from nbagora_lab.broker.http import MOST, Call, Door, dump
-from nbagora_lab.broker.http_records import Event, Read, array, event_json, packed
+from nbagora_lab.broker.http_events import Event, Read, array, event_json, packed
 from nbagora_lab.broker.model import seconds
 from nbagora_lab.core.errors import LeaseLost, UsageError
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nbagora_lab.broker.dead import dead_topic, parse_letter
 from nbagora_lab.broker.http import MOST, OFFSET, Call, Door, dump
 from nbagora_lab.broker.http_deliveries import Evictions, delivery_doors
-from nbagora_lab.broker.http_records import Read, array, event_json
+from nbagora_lab.broker.http_events import Read, array, event_json
 from nbagora_lab.broker.http_shapes import Group, GroupChanges, group_of, settings_of, shape, told
 from nbagora_lab.broker.http_topics import Created
 from nbagora_lab.broker.model import check_name

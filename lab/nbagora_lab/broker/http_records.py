@@ -13,91 +13,32 @@ The broker's own clock gives a record its time; a producer's ``time`` is read ov
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import json
-from collections.abc import AsyncIterator, Iterable
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from urllib.parse import unquote
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response, StreamingResponse
 
 from nbagora_lab.broker.http import MOST, OFFSET, Call, Door, dump
+from nbagora_lab.broker.http_events import ATTRIBUTES, LATEST, SCHEDULING, Event, Read, array, event_json, packed
 from nbagora_lab.broker.model import split_topic
 from nbagora_lab.broker.tail import tail_batches
-from nbagora_lab.core.clock import rfc3339
 from nbagora_lab.core.errors import TopicNotFound, UsageError, did_you_mean
-from nbagora_lab.core.events import Record, decode
+from nbagora_lab.core.events import decode
 from nbagora_lab.core.openapi import JSON
 from nbagora_lab.core.problem import misfit
 
-__all__ = [
-    "BATCH",
-    "EVENT_STREAM",
-    "RECORD_DOORS",
-    "STRUCTURED",
-    "Appended",
-    "Event",
-    "Read",
-    "Records",
-    "array",
-    "event_json",
-    "is_json",
-    "packed",
-]
+__all__ = ["BATCH", "EVENT_STREAM", "RECORD_DOORS", "STRUCTURED", "Appended", "Records"]
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 EVENT_STREAM = "text/event-stream"
 
 _RECORDS = "/broker/topics/{parent}/{lite}/records"
+_PIECE = 256 << 10  # bytes
 _BEAT = 15.0  # seconds without a record after which a stream says that it is still there
-_SCHEDULING = {"priority": int, "tenant": str, "cost": float, "deadline": float}
-_ATTRIBUTES = ("type", "subject", "source", "id", "traceparent")
 _ENVELOPE = ("specversion", "time")
-
-
-class Event(BaseModel):
-    """A record that is to be appended, as CloudEvents' JSON has it."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    specversion: Literal["1.0"] = "1.0"
-    id: str = ""
-    source: str = ""
-    type: str = "message"
-    subject: str = ""
-    time: str | None = Field(None, description="read over: the broker's clock gives a record its time")
-    datacontenttype: str | None = None
-    data: Any = None
-    data_base64: str | None = None
-    traceparent: str = ""
-    priority: int = Field(0, ge=0, le=255)
-    tenant: str = ""
-    cost: float = Field(1.0, ge=0, allow_inf_nan=False)
-    deadline: float | None = Field(None, ge=0, allow_inf_nan=False, description="seconds since the Unix epoch")
-
-
-class Read(BaseModel):
-    """A record as it stands on its topic; `data` where its body is JSON or text, otherwise `data_base64`."""
-
-    specversion: Literal["1.0"]
-    id: str
-    source: str
-    type: str
-    subject: str
-    time: str
-    datacontenttype: str
-    data: Any = None
-    data_base64: str | None = None
-    traceparent: str
-    priority: int
-    tenant: str
-    cost: float
-    deadline: float | None
-    topic: str
-    offset: int
 
 
 class Records(BaseModel):
@@ -119,92 +60,6 @@ class Appended(BaseModel):
 _EVENT, _EVENTS = TypeAdapter(Event), TypeAdapter(list[Event])
 
 
-def is_json(media_type: str) -> bool:
-    """Whether a media type is JSON's, or a kind of it."""
-    kind = media_type.partition(";")[0].strip().lower()
-    return kind == JSON or kind.endswith("+json")
-
-
-def event_json(record: Record) -> bytes:
-    """A record as it is told over HTTP; what can't be told as JSON or text goes as base64."""
-    plan = record.scheduling
-    event = {
-        "specversion": "1.0",
-        "id": record.id,
-        "source": record.source or "/",
-        "type": record.type,
-        "subject": record.subject,
-        "time": rfc3339(record.time),
-        "datacontenttype": record.datacontenttype,
-        "traceparent": record.traceparent,
-        "priority": plan.priority,
-        "tenant": plan.tenant,
-        "cost": plan.cost,
-        "deadline": plan.deadline,
-        "topic": record.topic,
-        "offset": record.offset,
-    }
-    kind = record.datacontenttype
-    try:
-        if is_json(kind):
-            return dump(event | {"data": json.loads(record.body.decode())})
-        if kind.startswith("text/"):
-            return dump(event | {"data": record.body.decode()})
-    except (ValueError, RecursionError):  # no JSON, or such as Python reads and JSON does not have: NaN
-        return dump(event | {"data_base64": base64.b64encode(record.body).decode()})
-    return dump(event | {"data_base64": base64.b64encode(record.body).decode()})
-
-
-def array(items: Iterable[bytes]) -> bytes:
-    """A JSON array of what is JSON already."""
-    return b"[%b]" % b",".join(items)
-
-
-def packed(call: Call, event: Event) -> bytes:
-    """An event as the store keeps it.
-
-    Raises:
-        UsageError: Its data does not fit its media type.
-    """
-    kind = event.datacontenttype
-    if event.data_base64 is not None:
-        if event.data is not None:
-            raise UsageError("an event with both data and data_base64", "give one of them")
-        try:
-            body = base64.b64decode(event.data_base64, validate=True)
-        except (binascii.Error, ValueError):
-            raise UsageError("data_base64 is not base64", "encode it as RFC 4648 has it") from None
-        kind = kind or "application/octet-stream"
-    elif kind is None or is_json(kind):
-        kind = kind or JSON
-        body = b"" if "data" not in event.model_fields_set else _json(event.data)
-    elif isinstance(event.data, str):
-        body = _utf8("data", event.data)
-    elif event.data is None:
-        body = b""
-    else:
-        raise UsageError(f"data of a {type(event.data).__name__} as {kind[:60]}", "give text, or data_base64")
-    attributes = {name: getattr(event, name) for name in _ATTRIBUTES if getattr(event, name)}
-    plan = {name: getattr(event, name) for name in _SCHEDULING}
-    return call.broker.encode(body, datacontenttype=kind, **plan, **attributes)
-
-
-def _json(data: Any) -> bytes:
-    try:
-        return json.dumps(data, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
-    except (ValueError, RecursionError):
-        raise UsageError(
-            "data holds a number that JSON does not have", "give numbers within a double's range"
-        ) from None
-
-
-def _utf8(name: str, text: str) -> bytes:
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"{name} has half a surrogate pair", "send text that UTF-8 can hold") from None
-
-
 async def _append(call: Call) -> Appended:
     body = await call.request.body()
     kind = call.request.headers.get("content-type", "application/octet-stream")
@@ -218,8 +73,9 @@ async def _append(call: Call) -> Appended:
             raise misfit(error, "the body", "it takes Event; see /broker/openapi.json") from None
         stored = [packed(call, event) for event in events]
     else:
-        options = _options(call)
-        stored = [call.broker.encode(body, **{"datacontenttype": kind} | options)]
+        options = {"datacontenttype": kind} | _options(call)
+        sent = await asyncio.to_thread(call.broker.send, call.topic, body, **options)
+        return Appended(topic=sent.topic, offset=sent.offset, offsets=[sent.offset])
     if not stored:
         raise UsageError("a batch of no events", "give at least one")
     topic = call.topic
@@ -236,8 +92,8 @@ def _options(call: Call) -> dict[str, Any]:
         if not header.startswith("ce-"):
             continue
         name = header[3:]
-        if name not in {*_SCHEDULING, *_ATTRIBUTES, *_ENVELOPE}:
-            raise UsageError(f"no attribute '{name[:60]}'", did_you_mean(name[:60], [*_SCHEDULING, *_ATTRIBUTES]))
+        if name not in {*SCHEDULING, *ATTRIBUTES, *_ENVELOPE}:
+            raise UsageError(f"no attribute '{name[:60]}'", did_you_mean(name[:60], [*SCHEDULING, *ATTRIBUTES]))
         if name == "specversion" and value != "1.0":
             raise UsageError(f"CloudEvents {value[:20]}", "version 1.0 is spoken here")
         if name not in _ENVELOPE:
@@ -249,7 +105,7 @@ def _decoded(name: str, value: str) -> Any:
     """A header's value; letters beyond ASCII come percent-encoded."""
     try:
         text = unquote(value, errors="strict")
-        return _SCHEDULING.get(name, str)(text)
+        return SCHEDULING.get(name, str)(text)
     except ValueError:  # a UnicodeDecodeError is one, too
         raise UsageError(
             f"ce-{name} can't be {value[:40]!r}", "numbers as digits, text as UTF-8 by percent signs"
@@ -260,6 +116,27 @@ async def _get(call: Call) -> Any:
     if EVENT_STREAM in call.request.headers.get("accept", ""):
         return _stream(call)
     return await asyncio.to_thread(_page, call)
+
+
+def _body(call: Call) -> Response:
+    """The body alone, as it is; in pieces, so that memory holds little of a large one."""
+    text = call.path["offset"]
+    if not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise UsageError(f"no offset {text[:40]!r}", "give the record's")
+    offset = int(text)
+    found = call.broker.read(call.topic, after=offset - 1 if offset else None, before=offset + 1, limit=1)
+    if not found:
+        raise TopicNotFound(f"no record {offset} on '{call.topic}'", "see its first and next: GET the topic")
+    file = call.broker.open(found[0])
+    # "sandbox" and "nosniff": a page that somebody sent is not to run here, under the lab's own origin
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox; default-src 'none'"}
+    return StreamingResponse(_pieces(file), headers=headers | {"Content-Type": found[0].datacontenttype})
+
+
+def _pieces(file: Any) -> Iterator[bytes]:
+    with file:
+        while piece := file.read(_PIECE):
+            yield piece
 
 
 def _start(call: Call) -> int | None:
@@ -333,13 +210,13 @@ async def _events(call: Call, after: int) -> AsyncIterator[bytes]:
         await batches.aclose()
 
 
-_SECONDS = {"type": "number", "minimum": 0}
+_SECONDS = {"type": "number", "minimum": 0, "maximum": LATEST}
 _PLAN: dict[str, dict[str, Any]] = {
     "priority": {"type": "integer", "minimum": 0, "maximum": 255},
     "tenant": {"type": "string"},
     "cost": {"type": "number", "minimum": 0},
     "deadline": _SECONDS,
-    **{name: {"type": "string"} for name in _ATTRIBUTES},
+    **{name: {"type": "string"} for name in ATTRIBUTES},
 }
 _RAW = {"type": "string", "format": "binary"}
 
@@ -375,5 +252,12 @@ RECORD_DOORS: tuple[Door, ...] = (
         run=_append,
         raw=True,
         status=201,
+    ),
+    Door(
+        method="GET",
+        path=f"{_RECORDS}/{{offset}}/body",
+        summary="Gives a record's body as it is",
+        results={"*/*": {}},
+        run=_body,
     ),
 )
