@@ -7,21 +7,26 @@ it has ended the last says how.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle  # noqa: F401 -- rocksdict wants it when a store is opened, and who has no rights can't read it then
+import random  # noqa: TID251 -- seeded by the job
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.broker.embedded_groups import EmbeddedGroups
+from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.errors import LabError
+from nbagora_lab.core.errors import LabError, LeaseLost
 from nbagora_lab.core.events import encode
 
 __all__ = ["Process"]
@@ -107,6 +112,58 @@ def append(job: dict[str, Any]) -> None:
             count += 1
 
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(job["threads"])]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def consume(job: dict[str, Any]) -> None:
+    """Publishes to a few topics and reads them in a group, from two threads each, for ever.
+
+    Says ``sent topic offset body`` once a record is acknowledged; ``got topic offset attempt`` before it acks, and
+    ``acked topic offset`` once it has; ``failed topic offset`` before it gives one back.
+    """
+    log = opened(job)
+    groups = EmbeddedGroups(log)
+    log.create_topic("chat", TopicSpec(type=job["type"]))
+    groups.create_group("workers", GroupSpec(topic="chat", max_attempts=10**6, backoff=(0,), lease=0.05))
+    chance = random.Random(job["seed"])
+
+    def publish(number: int) -> None:
+        for count in itertools.count():
+            body = f"{log.epoch}.{number}.{count}"
+            topics = [f"chat/{number}-{lite}" for lite in chance.sample(range(job["topics"]), 2)]
+            offsets = log.append([(topic, encode("test", body.encode())) for topic in topics])
+            os.write(
+                1, "".join(f"sent {topic} {at} {body}\n" for topic, at in zip(topics, offsets, strict=True)).encode()
+            )
+            if count % 50 == 49:
+                time.sleep(0.002)
+
+    def read(client: str) -> None:
+        groups.subscribe("workers", client, "*", durable=True)
+        while True:
+            batch = groups.receive("workers", client, limit=chance.choice([1, 3, 20]))
+            os.write(1, "".join(f"got {one.topic} {one.offset} {one.attempt}\n" for one in batch).encode())
+            some = [one for one in batch if chance.random() < 0.9]
+            rest = [one for one in batch if one not in some]
+            try:
+                if chance.random() < 0.5:
+                    groups.ack("workers", [one.handle for one in some])
+                    os.write(1, "".join(f"acked {one.topic} {one.offset}\n" for one in some).encode())
+                else:
+                    for one in some:
+                        groups.ack("workers", [one.handle])
+                        say("acked", one.topic, one.offset)
+                if rest and chance.random() < 0.7:
+                    groups.fail("workers", [one.handle for one in rest])
+            except LeaseLost as lost:
+                for handle in lost.handles:
+                    say("lost", handle.topic, handle.offset)
+
+    threads = [threading.Thread(target=publish, args=(number,), daemon=True) for number in range(2)]
+    threads += [threading.Thread(target=read, args=(f"reader-{number}",), daemon=True) for number in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:
