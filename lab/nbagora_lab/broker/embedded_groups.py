@@ -330,6 +330,8 @@ class EmbeddedGroups:
             batch = WriteBatch(raw_mode=True)
             offset = self._put_start(batch, known.number, topic, start, single=known.single)
             self._store.write(batch)
+            for turn in known.turns_of(topic):
+                known.forget(turn)
             self._settle(known)
             return offset
 

@@ -1,0 +1,158 @@
+"""A receive leases the next records, in order within a topic, and says what holds the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from deliveries import attempts, bodies_of, drain, handles, join, message, places, publish
+from nbagora_lab.broker.api import Groups, Log
+from nbagora_lab.broker.quota import Quota
+from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.errors import GroupNotFound, UsageError
+
+
+def test_a_batch_mixes_topics_and_keeps_their_order(log: Log, groups: Groups) -> None:
+    join(groups)
+    publish(log, "chat/a", "1", "2")
+    publish(log, "chat/b", "3")
+    publish(log, "chat/a", "4")
+    batch = groups.receive("workers", "c")
+    assert places(batch) == [("a", 0), ("a", 1), ("a", 2), ("b", 0)]
+    assert bodies_of(batch) == ["1", "2", "4", "3"]
+    assert attempts(batch) == [1, 1, 1, 1]
+    assert len({one.lease for one in batch}) == 1
+
+
+def test_a_topic_is_locked_while_anything_of_it_is_out(log: Log, groups: Groups) -> None:
+    join(groups)
+    publish(log, "chat/a", *"1234")
+    first = groups.receive("workers", "c", limit=2)
+    publish(log, "chat/a", "5")
+    assert groups.receive("workers", "c") == []
+    groups.ack("workers", handles(first)[1:])
+    assert groups.receive("workers", "c") == []
+    groups.ack("workers", handles(first)[:1])
+    assert places(groups.receive("workers", "c")) == [("a", 2), ("a", 3), ("a", 4)]
+
+
+def test_records_of_a_priority_parent_lock_nobody(log: Log, groups: Groups) -> None:
+    join(groups, "jobs", "c", "d")
+    publish(log, "jobs/a", *"123")
+    assert places(groups.receive("workers", "c", limit=1)) == [("a", 0)]
+    assert places(groups.receive("workers", "d")) == [("a", 1), ("a", 2)]
+
+
+def test_after_its_lease_it_comes_again_from_the_first_unacked_and_without_what_was_acked(
+    log: Log, groups: Groups, clock: VirtualClock
+) -> None:
+    join(groups, "chat", "c", "d", lease=60)
+    publish(log, "chat/a", *"1234")
+    batch = groups.receive("workers", "c", limit=3, lease=10)
+    groups.ack("workers", [batch[0].handle, batch[2].handle])
+    clock.advance(9.5)
+    assert groups.receive("workers", "d") == []
+    clock.advance(0.5)
+    again = groups.receive("workers", "d")
+    assert (places(again), attempts(again)) == ([("a", 1), ("a", 3)], [2, 1])
+    assert again[0].lease > batch[0].lease
+
+
+def test_a_clock_that_jumps_back_loses_nothing(log: Log, groups: Groups, clock: VirtualClock) -> None:
+    join(groups, lease=10, quota=Quota.parse("1/s burst 2"))
+    publish(log, "chat/a", *"123")
+    first = groups.receive("workers", "c", limit=1)
+    clock.advance(-500)
+    publish(log, "chat/b", "4")
+    assert places(groups.receive("workers", "c")) == [("b", 0)]
+    groups.ack("workers", handles(first))
+    clock.advance(1)
+    assert places(groups.receive("workers", "c")) == [("a", 1)]
+    clock.advance(600)
+    assert sorted(drain(groups, "workers", "c", limit=1)) == [("a", 1), ("b", 0)]
+
+
+@pytest.mark.parametrize("topic", ["chat", "jobs"])
+def test_the_same_attempt_is_given_the_same_again(log: Log, groups: Groups, clock: VirtualClock, topic: str) -> None:
+    join(groups, topic, "c", "d", lease=10)
+    publish(log, f"{topic}/a", *"12345")
+    batch = groups.receive("workers", "c", limit=3, attempt_id="x")
+    again = groups.receive("workers", "c", limit=3, attempt_id="x")
+    assert handles(again) == handles(batch)
+    assert attempts(again) == [1, 1, 1]
+    assert handles(groups.receive("workers", "d", attempt_id="x")) != handles(batch)
+    groups.ack("workers", handles(batch)[:1])
+    assert handles(groups.receive("workers", "c", attempt_id="x")) == handles(batch)[1:]
+    clock.advance(10)
+    other = groups.receive("workers", "c", limit=2, attempt_id="x")
+    assert attempts(other) == [2, 2]
+
+
+def test_attempts_and_progress_outlive_a_restart_and_leases_do_not(
+    both: Any, groups: Groups, open_engine: Callable[[], Any]
+) -> None:
+    join(groups)
+    publish(both.log, "chat/a", *"1234")
+    batch = groups.receive("workers", "c", limit=3)
+    groups.ack("workers", handles(batch)[:1])
+    both.log.close()
+    log, groups = open_engine()
+    groups.subscribe("workers", "other", "*")
+    again = groups.receive("workers", "other")
+    assert (places(again), attempts(again)) == ([("a", 1), ("a", 2), ("a", 3)], [2, 2, 1])
+    assert again[0].lease > batch[0].lease
+    publish(log, "chat/a")
+    groups.ack("workers", handles(again))
+    assert drain(groups, "workers", "other") == [("a", 4)]
+
+
+def test_it_says_what_holds_the_rest_and_for_how_long(log: Log, groups: Groups, clock: VirtualClock) -> None:
+    join(groups, "chat", "c", "d", lease=50, backoff=(20,), topic_quota=Quota.parse("0.1/s burst 1"))
+    for lite in "abcd":
+        publish(log, f"chat/{lite}", *"12")
+    groups.suspend("workers", "chat/a", 30)
+    batch = groups.receive("workers", "c", limit=1)
+    groups.fail("workers", handles(batch))
+    groups.receive("workers", "c", limit=1)
+    last = groups.receive("workers", "d", limit=1)
+    groups.ack("workers", handles(last))
+    empty = groups.receive("workers", "d")
+    assert empty == []
+    assert empty.held == {"lease": 1, "suspended": 1, "back-off": 1, "topic quota": 1}
+    assert empty.wake == 10
+    clock.advance(10)
+    assert places(groups.receive("workers", "d")) == [("d", 1)]
+
+
+def test_an_empty_one_that_nothing_holds_says_so(log: Log, groups: Groups) -> None:
+    join(groups)
+    publish(log, "chat/a")
+    drain(groups, "workers", "c")
+    assert groups.receive("workers", "c").held == {}
+
+
+@pytest.mark.parametrize(("limit", "lease"), [(0, None), (-1, None), (10**9, None), (1, 0), (1, -1), (1, float("nan"))])
+def test_what_makes_no_sense_is_refused(groups: Groups, limit: int, lease: float | None) -> None:
+    join(groups)
+    with pytest.raises(UsageError) as caught:
+        groups.receive("workers", "c", limit=limit, lease=lease)
+    assert len(caught.value._render_traceback_()) == 2
+
+
+def test_an_unknown_group_is_named_with_what_is_near(groups: Groups) -> None:
+    join(groups)
+    with pytest.raises(GroupNotFound, match="worker") as caught:
+        groups.receive("worker", "c")
+    assert "workers" in caught.value._render_traceback_()[1]
+
+
+def test_a_large_backlog_comes_whole_and_in_order(log: Log, groups: Groups) -> None:
+    join(groups)
+    log.append([(f"chat/{number % 7}", message()) for number in range(5000)])
+    came = drain(groups, "workers", "c", limit=100)
+    assert len(came) == len(set(came)) == 5000
+    for lite in map(str, range(7)):
+        offsets = [offset for name, offset in came if name == lite]
+        assert offsets == sorted(offsets)
