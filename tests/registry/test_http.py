@@ -243,7 +243,7 @@ def test_broken_calls_are_refused_and_never_an_internal_error(door: TestClient, 
     random = Random(seed)
     door.raise_server_exceptions = True  # type: ignore[attr-defined]
     refused = 0
-    for turn in range(1200):
+    for turn in range(600):
         method, path, body = json.loads(json.dumps(random.choice(good_calls())))
         if body is None or turn % 7 == 0:
             parts = path.split("/")
@@ -260,6 +260,6 @@ def test_broken_calls_are_refused_and_never_an_internal_error(door: TestClient, 
         if answer.status_code >= 400:
             refused += 1
             assert answer.headers["content-type"] == "application/problem+json", (seed, turn, path)
-    assert refused > 400
+    assert refused > 200
     assert two.verify().whole
     assert two.get("weather", "2").skills == ("rain",)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,7 +11,6 @@ from nbagora.command import Arg, Command, Face
 from nbagora.listings import changes_table, endpoints_table, versions_table
 from nbagora.show import Json, Note
 from nbagora.table import Table
-from nbagora_lab.core.errors import UsageError
 
 if TYPE_CHECKING:
     from nbagora_lab.registry import AgentVersion, Change, Endpoint, Found, Impact, Published
@@ -168,9 +166,9 @@ class Diff(Command, noun="registry", verb="diff"):
 
 
 class Publish(Command, noun="registry", verb="publish"):
-    """Publishes the card in a file, or at a URL."""
+    """Publishes the card in a file, or at a URL; of an MCP server, what its tools say that it is."""
 
-    source: Annotated[str, Arg(positional=True, kind="file")] = Field(description="a JSON file, or an agent's URL")
+    source: Annotated[str, Arg(positional=True, kind="file")] = Field(description="a file, a URL, or 'stdio:COMMAND'")
     version: str | None = Field(None, description="its version; unset, the card's, or the next 0.0.N")
     draft: bool = Field(False, description="makes a draft, which nobody is led to until it is approved")
     kind: _Kind = Field("agent", description=_KIND)
@@ -178,21 +176,25 @@ class Publish(Command, noun="registry", verb="publish"):
 
     def run(self, face: Face) -> Published:
         """What became of it."""
-        card = face.lab.discover(self.source).card if self.kind == "agent" else _read(Path(self.source))
         return face.lab.registry.because(self.why).publish(
-            card, version=self.version, state="draft" if self.draft else "published", kind=self.kind
+            self._content(face), version=self.version, state="draft" if self.draft else "published", kind=self.kind
         )
+
+    def _content(self, face: Face) -> dict[str, Any]:
+        if self.kind == "agent":
+            return face.lab.discover(self.source).card
+        if self.kind == "mcp" and self.source.startswith(("http://", "https://", "stdio:")):
+            from nbagora_lab.mcp_servers import describe_server
+
+            return describe_server(self.source)
+        return _read(Path(self.source))
 
 
 def _read(path: Path) -> dict[str, Any]:
     """The JSON object in a file."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} can't be read: {error}", "give a JSON file") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no object", "give a JSON file with an object in it")
-    return content
+    from nbagora_lab.registry.files import read_object
+
+    return read_object(path)
 
 
 class Label(Command, noun="registry", verb="label"):
