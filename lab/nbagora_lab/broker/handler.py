@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbagora_lab.broker.delivery import Delivery
+from nbagora_lab.broker.delivery import Batch, Delivery
 from nbagora_lab.core.errors import LabError, LeaseLost, Suspend, UsageError
 from nbagora_lab.core.log import logger
 
@@ -75,6 +75,7 @@ class Handling:
         self._lease = consumer.lease or consumer.groups.groups()[consumer.group].lease
         self._busy: dict[asyncio.Task[None], list[Delivery]] = {}
         self._counts = {"acked": 0, "failed": 0, "suspended": 0, "lost": 0}
+        self._receiving: asyncio.Task[Batch] | None = None
         self._pool: ThreadPoolExecutor | None = None
 
     async def run(self) -> Handled:
@@ -86,7 +87,13 @@ class Handling:
             renewing.cancel()
             for task in self._busy:
                 task.cancel()
+            left = [delivery for deliveries in self._busy.values() for delivery in deliveries]
+            if (receiving := self._receiving) is not None and not receiving.done():
+                receiving.cancel()
+                [batch] = await asyncio.gather(receiving, return_exceptions=True)
+                left += batch if isinstance(batch, Batch) else []
             await asyncio.gather(renewing, *self._busy, return_exceptions=True)
+            self._give_back(left)
             if self._pool is not None:
                 self._pool.shutdown(wait=False, cancel_futures=True)
         return Handled(**self._counts)
@@ -101,7 +108,7 @@ class Handling:
                 last = loop.time()
                 continue
             wait = _LONG_POLL if self._idle is None else min(_LONG_POLL, max(0.0, last + self._idle - loop.time()))
-            receiving = asyncio.create_task(self._consumer.areceive(free, wait))
+            receiving = self._receiving = asyncio.create_task(self._consumer.areceive(free, wait))
             await asyncio.wait([receiving, *self._busy], return_when=asyncio.FIRST_COMPLETED)
             if not receiving.done():  # a slot came free: receive for it as well
                 receiving.cancel()
@@ -137,6 +144,11 @@ class Handling:
                 self._counts["lost"] += 1
                 _log.warning("%s of %s: %s", consumer.client, consumer.group, lost.what)
                 return
+            except asyncio.CancelledError as error:
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    raise
+                self._put_back(delivery, error)  # the handler's own affair
+                return
             except Exception as error:  # noqa: BLE001 -- whatever a handler raises concerns its delivery alone
                 self._put_back(delivery, error)
                 return
@@ -149,7 +161,15 @@ class Handling:
             self._pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix=f"nbagora-{self._consumer.group}")
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._handler, delivery)
 
-    def _put_back(self, delivery: Delivery, error: Exception) -> None:
+    def _give_back(self, deliveries: list[Delivery]) -> None:
+        """Ends the leases of a cancelled run as if nothing had been handed out."""
+        for topic in {delivery.topic for delivery in deliveries}:
+            try:
+                self._consumer.suspend(topic, 0.0)
+            except LabError as error:
+                _log.warning("%s can't be given back: %s", topic, error.what)
+
+    def _put_back(self, delivery: Delivery, error: BaseException) -> None:
         seconds = _asks_to_wait(error, self._consumer.clock.now())
         try:
             if seconds is None:
@@ -159,8 +179,9 @@ class Handling:
             else:
                 self._counts["suspended"] += 1
                 self._consumer.suspend(delivery.topic, seconds)
-        except LeaseLost:
+        except LabError as lost:
             self._counts["lost"] += 1
+            _log.warning("%s of %s: %s", self._consumer.client, self._consumer.group, lost.what)
 
     async def _renew(self) -> None:
         while True:
@@ -207,7 +228,7 @@ def run(
     return outcome[0]
 
 
-def _asks_to_wait(error: Exception, now: float) -> float | None:
+def _asks_to_wait(error: BaseException, now: float) -> float | None:
     """For how many seconds an error asks to be left alone; None: it asks for nothing."""
     if isinstance(error, Suspend):
         return error.seconds
