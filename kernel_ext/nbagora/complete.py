@@ -105,6 +105,8 @@ def _names(kind: str, fragment: str) -> Iterable[str]:
         return ["last", *(short_id(task.id) for task in lab.tasks(limit=_MANY))]
     if kind == "context":
         return ["last", *(task.context_id for task in lab.tasks(limit=_MANY))]
+    if kind == "group":
+        return list(lab.broker.groups())
     if kind == "parent":
         return list(lab.broker.topics())
     if kind == "topic":

@@ -11,15 +11,16 @@ from nbagora_lab.core.errors import UnknownVerb
 from nbagora_lab.core.settings import Settings
 
 ALL = [(noun, verb, command) for noun in nouns() for verb, command in verbs(noun).items()]
-KINDS = {"", "agent", "context", "file", "parent", "task", "topic"}
+KINDS = {"", "agent", "context", "file", "group", "parent", "task", "topic"}
 
 
 def test_the_nouns_of_this_slice() -> None:
-    assert nouns() == ("agent", "lab", "prompt", "registry", "task", "topic")
+    assert nouns() == ("agent", "broker", "lab", "prompt", "registry", "task", "topic")
     assert list(verbs("lab")) == ["start", "stop", "status"]
     assert {"ls", "ask", "send", "card", "find", "stop"} == set(verbs("agent"))
     assert {"ls", "show", "watch", "wait", "answer", "cancel", "view"} <= set(verbs("task"))
-    assert {"ls", "info", "send", "read", "tail", "fork", "rm", "view"} <= set(verbs("topic"))
+    assert {"ls", "info", "send", "read", "tail", "fork", "rm", "view", "replay", "suspend"} <= set(verbs("topic"))
+    assert {"status", "stats", "group"} == set(verbs("broker"))
     assert {"ls", "find", "show", "versions", "publish", "label", "rollback", "canary"} <= set(verbs("registry"))
     assert {"ls", "render"} == set(verbs("prompt"))
 

@@ -34,8 +34,8 @@ def offered(shell: Any, text: str) -> list[str]:
         ("%%agent a --skill x --s", ["--skill"]),
         ("%%agent a --reply m", ["message"]),
         ("%%ask --c", ["--context"]),
-        ("first = 1\n%topic re", ["read"]),
-        ("    %topic re", ["read"]),
+        ("first = 1\n%topic rea", ["read"]),
+        ("    %topic rea", ["read"]),
     ],
 )
 def test_verbs_options_and_values(shell: Any, text: str, expected: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,17 +12,19 @@ from pydantic import Field
 from nbagora.command import Arg, Command, Face
 from nbagora.show import Note, moment, payload
 from nbagora.table import Table
-from nbagora_lab.broker.model import TopicInfo, TopicRef, escape_name, parse_ref, split_topic
+from nbagora_lab.broker.model import TopicInfo, TopicRef, escape_name, parse_ref, seconds, split_topic
 from nbagora_lab.core.errors import GroupNotFound, TopicNotFound, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.model import Receipt, TopicSpec
     from nbagora_lab.core.events import Record
 
-__all__ = ["Fork", "Info", "List", "Read", "Records", "Remove", "Send", "Tail", "View"]
+__all__ = ["Fork", "Info", "List", "Read", "Records", "Remove", "Replay", "Send", "Suspend", "Tail", "View"]
 
 _Topic = Annotated[str, Arg(kind="topic", positional=True)]
 _Offset = Annotated[int | None, Arg(metavar="OFFSET")]
+
+_GLOB = re.compile(r"(?<!\\)(?:\\\\)*[*?\[]")
 
 _TOPIC = "parent/lite, or a context's id; last: the newest context's"
 
@@ -60,6 +64,11 @@ def _existing(face: Face, typed: str, *, offset: bool = False) -> TopicRef:
     return ref
 
 
+def _seconds(moment: datetime) -> float:
+    """A time as typed, in UTC unless it says otherwise, in seconds since the Unix epoch."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
 def _says(record: Record) -> str:
     """A record in words: what a task's says, and any other's body."""
     if not record.type.startswith(("a2a.", "task.")):
@@ -73,10 +82,11 @@ def _says(record: Record) -> str:
 class Records(Table["Record"]):
     """Records in rows."""
 
-    def __init__(self, records: list[Record], empty: str) -> None:
+    def __init__(self, records: list[Record], empty: str, *, topics: bool = False) -> None:
         super().__init__(
             records,
             {
+                **({"topic": lambda record: record.topic} if topics else {}),
                 "offset": lambda record: record.offset,
                 "time": lambda record: moment(record.time),
                 "type": lambda record: record.type,
@@ -141,13 +151,28 @@ class Send(Command, noun="topic", verb="send"):
     body: Annotated[str, Arg(rest=True)] = Field(description="the record's text: the rest of the line as it stands")
     type: str = Field("message", description="the record's dotted type")
     subject: str = Field("", description="what the record is about")
+    priority: int = Field(0, ge=0, le=255, description="groups hand out the higher first")
+    tenant: str = Field("", description="on whose behalf, for shares and quotas")
+    cost: float = Field(1.0, ge=0, allow_inf_nan=False, description="what it takes, in the unit of the groups' quotas")
+    deadline: Annotated[datetime | None, Arg(metavar="TIME")] = Field(
+        None, description="when it should be handed out at the latest: 2026-01-01T12:00 (UTC)"
+    )
 
     def run(self, face: Face) -> Receipt:
         """Where it was stored."""
         ref = _resolve(face, self.topic)
         if ref.offset is not None:
             raise UsageError(f"'{self.topic}' names an offset", r"records go to the end; a name's own @ is written \@")
-        return face.lab.broker.send(ref.topic, self.body, type=self.type, subject=self.subject)
+        return face.lab.broker.send(
+            ref.topic,
+            self.body,
+            type=self.type,
+            subject=self.subject,
+            priority=self.priority,
+            tenant=self.tenant,
+            cost=self.cost,
+            deadline=None if self.deadline is None else _seconds(self.deadline),
+        )
 
 
 class Read(Command, noun="topic", verb="read"):
@@ -164,17 +189,15 @@ class Read(Command, noun="topic", verb="read"):
     def run(self, face: Face) -> Records:
         """The records."""
         ref = _existing(face, self.topic)
-        since = None
-        if self.since is not None:
-            since = (self.since if self.since.tzinfo else self.since.replace(tzinfo=UTC)).timestamp()
+        since = None if self.since is None else _seconds(self.since)
         records = face.lab.broker.read(ref.topic, after=self.after, before=self.before, since=since, limit=self.limit)
         return Records(records, "no records there")
 
 
 class Tail(Command, noun="topic", verb="tail"):
-    """Waits for the records that come next, and returns them."""
+    """Waits for the records that come next, on one topic or on all that a glob names, and returns them."""
 
-    topic: _Topic = Field(description=_TOPIC)
+    topic: _Topic = Field(description=f"{_TOPIC}; or a glob, such as chat/s-*")
     after: _Offset = Field(None, ge=0, description="starts after this offset; unset, with what is written from now on")
     count: int = Field(1, ge=1, description="number of records to wait for")
     timeout: Annotated[float | None, Arg(metavar="SECONDS")] = Field(
@@ -183,13 +206,19 @@ class Tail(Command, noun="topic", verb="tail"):
 
     def run(self, face: Face) -> Records:
         """The records that came."""
-        ref = _resolve(face, self.topic)
-        records: list[Record] = []
-        for record in face.lab.broker.tail(ref.topic, after=self.after, timeout=self.timeout):
-            records.append(record)
-            if len(records) == self.count:
-                break
-        return Records(records, f"no record came within {self.timeout:g} s")
+        broker = face.lab.broker
+        many = _GLOB.search(self.topic) is not None
+        if many and self.after is not None:
+            raise UsageError(
+                f"--after beside the glob '{self.topic}'", "offsets are each topic's own; tail one of them"
+            )
+        coming = (
+            broker.tail_many(self.topic if "/" in self.topic else f"sessions/{self.topic}", timeout=self.timeout)
+            if many
+            else broker.tail(_resolve(face, self.topic).topic, after=self.after, timeout=self.timeout)
+        )
+        records = list(itertools.islice(coming, self.count))
+        return Records(records, f"no record came within {self.timeout:g} s", topics=many)
 
 
 class Fork(Command, noun="topic", verb="fork"):
@@ -203,6 +232,50 @@ class Fork(Command, noun="topic", verb="fork"):
         ref = _existing(face, self.topic, offset=True)
         parent = split_topic(ref.topic)[0]
         return face.lab.broker.fork(ref.topic, parse_ref(self.to, parent).topic, at=ref.offset)
+
+
+class Replay(Command, noun="topic", verb="replay"):
+    """Sends a topic's records once more, to another topic, at once or at the pace at which they came."""
+
+    topic: _Topic = Field(description=_TOPIC)
+    to: Annotated[str, Arg(metavar="TOPIC")] = Field(description="name of the other topic, which may have records")
+    after: _Offset = Field(None, ge=0, description="leaves out offsets up to and including this one")
+    before: _Offset = Field(None, ge=0, description="leaves out offsets from this one on")
+    speed: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="times the pace at which they came; unset: at once"
+    )
+
+    def run(self, face: Face) -> Note:
+        """How many they were."""
+        ref = _existing(face, self.topic)
+        to = parse_ref(self.to, split_topic(ref.topic)[0])
+        if to.offset is not None:
+            raise UsageError(f"'{self.to}' names an offset", r"records go to the end; a name's own @ is written \@")
+        count = face.lab.broker.replay(ref.topic, to.topic, after=self.after, before=self.before, speed=self.speed)
+        return Note(f"{count} records sent again, to {escape_name(to.topic)}")
+
+
+class Suspend(Command, noun="topic", verb="suspend"):
+    """Has nothing of a topic handed out to a group for a while; what is out goes back."""
+
+    topic: _Topic = Field(description=_TOPIC)
+    group: Annotated[str, Arg(kind="group")] = Field(description="the group that is to wait")
+    pause: Annotated[str, Arg(option="--for", metavar="DURATION")] = Field(
+        "60s", description="how long, such as 90s or 15m; 0 ends it"
+    )
+
+    def run(self, face: Face) -> Note:
+        """That it is done."""
+        topic, broker = _existing(face, self.topic).topic, face.lab.broker
+        if self.group not in (groups := broker.groups()):
+            raise GroupNotFound(f"no group '{self.group}'", did_you_mean(self.group, groups))
+        pause = float(self.pause) if self.pause.replace(".", "", 1).isdigit() else seconds(self.pause)
+        broker.suspend(self.group, topic, pause)
+        return Note(
+            f"{escape_name(topic)} suspended for {self.group}: {pause:g} s"
+            if pause
+            else f"{escape_name(topic)} goes on"
+        )
 
 
 class Remove(Command, noun="topic", verb="rm"):
@@ -222,7 +295,7 @@ class View(Command, noun="topic", verb="view"):
 
     topic: Annotated[str | None, Arg(kind="topic", positional=True)] = Field(None, description=_TOPIC)
     prefix: str = Field("", description="lists only lite topics whose name starts so")
-    group: str | None = Field(None, description="shows how far this group is on each")
+    group: Annotated[str | None, Arg(kind="group")] = Field(None, description="shows how far this group is on each")
 
     def run(self, face: Face) -> object:
         """The widget."""

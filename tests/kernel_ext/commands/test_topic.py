@@ -108,6 +108,64 @@ def test_tail_waits_for_what_comes(chat: Any, run: Any) -> None:
     assert repr(run("%topic tail chat/new --timeout 0.01")) == "no record came within 0.01 s"
 
 
+def test_send_takes_a_schedule(chat: Any, run: Any) -> None:
+    run("%topic send chat/s-3 hurry up --priority 9 --tenant acme --cost 2.5 --deadline 2030-01-01")
+    [record] = chat.broker.read("chat/s-3")
+    assert (record.body, record.scheduling) == (b"hurry up", (9, "acme", 2.5, 1893456000.0))
+    for options in ("--priority 256", "--cost -1", "--cost inf", "--deadline soon"):
+        with pytest.raises(UsageError, match="%topic send: --"):
+            run(f"%topic send chat/s-3 x {options}")
+
+
+def test_tail_by_glob_names_each_topic(chat: Any, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch_parent = chat.broker.log.watch_parent
+
+    def watched(*args: Any) -> Any:
+        end = watch_parent(*args)
+        for name in ("s-1", "x", "s-*", "s-2"):
+            chat.broker.send(f"chat/{name}", name)
+        return end
+
+    monkeypatch.setattr(chat.broker.log, "watch_parent", watched)
+    tailed = run("%topic tail chat/s-? --count 3 --timeout 20")
+    assert [row["topic"] for row in tailed.rows] == ["chat/s-1", "chat/s-*", "chat/s-2"]
+    assert repr(run("%topic tail t-* --timeout 0.01")) == "no record came within 0.01 s"
+    assert offsets(run(r"%topic tail chat/s-\* --after 0")) == [1]
+    with pytest.raises(UsageError, match="--after beside the glob"):
+        run("%topic tail chat/s-* --after 1")
+    with pytest.raises(TopicNotFound):
+        run("%topic tail chut/s-*")
+
+
+def test_replay_sends_again(chat: Any, run: Any) -> None:
+    assert repr(run("%topic replay chat/s-1 --to again --after 0 --before 3")) == "2 records sent again, to chat/again"
+    assert [record.body for record in chat.broker.read("chat/again")] == [b"two", b"three"]
+    assert repr(run("%topic replay chat/s-1 --to again --speed 2")) == "4 records sent again, to chat/again"
+    for line in ("chat/s-1 --to again@1", "chat/s-1@1 --to again", "chat/s-1 --to again --speed 0", "chat/s-1"):
+        with pytest.raises(UsageError):
+            run(f"%topic replay {line}")
+    with pytest.raises(TopicNotFound):
+        run("%topic replay chat/s-1 --to nowhere/x")
+
+
+def test_suspend_holds_a_topic_back_from_a_group(chat: Any, run: Any) -> None:
+    chat.broker.create_group("workers", topic="chat")
+    assert repr(run("%topic suspend chat/s-1 --group workers --for 15m")) == "chat/s-1 suspended for workers: 900 s"
+    with chat.broker.consumer("workers", "c1") as consumer:
+        assert consumer.receive().held == {"suspended": 1}
+        assert repr(run("%topic suspend chat/s-1 --group workers --for 0")) == "chat/s-1 goes on"
+        assert len(consumer.receive()) == 4
+    with pytest.raises(UsageError, match="no duration"):
+        run("%topic suspend chat/s-1 --group workers --for long")
+    with pytest.raises(UsageError):
+        run("%topic suspend chat/s-1 --group workers --for -1s")
+    with pytest.raises(GroupNotFound) as caught:
+        run("%topic suspend chat/s-1 --group worker")
+    assert caught.value.hint == "did you mean 'workers'?"
+    with pytest.raises(TopicNotFound):
+        run("%topic suspend chat/s-9 --group workers")
+
+
 def test_view_is_the_widget_of_this_broker(chat: Any, run: Any) -> None:
     view = run("%topic view chat/s-1")
     data, _ = view._repr_mimebundle_()
