@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from rocksdict import WriteBatch, WriteOptions
+from rocksdict import ReadOptions, WriteBatch, WriteOptions
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.api import Stored
@@ -283,7 +283,10 @@ class EmbeddedLog:
             if after + 1 >= hot.next or limit < 1:
                 return found
             prefix = keys.u64(hot.number)
-            for key, stored in self._records.items(from_key=keys.record_key(hot.number, max(after + 1, 0))):
+            within = ReadOptions()  # else looking past the last record walks over removed topics
+            within.set_iterate_upper_bound(keys.record_key(hot.number, LAST_OFFSET))
+            first = keys.record_key(hot.number, max(after + 1, 0))
+            for key, stored in self._records.items(from_key=first, read_opt=within):
                 if key[:8] != prefix:
                     break
                 found.append((keys.record_offset(key), stored))

@@ -97,10 +97,13 @@ class HotTopics:
 
     def end(self, number: int, *, backwards: bool) -> Stored | None:
         """A topic number's last record, or its first; None if it has none."""
-        start = keys.record_key(number, LAST_OFFSET if backwards else 0)
-        for key, stored in self._records.items(backwards=backwards, from_key=start):
-            return (keys.record_offset(key), stored) if key[:8] == keys.u64(number) else None
-        return None
+        found = self._records.iter()  # `items` would go one further, which behind removed topics is a long way
+        if backwards:
+            found.seek_for_prev(keys.record_key(number, LAST_OFFSET))
+        else:
+            found.seek(keys.record_key(number, 0))
+        key = found.key() if found.valid() else None
+        return (keys.record_offset(key), found.value()) if key is not None and key[:8] == keys.u64(number) else None
 
     def records(self, number: int) -> Iterator[bytes]:
         """All of a topic number's records, in order."""

@@ -225,6 +225,14 @@ class Topics:
         """
         return self.log.fork(topic, to, at=self.log.info(topic).next - 1 if at is None else at)
 
+    def expire_due(self) -> float | None:
+        """Ends what is past its TTL now; a lab does so by itself.
+
+        Returns:
+            Seconds until more is due; None: never, unless a topic comes.
+        """
+        return self.log.expire_due()
+
     def rm(self, topic: str) -> None:
         """Removes a lite topic and its records.
 

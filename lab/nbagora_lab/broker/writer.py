@@ -28,6 +28,7 @@ from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, Flags, RecordType, Sche
 __all__ = ["Writer"]
 
 _PLAIN = [PLAIN]
+_MANY = 10_000  # records that are deleted as a range
 
 
 class Writer:
@@ -266,7 +267,7 @@ class _Commit:
             for stored in self._hot.records(hot.number):
                 self._refer(parent, stored, -1)
         batch.delete(topic.encode(), handles["topics"])
-        batch.delete_range(keys.record_key(hot.number, 0), keys.record_key(hot.number, LAST_OFFSET), handles["records"])
+        self._delete(hot.number, hot.next)
         for group in hot.groups:
             group.unsure.add(topic)
             batch.delete(keys.waiting_key(group.number, hot.number), handles["progress"])
@@ -279,6 +280,16 @@ class _Commit:
             self._added(parent).topics -= 1
             told = life_record(writer.epoch, RecordType.TOPIC_EXPIRED, topic, "", writer.clock.now())
             self._put(f"{parent.name}/{EVENTS}", told)
+
+    def _delete(self, number: int, following: int) -> None:
+        """Deletes a topic's records: one by one where they are few, since each range that is deleted slows reading."""
+        handles = self._handles
+        if following > _MANY:
+            first, past = keys.record_key(number, 0), keys.record_key(number, LAST_OFFSET)
+            self._batch.delete_range(first, past, handles["records"])
+            return
+        for offset in range(following):
+            self._batch.delete(keys.record_key(number, offset), handles["records"])
 
     def take_in(self, topic: str, hot: HotTopic, count: int, size: int) -> None:
         """Counts records that were put before, and has groups read them."""
