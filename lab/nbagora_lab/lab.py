@@ -19,7 +19,6 @@ from nbagora_lab.a2a.tasklog import SESSIONS, TaskLog
 from nbagora_lab.agents import prints
 from nbagora_lab.agents.runner import Runs
 from nbagora_lab.broker import EVENTS, Broker
-from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.keeper import keep
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
@@ -29,11 +28,11 @@ from nbagora_lab.core.log import LogLine, RingLog, logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.discovery import Discovered, Discovery, RoutedCalls, registry_app, verify_signatures
+from nbagora_lab.engines import open_catalog, open_log
 from nbagora_lab.hosting import Hosting
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
 from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
 from nbagora_lab.registry import Registry
-from nbagora_lab.registry.embedded import EmbeddedCatalog
 from nbagora_lab.tasks import Tasks
 from nbagora_lab.views import ViewSource
 
@@ -97,13 +96,12 @@ class Lab:
         self._ring = RingLog()
         self._ring.install()
         stops.callback(self._ring.uninstall)
-        topics, limit = self.store / "topics", settings.record_limit
-        log = EmbeddedLog(topics, clock=self.clock, durability=settings.durability, record_limit=limit)
+        log = open_log(self.store, self.clock, settings)
         stops.callback(log.close)
         self.epoch = log.epoch
         self.token = store_token(self.store) if settings.token is None else settings.token
         ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
-        catalog = EmbeddedCatalog(self.store / "registry.db", clock=self.clock, ids=ids, durability=settings.durability)
+        catalog = open_catalog(self.store, self.clock, ids, settings)
         stops.callback(catalog.close)
         self.broker = Broker(log, self.clock, EmbeddedGroups(log), ids)
         self.registry = Registry(catalog, clock=self.clock, verify=verify_signatures)
