@@ -85,7 +85,7 @@ class Policy(BaseModel):
         approval: Whether what is published is a draft until somebody else, who may operate, approves it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     signed: bool = False
     keys: dict[str, dict[str, Any]] = {}

@@ -63,7 +63,7 @@ TextField = Literal["name", "skill", "tag", "description", "example"]
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class By(NamedTuple):

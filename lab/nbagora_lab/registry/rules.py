@@ -27,7 +27,7 @@ __all__ = ["Budget", "Caller", "Choice", "DryRun", "Match", "Rule", "make_rule",
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Caller(NamedTuple):
