@@ -112,10 +112,23 @@ class Server:
         self._mounts[prefix] = app
 
     def serve_broker(self, broker: Broker, clock: Clock, url: str) -> None:
-        """Puts the broker's doors at ``/broker``; records of any media type may be appended there."""
-        from nbagora_lab.broker.http import broker_app
+        """Puts the broker's doors at ``/broker``; records of any media type may be appended there.
 
-        self._mounts["broker"] = broker_app(broker, clock, url)
+        They are built by the first request, so that a lab that starts need not wait for them.
+        """
+        built: list[ASGIApp] = []
+
+        def build() -> ASGIApp:
+            from nbagora_lab.broker.http import Doors
+
+            return Doors(broker, clock, url)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if not built:
+                built.append(await asyncio.to_thread(build))
+            await built[0](scope, receive, send)
+
+        self._mounts["broker"] = app
         self._app.takes = lambda path: path.startswith("/broker/topics/") and path.endswith("/records")
 
     def serve_registry(self, app: ASGIApp, admits: Callable[[str], bool]) -> None:

@@ -22,7 +22,7 @@ from urllib.parse import unquote_to_bytes
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from nbagora_lab.broker.broker import Broker
 from nbagora_lab.core.clock import Clock
@@ -31,7 +31,7 @@ from nbagora_lab.core.log import logger
 from nbagora_lab.core.openapi import JSON, Operation, document
 from nbagora_lab.core.problem import misfit, problem_of, refuse
 
-__all__ = ["MOST", "OFFSET", "Call", "Door", "Doors", "broker_app", "dump"]
+__all__ = ["MOST", "OFFSET", "Call", "Door", "Doors", "dump"]
 
 MOST = 1000
 """Items in one answer at most."""
@@ -158,18 +158,6 @@ class Doors:
         except Exception:  # noqa: BLE001 -- the server would answer without a word of it
             _log.exception("a fault at %s %s", request.method, request.url.path)
             return refuse(500, "a fault in nbagora", "the lab's log says where: %lab status")
-
-
-def broker_app(broker: Broker, clock: Clock, url: str) -> ASGIApp:
-    """The broker's HTTP face; it is built by the first request, so that a lab that starts need not wait for it."""
-    built: list[Doors] = []
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if not built:
-            built.append(await asyncio.to_thread(Doors, broker, clock, url))
-        await built[0](scope, receive, send)
-
-    return app
 
 
 def dump(content: Any) -> bytes:
