@@ -11,7 +11,7 @@ __all__ = ["main"]
 
 FOLDER = ROOT / "tests" / "benchmarks"
 RUN = (
-    "import importlib, sys; folder, name = sys.argv[1:3]; sys.path.insert(0, folder); del sys.argv[:2]; "
+    "import importlib, sys; sys.path[:0] = sys.argv[1:3]; name = sys.argv[3]; del sys.argv[:3]; "
     "sys.exit(importlib.import_module(name).main())"
 )
 """Imported by its name, so that processes which a benchmark spawns can import it as well."""
@@ -28,8 +28,8 @@ def main(args: list[str]) -> int:
         return 0
     if args[0] not in found:
         raise Failed(f"there is no benchmark {args[0]}; there are: {', '.join(found) or 'none yet'}")
-    environment("test")
-    return become([tool("python"), "-c", RUN, FOLDER, *args])
+    environment("test", "bench")
+    return become([tool("python"), "-c", RUN, FOLDER, ROOT / "scripts", *args])
 
 
 def _purpose(path: Path) -> str:

@@ -1,6 +1,7 @@
-"""Programs that tests need from the system: where they are, and the one line that installs them.
+"""Programs that tests and benchmarks need from the system: where they are, and the one line that installs them.
 
-On Debian and Ubuntu, as root, `install` runs that line itself; elsewhere a test that lacks one is skipped by name.
+On Debian and Ubuntu, as root, `install` runs that line itself for what tests need; elsewhere a test that lacks one is
+skipped by name. A benchmark's peers are only looked for: a package of a server starts it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 
 from _setup import Failed, run, say, step
 
-__all__ = ["TOOLS", "Tool", "find", "hint", "install"]
+__all__ = ["PEERS", "TOOLS", "Tool", "find", "hint", "install"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,20 @@ TOOLS = {
         },
     ),
 }
+PEERS = {
+    "redis-server": Tool(
+        "REDIS_SERVER",
+        ("redis-server",),
+        {
+            "apt-get": "redis-server",
+            "dnf": "redis",
+            "pacman": "redis",
+            "zypper": "redis",
+            "brew": "redis",
+            "winget": "Redis.Redis",
+        },
+    ),
+}
 VERBS = {
     "apt-get": "install -y",
     "dnf": "install -y",
@@ -76,7 +91,7 @@ VERBS = {
 
 def find(name: str) -> str | None:
     """Path of a tool, None where the system lacks it."""
-    wanted = TOOLS[name]
+    wanted = (TOOLS | PEERS)[name]
     named = os.environ.get(wanted.variable)
     for candidate in (named,) if named else (*wanted.names, *wanted.places):
         if path := shutil.which(candidate):
@@ -86,7 +101,7 @@ def find(name: str) -> str | None:
 
 def hint(name: str) -> str:
     """The one line that installs a tool here."""
-    wanted = TOOLS[name]
+    wanted = (TOOLS | PEERS)[name]
     if named := os.environ.get(wanted.variable):
         return f"{wanted.variable} names {named}, which is none: unset it, or mend it"
     for manager, verb in VERBS.items():

@@ -38,6 +38,12 @@ class Program:
         said: dict[str, Any] = json.loads(line)
         return said
 
+    def ask(self, *words: object) -> dict[str, Any]:
+        """Has it do something, for one that reads lines; returns what it then says."""
+        assert self._process.stdin is not None
+        print(*words, file=self._process.stdin, flush=True)
+        return self._line()
+
     def cpu(self) -> float:
         """Seconds of CPU time that it has used so far."""
         times = psutil.Process(self._process.pid).cpu_times()
