@@ -228,6 +228,8 @@ def many(folder: Path, topics: int, messages: int) -> None:
                 made = programs[number].ask("make", number)
             figures["make"][number].append(number / made["seconds"])
             most[number] = max(made["full"], made["rss"])
+            full, drained = made["full"] >> 20, made["rss"] >> 20
+            print(f"{number:,} topics made; RSS {full} MiB with all waiting, {drained} MiB drained", flush=True)
         for turn in range(RUNS):
             for number in (few, topics) if turn % 2 else (topics, few):
                 for word, count in (("flow", messages), ("single", messages // 5)):
