@@ -23,10 +23,12 @@ import zlib
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from nbagora_lab.broker.rocks import Rocks
 from nbagora_lab.core.errors import StoreCorrupt, TooLarge, UsageError
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.rocks import Rocks
 
 __all__ = ["CHUNK", "BlobReader", "BlobRef", "Blobs"]
 

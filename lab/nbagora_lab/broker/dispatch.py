@@ -9,10 +9,9 @@ a quota is refilled, a suspension or back-off is over. Nothing else looks for it
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, cast
+from collections.abc import Callable, Iterable
+from typing import cast
 
 from nbagora_lab.broker.audience import Audience, Audiences, Client, Wake
 from nbagora_lab.broker.grant import Grant
@@ -28,16 +27,9 @@ from nbagora_lab.broker.turn import UNKNOWN, Turn, TurnKey
 from nbagora_lab.core.errors import NotSubscribed
 from nbagora_lab.core.events import Scheduling
 
-__all__ = ["Dispatch", "Pick"]
+__all__ = ["Dispatch"]
 
 _FINISHED = 4096  # leases whose last ack may come twice
-
-
-class Pick(NamedTuple):
-    """A record whose turn it is."""
-
-    turn: Turn
-    offset: int
 
 
 class Dispatch:
@@ -76,11 +68,11 @@ class Dispatch:
         self.timers = Timers()
         self._finished: OrderedDict[int, frozenset[tuple[str, int]]] = OrderedDict()
         self._refill: Timer | None = None
-        self._latest = now
+        self.latest = now
         self._suspended: dict[str, float] = {}
         self._parked: dict[str, int] = {}
-        self._shares = Shares(spec.weights)
-        self._meters = Meters(spec, now)
+        self.shares = Shares(spec.weights)
+        self.meters = Meters(spec, now)
         self.audiences = Audiences(exclusive=spec.mode == "exclusive", new_ready=self._new_ready)
 
     # -- settings ---------------------------------------------------------------------------------------------------
@@ -88,8 +80,8 @@ class Dispatch:
     def alter(self, spec: GroupSpec, now: float) -> None:
         """Goes on under other settings."""
         self.spec = spec
-        self._shares.weights = spec.weights
-        self._meters.alter(spec, now)
+        self.shares.weights = spec.weights
+        self.meters.alter(spec, now)
         self.audiences.renew(self._new_ready)
         self._refilled()
         for turn in list(self.turns.values()):
@@ -100,7 +92,7 @@ class Dispatch:
             self._wake(audience, audience.ready.count)
 
     def _new_ready(self) -> Ready:
-        return Ready(self.spec, self._shares, self._meters.tenant_wait, self._hold)
+        return Ready(self.spec, self.shares, self.meters.tenant_wait, self._hold)
 
     def _hold(self, until: float, release: Callable[[], None]) -> None:
         def over() -> None:
@@ -110,7 +102,7 @@ class Dispatch:
 
         self.timers.at(until, over)
 
-    def _empty(self, until: float) -> None:
+    def empty(self, until: float) -> None:
         """The group's quota lets nothing through until a time."""
         if self._refill is not None:
             self.timers.cancel(self._refill)
@@ -227,7 +219,7 @@ class Dispatch:
             return
         turn.plan = self.stored.plan(turn, turn.committed) if plan is None else plan
         if since is None:  # a clock that jumped back puts nobody in front of those who wait
-            since = self._latest = max(self._latest, now)
+            since = self.latest = max(self.latest, now)
             turn.tick = 0
         turn.since = since
         turn.audience = audience
@@ -312,77 +304,10 @@ class Dispatch:
 
     # -- what is handed out -----------------------------------------------------------------------------------------
 
-    def pick(self, client: Client, limit: int, now: float, held: dict[str, int]) -> Iterator[Pick]:
-        """The records whose turn it is, in order, each taken out of the ready set.
-
-        Args:
-            client: For whom.
-            limit: Records at most.
-            now: Seconds since the Unix epoch.
-            held: Gets what holds the group as a whole.
-        """
-        taken: dict[Turn, list[int]] = {}
-        left = limit
-        while left > 0 and (found := self._next(client, now)) is not None:
-            audience, turn = found
-            if turn.end == UNKNOWN:
-                self.stored.load(turn)
-            cost = audience.ready.cost(turn.plan)
-            if (seconds := self._meters.group_wait(cost, now)) > 0:
-                held["quota"] = sum(one.ready.count for one in client.audiences)
-                self._empty(now + seconds)
-                break
-            if (seconds := self._meters.topic_wait(turn.topic, cost, now)) > 0:
-                self.park(turn, "topic quota", now + seconds)
-                continue
-            plain = audience.ready.plain
-            self.unsure.add(turn.topic)
-            self.withdraw(turn)
-            before = taken.setdefault(turn, [])
-            offsets = list(turn.waiting(left if plain else len(before) + 1))[len(before) :]
-            left -= len(offsets)
-            before += offsets
-            self._charge(turn, len(offsets), cost, now)
-            for offset in offsets:
-                yield Pick(turn, offset)
-            if not plain and not turn.single and turn.waiting(len(before) + 1)[len(before) :]:
-                turn.plan = self.stored.plan(turn, turn.waiting(len(before) + 1)[-1])
-                turn.since = self._latest = max(self._latest, now)
-                turn.tick = 0
-                turn.audience = audience
-                audience.ready.add(turn)
-        for turn in taken:
-            self.withdraw(turn)
-
-    def _next(self, client: Client, now: float) -> tuple[Audience, Turn] | None:
-        best: tuple[Audience, Turn] | None = None
-        for audience in client.audiences:
-            if audience.ready.count and (unit := audience.ready.next(now)) is not None:
-                turn = cast("Turn", unit)
-                if best is None or self._rank(turn, now) < self._rank(best[1], now):
-                    best = audience, turn
-        return best
-
-    def _rank(self, turn: Turn, now: float) -> tuple[float, float, float, int]:
-        raised = (now - turn.since) // self.spec.aging if self.spec.aging is not None else 0
-        fair = self.spec.fair or self.spec.weights
-        start = self._shares.start(turn.plan.tenant, turn.plan.priority) if fair else 0.0
-        deadline = math.inf if turn.plan.deadline is None else turn.plan.deadline
-        return -(turn.plan.priority + raised), start, deadline, turn.tick
-
-    def _charge(self, turn: Turn, records: int, cost: float, now: float) -> None:
-        plan = turn.plan
-        total = cost * records
-        if self.spec.scheduled:
-            self._shares.charge(plan.tenant, total, plan.priority)
-            self._meters.take(turn.topic, plan.tenant, total)
-        missed = plan.deadline is not None and now > plan.deadline
-        self.tally.serve(plan.tenant, records, total, max(0.0, now - turn.since), missed=missed)
-
     def correct(self, topic: str, plan: Scheduling, difference: float) -> None:
         """A record turned out to cost that much more than was said, or less."""
-        self._shares.correct(plan.tenant, difference, plan.priority)
-        self._meters.take(topic, plan.tenant, difference)
+        self.shares.correct(plan.tenant, difference, plan.priority)
+        self.meters.take(topic, plan.tenant, difference)
         self.tally.correct(plan.tenant, difference)
 
     def lease(self, grant: Grant, turn: Turn, leased: int, until: float) -> None:

@@ -28,11 +28,11 @@ from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.group_store import GroupStore
-from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED
 from nbagora_lab.broker.leases import Leases, lost_leases
 from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.broker.report import state_of, stats_of
+from nbagora_lab.broker.starts import Starts
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.subscribers import Subscribers
 from nbagora_lab.broker.turn import Turn
@@ -59,6 +59,7 @@ class EmbeddedGroups:
         self._store = store = log.store
         self._groups: dict[str, Dispatch] = {}
         self._leases = Leases(store, log.tell)
+        self._starts = Starts(log)
         self._subscribers = Subscribers(store, self._leases)
         with store.entered():
             for name, value in store.rocks.families["groups"].items():
@@ -97,57 +98,13 @@ class EmbeddedGroups:
             batch = WriteBatch(raw_mode=True)
             batch.put(keys.GROUP_NUMBER, keys.u64(number))
             store.write(batch)  # from here on the number is spent, whatever happens
-            self._start(number, spec, single=parent.spec.type == "PRIORITY")
+            self._starts.put_all(number, spec, single=parent.spec.type == "PRIORITY")
             batch = WriteBatch(raw_mode=True)
             stored = keys.group_prefix(number) + spec.model_dump_json().encode()
             batch.put(name.encode(), stored, store.rocks.handles["groups"])
             store.write(batch)
             self._add(name, number, spec)
             return True
-
-    def _start(self, number: int, spec: GroupSpec, *, single: bool) -> None:
-        """Has a new group stand where it starts, on all topics that exist."""
-        log, store = self._log, self._store
-        after = ""
-        while names := log.lites(spec.topic, after=after, limit=_PAGE):
-            after = names[-1]
-            batch = WriteBatch(raw_mode=True)
-            for topic in (f"{spec.topic}/{lite}" for lite in names if lite != EVENTS):
-                self._put_start(batch, number, topic, spec.start, single=single)
-            store.write(batch)
-
-    def _put_start(self, batch: WriteBatch, number: int, topic: str, start: Start, *, single: bool) -> int:
-        """Puts where a group stands on a topic; returns that offset."""
-        store, hot = self._store, self._store.hot.look(topic)
-        if hot is None or hot.next == UNSETTLED:
-            hot = store.hot.load(topic)
-        assert hot is not None
-        offset = self._offset(topic, start, hot.next)
-        key = keys.waiting_key(number, hot.number)
-        handles, name = store.rocks.handles, topic.encode()
-        if single:
-            first, past = (keys.waiting_record_key(number, hot.number, at) for at in (0, LAST_OFFSET))
-            batch.delete_range(first, past, store.rocks.handles["waiting"])
-            for at in range(offset, hot.next):
-                batch.put(
-                    keys.waiting_record_key(number, hot.number, at), keys.ATTEMPTS.pack(0) + name, handles["waiting"]
-                )
-            return offset
-        batch.put(key, Turn.pack(offset, 0, ()), handles["progress"])
-        if offset < hot.next:
-            batch.put(key, name, handles["waiting"])
-        else:
-            batch.delete(key, handles["waiting"])
-        return offset
-
-    def _offset(self, topic: str, start: Start, following: int) -> int:
-        if start.kind == "last":
-            return following
-        if start.kind == "time":
-            return self._log.seek(topic, start.value)
-        if start.kind == "tail":
-            return max(0, following - int(start.value))
-        return min(int(start.value), following) if start.kind == "offset" else 0
 
     def alter_group(self, name: str, spec: GroupSpec) -> None:
         """See `Groups.alter_group`."""
@@ -328,7 +285,7 @@ class EmbeddedGroups:
             if (hot := self._store.hot.load(topic)) is not None:
                 hot.listed &= ~known.bit
             batch = WriteBatch(raw_mode=True)
-            offset = self._put_start(batch, known.number, topic, start, single=known.single)
+            offset = self._starts.put(batch, known.number, topic, start, single=known.single)
             self._store.write(batch)
             for turn in known.turns_of(topic):
                 known.forget(turn)

@@ -15,6 +15,7 @@ from nbagora_lab.core.errors import UsageError
 __all__ = ["GroupSpec", "Start"]
 
 _KINDS = ("first", "last", "offset", "tail", "time")
+_DIGITS = 19  # of the largest offset
 _HINT = "a start is 'first', 'last', an offset, 'tail-N' or a time (datetime)"
 
 
@@ -51,7 +52,7 @@ class Start(NamedTuple):
             return cls(start)
         text = str(start)
         number = text.removeprefix("tail-").removeprefix("offset-")
-        if number.isascii() and number.isdigit():
+        if number.isascii() and number.isdigit() and len(number) <= _DIGITS:
             return cls("tail" if text.startswith("tail-") else "offset", int(number))
         try:
             return cls("time", datetime.fromisoformat(text).timestamp())
@@ -61,7 +62,7 @@ class Start(NamedTuple):
     def __str__(self) -> str:
         if self.kind == "time":
             return datetime.fromtimestamp(self.value).astimezone().isoformat()
-        return self.kind if self.kind in {"first", "last"} else f"{self.kind}-{self.value:g}"
+        return self.kind if self.kind in {"first", "last"} else f"{self.kind}-{int(self.value)}"
 
 
 class GroupSpec(BaseModel):

@@ -6,7 +6,7 @@ Everything that moves a group forward is a list of moves, written in one batch a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from rocksdict import WriteBatch
 
@@ -14,8 +14,9 @@ from nbagora_lab.broker import keys
 from nbagora_lab.broker.audience import Client
 from nbagora_lab.broker.dead import dead_topic, pack_letter
 from nbagora_lab.broker.delivery import Batch, Delivery, Handle
-from nbagora_lab.broker.dispatch import Dispatch, Pick
+from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.grant import Grant
+from nbagora_lab.broker.picks import Pick, pick
 from nbagora_lab.broker.report import fill
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.turn import Turn
@@ -24,7 +25,7 @@ from nbagora_lab.core.events import scheduling_of
 
 __all__ = ["Leases", "lost_leases"]
 
-Tell = Callable[[Collection[str], Sequence[tuple[str, bytes]], Sequence[int]], None]
+_Tell = Callable[[Collection[str], Sequence[tuple[str, bytes]], Sequence[int]], None]
 _REFUSED = (BadName, QuotaExceeded, TooLarge, TopicNotFound)
 _PER_EPOCH = 1 << 40  # numbers of leases, so that they grow over restarts
 
@@ -42,8 +43,8 @@ class _Move:
     """
 
     turn: Turn
-    done: list[int] = field(default_factory=list)
-    uncounted: list[int] = field(default_factory=list)
+    done: list[int]
+    uncounted: Collection[int] = ()
     over: bool = False
     pause: float = 0.0
 
@@ -56,7 +57,7 @@ class Leases:
         tell: Wakes who watches topics that were written; the entries and their offsets.
     """
 
-    def __init__(self, store: Store, tell: Tell) -> None:
+    def __init__(self, store: Store, tell: _Tell) -> None:
         self._tell = tell
         self._rocks = store.rocks
         self._hot = store.hot
@@ -72,7 +73,7 @@ class Leases:
             fill(group, again, client, now)
             return again
         batch = Batch()
-        picks = list(group.pick(client, limit, now, batch.held))
+        picks = pick(group, client, limit, now, batch.held)
         if picks:
             self._count += 1
             grant = Grant(self._writer.epoch * _PER_EPOCH + self._count, client.name, attempt_id)
@@ -81,7 +82,8 @@ class Leases:
                 grant.batch = batch
             group.grants[grant.number] = grant
             self._watch(group, grant, now + lease)
-        fill(group, batch, client, now)
+        if len(batch) < limit:
+            fill(group, batch, client, now)
         return batch
 
     @staticmethod
@@ -94,9 +96,7 @@ class Leases:
         return None
 
     def _lease(self, group: Dispatch, grant: Grant, picks: list[Pick], until: float, batch: Batch) -> None:
-        ends: dict[Turn, int] = {}
-        for turn, offset in picks:
-            ends[turn] = offset + 1
+        ends = {turn: offset + 1 for turn, offset in picks}
         topics = [turn.topic for turn in ends]
         group.unsure.update(topics)
         found = self._rocks.families["records"].get([keys.record_key(turn.number, offset) for turn, offset in picks])
@@ -119,7 +119,7 @@ class Leases:
         for (turn, offset), stored in zip(picks, found, strict=True):
             if stored is None:
                 raise StoreCorrupt(f"record {offset} of {turn.topic} is missing", "restore the store from a copy")
-            attempt = turn.attempts(offset)
+            attempt = turn.runs[0][1] if len(turn.runs) == 1 else turn.attempts(offset)
             tally.redelivered += attempt > 1
             batch.append(Delivery(turn.topic, offset, grant.number, attempt, stored))
         tally.received += len(picks)
@@ -177,13 +177,13 @@ class Leases:
             attempts = max(turn.attempts(offset) for offset in failed)
             wait = group.spec.pause(attempts) if pause is None else pause
             others = [offset for offset in turn.out() if offset not in failed]
-            moves.append(_Move(turn, uncounted=others, over=True, pause=wait))
+            moves.append(_Move(turn, [], uncounted=others, over=True, pause=wait))
         self._bury(group, moves, now)
         return lost
 
     def give_back(self, group: Dispatch, turns: Iterable[Turn], now: float) -> None:
         """Ends leases as if nothing had been handed out."""
-        self._move(group, [_Move(turn, uncounted=turn.out(), over=True) for turn in turns if turn.grant], (), now)
+        self._move(group, [_Move(turn, [], uncounted=turn.out(), over=True) for turn in turns if turn.grant], (), now)
 
     def settle(self, group: Dispatch, turn: Turn, now: float) -> None:
         """Takes over what the store says of a turn; a lease that nobody was told of ends."""
@@ -217,7 +217,7 @@ class Leases:
         if len(over) < len(grant.turns):
             self._watch(group, grant, min(turn.until for turn in grant.turns if turn.until > now))
         if over:
-            self._bury(group, [_Move(turn, over=True) for turn in over], now)
+            self._bury(group, [_Move(turn, [], over=True) for turn in over], now)
 
     def _bury(self, group: Dispatch, moves: list[_Move], now: float) -> None:
         """Moves, and what has been handed out too often becomes a dead letter."""

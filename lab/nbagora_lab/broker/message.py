@@ -12,6 +12,7 @@ from nbagora_lab.core.events import Scheduling, encode
 
 __all__ = ["encode_message", "pieces_of"]
 
+_LATEST = 253_402_300_800  # the year 10000, where dates end
 _ATTRIBUTES = {"type", "subject", "source", "id", "datacontenttype", "traceparent"}
 
 
@@ -81,7 +82,7 @@ def _bytes(piece: object) -> bytes:
 
 def _pack(priority: int, tenant: str, cost: float, deadline: float | None) -> bytes:
     try:
-        fits = 0 <= priority <= 255 and 0 <= cost < math.inf and (deadline is None or 0 <= deadline < math.inf)
+        fits = 0 <= priority <= 255 and 0 <= cost < math.inf and (deadline is None or 0 <= deadline < _LATEST)
     except TypeError:
         fits = False
     if not fits or type(priority) is not int or type(tenant) is not str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 __all__ = ["Timer", "Timers"]
 
-Action = Callable[[], None]
+_Action = Callable[[], None]
 _FEW = 1024
 
 
@@ -21,9 +21,9 @@ class Timer:
 
     __slots__ = ("action", "when")
 
-    def __init__(self, when: float, action: Action) -> None:
+    def __init__(self, when: float, action: _Action) -> None:
         self.when = when
-        self.action: Action | None = action
+        self.action: _Action | None = action
 
 
 class Timers:
@@ -38,7 +38,7 @@ class Timers:
         """Number of those that are kept, called off or not."""
         return len(self._due)
 
-    def at(self, when: float, action: Action) -> Timer:
+    def at(self, when: float, action: _Action) -> Timer:
         """Has `action` run by the first `run` at or after `when`."""
         self._count += 1
         timer = Timer(when, action)

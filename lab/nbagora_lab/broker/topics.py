@@ -281,7 +281,3 @@ def settings_of(model: Any, what: str, settings: dict[str, Any]) -> Any:
         raise UsageError(
             f"no {what} like that: {'; '.join(problems)}", f"its settings are: {', '.join(model.model_fields)}"
         ) from None
-
-
-def _fields(model: Any) -> str:
-    return ", ".join(model.model_fields)

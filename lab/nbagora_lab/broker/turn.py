@@ -24,6 +24,7 @@ TurnKey = str | tuple[str, int]
 
 _FIXED = struct.Struct(">QH")  # committed, number of runs
 _RUN = struct.Struct(">QI")
+_ONE_RUN = struct.Struct(">QHQI")
 
 
 class Turn(Unit):
@@ -150,6 +151,8 @@ class Turn(Unit):
     @staticmethod
     def pack(committed: int, done: int, runs: Runs) -> bytes:
         """The stored part."""
+        if len(runs) == 1 and not done and runs[0][0] > committed:  # as most are when they are handed out
+            return _ONE_RUN.pack(committed, 1, *runs[0])
         runs = tuple(run for run in runs if run[0] > committed)
         packed = _FIXED.pack(committed, len(runs))
         for run in runs:
