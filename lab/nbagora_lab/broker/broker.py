@@ -7,9 +7,9 @@ from typing import Any
 
 from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.consumer import Consumer
-from nbagora_lab.broker.dead import DeadLetter, dead_topic, parse_letter
+from nbagora_lab.broker.dead import DEAD_LETTERS, REPLAYS, DeadLetter, dead_topic, parse_letter
 from nbagora_lab.broker.group import GroupSpec, Start
-from nbagora_lab.broker.model import Receipt, seconds
+from nbagora_lab.broker.model import Receipt, escape_name, seconds
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.topics import Topics, settings_of
 from nbagora_lab.core.clock import Clock
@@ -18,6 +18,8 @@ from nbagora_lab.core.events import restamped
 from nbagora_lab.core.ids import Ids, RandomIds
 
 __all__ = ["Broker"]
+
+_PAGE = 1000
 
 
 class Broker(Topics):
@@ -156,24 +158,30 @@ class Broker(Topics):
         return self.group_engine.stats(group)
 
     def dead_letters(self, group: str, *, limit: int | None = None) -> list[DeadLetter]:
-        """The records that a group gave up on, oldest first."""
+        """The records that a group gave up on and that were not replayed, oldest first."""
         if group not in self.groups():
             raise GroupNotFound(f"no group '{group}'", did_you_mean(group, self.groups()))
-        if not self.log.scan(dead_topic(group), limit=1):
+        topic = dead_topic(group)
+        if not self.log.scan(topic, limit=1):
             return []
-        return [parse_letter(record) for record in self.read(dead_topic(group), limit=limit)]
+        replayed = self.progress(REPLAYS, topic).committed if REPLAYS in self.groups() else 0
+        after = replayed - 1 if replayed else None
+        return [parse_letter(record) for record in self.read(topic, after=after, limit=limit)]
 
     def replay_dead(self, group: str) -> list[Receipt]:
-        """Sends a group's dead letters to their topics again, as new records, and forgets them.
+        """Sends a group's dead letters to their topics again, as new records, each once whatever happens.
 
-        A crash in the middle leaves the letters as they are, so some may be sent twice.
+        It is a group that does so, by acks that send: `REPLAYS`.
         """
-        letters = self.dead_letters(group)
-        if not letters:
-            return []
-        now, epoch = self._clock.now(), self.log.epoch
-        topics = [letter.record.topic for letter in letters]
-        records = [restamped(letter.record, time=now, epoch=epoch) for letter in letters]
-        offsets = self.log.append(list(zip(topics, records, strict=True)))
-        self.log.expire(dead_topic(group))
-        return [Receipt(topic, offset) for topic, offset in zip(topics, offsets, strict=True)]
+        if group not in self.groups():
+            raise GroupNotFound(f"no group '{group}'", did_you_mean(group, self.groups()))
+        self.create_group(REPLAYS, topic=DEAD_LETTERS)
+        receipts = []
+        with self.consumer(REPLAYS, subscribe=[escape_name(group)]) as consumer:
+            while batch := consumer.receive(max=_PAGE):
+                now, epoch = self._clock.now(), self.log.epoch
+                letters = [parse_letter(delivery.record) for delivery in batch]
+                send = [(one.record.topic, restamped(one.record, time=now, epoch=epoch)) for one in letters]
+                offsets = consumer.ack(batch, send=send)
+                receipts += [Receipt(topic, offset) for (topic, _), offset in zip(send, offsets, strict=True)]
+        return receipts

@@ -8,10 +8,13 @@ from typing import NamedTuple
 from nbagora_lab.core.errors import StoreCorrupt
 from nbagora_lab.core.events import Record, RecordType, decode, encode
 
-__all__ = ["DEAD_LETTERS", "DeadLetter", "dead_topic", "pack_letter", "parse_letter"]
+__all__ = ["DEAD_LETTERS", "REPLAYS", "DeadLetter", "dead_topic", "pack_letter", "parse_letter"]
 
 DEAD_LETTERS = "dead-letters"
 """The parent topic of all dead letters; each group has the lite topic of its name."""
+
+REPLAYS = "dead-letter-replays"
+"""The group that has read those dead letters that were replayed; it comes into being by the first replay."""
 
 
 class DeadLetter(NamedTuple):
