@@ -12,6 +12,7 @@ from a2a.types import a2a_pb2 as pb
 
 from lab_process import LabProcess
 from nbagora_lab.a2a.client import AgentClient
+from nbagora_lab.core.clock import SystemClock
 from official import canonical, official, resume_after, send_request
 from raw_http import RawExchange, get, post
 from task_logs import task_log
@@ -177,7 +178,7 @@ def test_a_question_outlives_the_process(tmp_path):
 
 def test_a_task_that_nobody_began_is_run_after_the_kill(tmp_path):
     """SUBMITTED is durable before the agent is called; whoever dies in between leaves the task to the next process."""
-    with task_log(tmp_path / "topics") as tasks:
+    with task_log(tmp_path / "topics", clock=SystemClock()) as tasks:  # else it is past its TTL when the lab starts
         live, _, _ = tasks.open("", "echo", {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "still here"}]})
     with LabProcess(tmp_path) as lab:
         rest = get(f"/agents/echo/tasks/{live.id}:subscribe", lab.token, Last_Event_ID="3")

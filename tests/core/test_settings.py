@@ -62,6 +62,7 @@ HEARD: dict[str, tuple[str, object]] = {
     "body_limit": ("4096", 4096),
     "depth_limit": ("9", 9),
     "record_limit": ("4096", 4096),
+    "stored_body_limit": ("2097152", 2097152),
     "cancel_grace": ("0", 0.0),
     "lease": ("0.5", 0.5),
     "view_rate": ("20", 20.0),

@@ -24,7 +24,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
 @pytest.mark.parametrize(
     ("words", "what", "hint"),
     [
-        ([], "UsageError: nbagora needs a command", "agent, lab, registry, run, serve, task, topic"),
+        ([], "UsageError: nbagora needs a command", "agent, broker, lab, prompt, registry, run, serve, task, topic"),
         (["serv"], "UsageError: nbagora has no command 'serv'", "did you mean 'serve'?"),
         (["serve", "--prt", "1"], "UsageError: nbagora serve has no option '--prt'", "did you mean '--port'?"),
         (["serve", "--port", "x"], "UsageError: nbagora serve: --port can't be 'x'", "port of the doors"),

@@ -18,16 +18,16 @@ from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, COMPLETED, INPUT_REQUIRED, WORKING, message_of
 from nbagora_lab.broker.embedded import EmbeddedLog
-from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.clock import Clock, VirtualClock
 from nbagora_lab.core.ids import SeededIds
 
 __all__ = ["Named", "ObedientRunner", "as_owner", "handler_on", "say", "task_log", "user_says"]
 
 
 @contextmanager
-def task_log(store: Path, *, seed: int = 1) -> Iterator[TaskLog]:
+def task_log(store: Path, *, seed: int = 1, clock: Clock | None = None) -> Iterator[TaskLog]:
     """The task log of a store; each time under the next epoch."""
-    clock = VirtualClock()
+    clock = clock or VirtualClock()
     log = EmbeddedLog(store, clock=clock)
     try:
         yield TaskLog(log, clock, SeededIds(seed, log.epoch))

@@ -276,7 +276,7 @@ class Leases:
         elif stands:
             self._writer.write(batch)
         for move, (turn, committed, done, runs) in zip(moves, stands, strict=True):
-            self._take_over(group, move, turn.key, committed)
+            self._take_over(group, move, turn.key if turn.single else "", committed)
             turn.committed, turn.done, turn.runs = committed, done, runs
             if turn.grant is not None:
                 continue

@@ -37,15 +37,18 @@ def pick(group: Dispatch, client: Client, limit: int, now: float, held: dict[str
 def _pick_by_age(group: Dispatch, ready: Ready, limit: int, now: float) -> list[Pick]:
     """Where nothing but age decides: whole runs of records at a time."""
     picks: list[Pick] = []
-    while (left := limit - len(picks)) > 0 and (unit := ready.next(now)) is not None:
+    left, unsure, serve = limit, group.unsure, group.tally.serve
+    while left > 0 and (unit := ready.pop()) is not None:
         turn = cast("Turn", unit)
+        unsure.add(turn.topic)
+        turn.audience = None
         if turn.end == UNKNOWN:
             group.stored.load(turn)
-        group.unsure.add(turn.topic)
-        group.withdraw(turn)
         offsets = turn.waiting(left)
+        count = len(offsets)
+        left -= count
         picks += [(turn, offset) for offset in offsets]
-        group.tally.serve("", len(offsets), float(len(offsets)), max(0.0, now - turn.since), missed=False)
+        serve("", count, float(count), max(0.0, now - turn.since), missed=False)
     return picks
 
 

@@ -213,6 +213,20 @@ class Ready:
                 return unit
         return None
 
+    def pop(self) -> Unit | None:
+        """The oldest unit, taken out, where the set is `plain`; None where it is empty."""
+        level = self._levels.get(0)
+        line = level.lines.get("") if level is not None else None
+        if not line or line.held or line.mixed or line.urgent:
+            unit = self.next(0.0)
+            if unit is not None:
+                self.discard(unit)
+            return unit
+        unit = line.by_age.popleft()
+        unit.ready, unit.level = False, None
+        self.count -= 1
+        return unit
+
     def _remove(self, line: _Line, unit: Unit) -> None:
         line.remove(unit)
         unit.ready, unit.level = False, None

@@ -113,6 +113,10 @@ class Turn(Unit):
 
     def acked(self, offsets: list[int]) -> tuple[int, int]:
         """What `committed` and `done` are once these are acked as well."""
+        if not self.done and len(offsets) == self.leased - self.committed and offsets[0] == self.committed:
+            ordered = offsets == list(range(self.committed, self.leased))  # all of a lease, as most acks are
+            if ordered:
+                return self.leased, 0
         committed, done = self.committed, self.done
         for offset in offsets:
             if offset >= committed:

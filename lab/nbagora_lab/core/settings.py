@@ -45,9 +45,7 @@ class Settings(BaseModel):
     body_limit: int = Field(8 << 20, ge=1024, description="largest request body at the doors, in bytes")
     depth_limit: int = Field(100, ge=8, description="deepest nesting of JSON at the doors")
     record_limit: int = Field(64 << 20, ge=1024, le=1 << 30, description="largest record, its head included, in bytes")
-    stored_body_limit: int = Field(
-        1 << 30, ge=1 << 20, description="largest body kept beside its record, in bytes"
-    )
+    stored_body_limit: int = Field(1 << 30, ge=1 << 20, description="largest body kept beside its record, in bytes")
     cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
     lease: float = Field(
         30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat"
