@@ -246,6 +246,20 @@ class BlobReader(io.RawIOBase):
         self._at += len(piece)
         return len(piece)
 
+    def readall(self) -> bytes:
+        """The rest of it, in one piece.
+
+        Raises:
+            StoreCorrupt: A chunk is not what was written.
+        """
+        pieces = []
+        while self._at < self.size:
+            index, start = divmod(self._at, CHUNK)
+            chunk = self._load(index)
+            pieces.append(chunk[start:] if start else chunk)
+            self._at = index * CHUNK + len(chunk)
+        return b"".join(pieces)
+
     def _load(self, index: int) -> bytes:
         self._file.seek(index * CHUNK)
         wanted = min(CHUNK, self.size - index * CHUNK)
@@ -265,15 +279,18 @@ class BlobReader(io.RawIOBase):
         super().close()
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterable[bytes]:
-    """The same bytes in chunks of `CHUNK`, the last one excepted."""
+def _chunks(pieces: Iterable[bytes]) -> Iterable[bytes | memoryview]:
+    """The same bytes in chunks of `CHUNK`, the last one excepted; whole chunks of a large piece are not copied."""
     gathered = bytearray()
     for piece in pieces:
         view = memoryview(piece).cast("B")
         while view:
             taken = view[: CHUNK - len(gathered)]
-            gathered += taken
             view = view[len(taken) :]
+            if len(taken) == CHUNK:
+                yield taken
+                continue
+            gathered += taken
             if len(gathered) == CHUNK:
                 yield bytes(gathered)
                 gathered.clear()
