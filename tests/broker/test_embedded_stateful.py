@@ -215,7 +215,7 @@ MACHINES = [LogMachine, FsyncLogMachine]
 
 @pytest.mark.parametrize("machine", MACHINES)
 def test_any_sequence_of_calls_does_what_a_few_lists_do(machine: type[LogMachine]) -> None:
-    run_state_machine_as_test(machine, settings=settings(max_examples=25, stateful_step_count=30, deadline=None))
+    run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
 
 
 @pytest.mark.campaign

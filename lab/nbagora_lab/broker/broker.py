@@ -157,16 +157,16 @@ class Broker(Topics):
         """What a group has ready, leased, held back and served."""
         return self.group_engine.stats(group)
 
-    def dead_letters(self, group: str, *, limit: int | None = None) -> list[DeadLetter]:
-        """The records that a group gave up on and that were not replayed, oldest first."""
+    def dead_letters(self, group: str, *, after: int = -1, limit: int | None = None) -> list[DeadLetter]:
+        """The records that a group gave up on and that were not replayed, oldest first, past the letter `after`."""
         if group not in self.groups():
             raise GroupNotFound(f"no group '{group}'", did_you_mean(group, self.groups()))
         topic = dead_topic(group)
         if not self.log.scan(topic, limit=1):
             return []
         replayed = self.progress(REPLAYS, topic).committed if REPLAYS in self.groups() else 0
-        after = replayed - 1 if replayed else None
-        return [parse_letter(record) for record in self.read(topic, after=after, limit=limit)]
+        past = max(after, replayed - 1)
+        return [parse_letter(record) for record in self.read(topic, after=past if past >= 0 else None, limit=limit)]
 
     def replay_dead(self, group: str) -> list[Receipt]:
         """Sends a group's dead letters to their topics again, as new records, each once whatever happens.

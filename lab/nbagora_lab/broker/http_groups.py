@@ -6,7 +6,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nbagora_lab.broker.dead import dead_topic, parse_letter
 from nbagora_lab.broker.http import MOST, OFFSET, Call, Door, dump
 from nbagora_lab.broker.http_deliveries import Evictions, delivery_doors
 from nbagora_lab.broker.http_events import Read, array, event_json
@@ -15,7 +14,6 @@ from nbagora_lab.broker.http_topics import Created
 from nbagora_lab.broker.model import check_name
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.core.errors import GroupNotFound, did_you_mean
-from nbagora_lab.core.events import decode
 
 __all__ = ["Groups", "Letter", "Letters", "Receipts", "Subscribe", "Subscriptions", "group_doors"]
 
@@ -95,11 +93,9 @@ def _subscriptions(call: Call) -> Subscriptions:
 
 
 def _letters(call: Call) -> bytes:
-    _spec_of(call)
-    topic, limit = dead_topic(call.path["group"]), call.query.get("limit", 100)
-    batch = call.broker.log.scan(topic, after=call.query.get("after", -1), limit=limit)
-    letters = [parse_letter(decode(stored, topic, offset)) for offset, stored in batch]
-    more = bool(batch) and bool(call.broker.log.scan(topic, after=batch[-1][0], limit=1))
+    group, limit = call.path["group"], call.query.get("limit", 100)
+    letters = call.broker.dead_letters(group, after=call.query.get("after", -1), limit=limit)
+    more = bool(letters) and bool(call.broker.dead_letters(group, after=letters[-1].offset, limit=1))
     shown = array(
         b'{"offset":%d,"attempts":%d,"record":%b}' % (one.offset, one.attempts, event_json(one.record))
         for one in letters
