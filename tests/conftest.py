@@ -34,11 +34,14 @@ def _wanted(config: pytest.Config, option: str, variable: str) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if _wanted(config, "--campaign", "NBAGORA_CAMPAIGN"):
-        return
-    if long := [item for item in items if item.get_closest_marker("campaign")]:
+    left_out = set()
+    if not _wanted(config, "--campaign", "NBAGORA_CAMPAIGN"):
+        left_out.add("campaign")
+        if not _wanted(config, "--strict-env", "NBAGORA_STRICT"):
+            left_out.add("thorough")
+    if long := [item for item in items if any(item.get_closest_marker(name) for name in left_out)]:
         config.hook.pytest_deselected(items=long)
-        items[:] = [item for item in items if not item.get_closest_marker("campaign")]
+        items[:] = [item for item in items if item not in set(long)]
 
 
 def _require(name: str, config: pytest.Config) -> str:

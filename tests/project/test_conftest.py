@@ -24,7 +24,7 @@ def run(tmp_path: Path) -> Run:
         (tmp_path / "test_it.py").write_text(source)
         (tmp_path / "pytest.ini").write_text(
             f"[pytest]\npythonpath = {ROOT}/scripts {ROOT}/tests/support {ROOT}/tests\n"
-            "markers =\n    browser\n    campaign\n    leaves\n    node\n"
+            "markers =\n    browser\n    campaign\n    leaves\n    node\n    thorough\n"
         )
         env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # none of them matters here, and they take seconds to import
         clean = {name: value for name, value in os.environ.items() if not name.startswith("NBAGORA_")}
@@ -137,6 +137,24 @@ def test_strictly_a_skip_declared_by_a_mark_and_an_expected_failure_stand(run: R
 def test_long_tests_run_in_a_campaign_only(run: Run, options: list[str], env: dict[str, str], expected: str) -> None:
     source = "import pytest\n@pytest.mark.campaign\ndef test_a(): pass\ndef test_b(): pass\n"
     status, output = run(source, *options, **env)
+    assert (status, expected in output) == (0, True), output
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "1 passed, 2 deselected"),
+        (["--strict-env"], "2 passed, 1 deselected"),
+        (["--campaign"], "3 passed"),
+    ],
+)
+def test_thorough_tests_run_under_strict_and_in_a_campaign(run: Run, options: list[str], expected: str) -> None:
+    source = (
+        "import pytest\n@pytest.mark.campaign\ndef test_a(): pass\n"
+        "@pytest.mark.thorough\ndef test_b(): pass\n"
+        "def test_c(): pass\n"
+    )
+    status, output = run(source, *options)
     assert (status, expected in output) == (0, True), output
 
 
