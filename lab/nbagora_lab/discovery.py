@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
+from nbagora_lab.a2a.live import current_task
 from nbagora_lab.a2a.task import Task, TaskEvent
-from nbagora_lab.agents.prints import current_printer
 from nbagora_lab.calls import Calls
 from nbagora_lab.core.errors import EndpointNotFound, LabError, TooLarge, Unreachable, UsageError
 from nbagora_lab.core.ids import Ids
@@ -313,9 +313,9 @@ class Discovery:
 
 
 def _note_prompt(version: AgentVersion) -> None:
-    """Puts the prompt's version on record, where it is an agent's task that wrote it out."""
-    if (printer := current_printer.get()) is not None:
-        printer.write("prompt", f"{version.name} {version.version} {version.hash}\n")
+    """Has all that an agent's task writes from now on name the prompt's version, where it wrote the prompt out."""
+    if (live := current_task.get()) is not None:
+        live.use_prompt(version.name, version.version)
 
 
 def _from_environment(name: str) -> dict[str, Any]:

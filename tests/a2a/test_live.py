@@ -1,5 +1,6 @@
 """The writing side of a task: whoever ends it first wins, events are dense, and what failed to be written never was."""
 
+import json
 import tempfile
 import threading
 from pathlib import Path
@@ -12,6 +13,7 @@ from nbagora_lab.a2a.wire import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, RE
 from nbagora_lab.core.errors import StoreError, TaskEnded
 from nbagora_lab.core.events import Flags, RecordType, decode
 from nbagora_lab.inspect.directory import DIRECTORY
+from nbagora_lab.inspect.fold import LOG_EXTENSION
 from task_logs import say, task_log, user_says
 
 ENDS = (COMPLETED, FAILED, CANCELED, REJECTED)
@@ -54,6 +56,25 @@ def test_each_writes_one_record_with_its_flags(tasks, live):
         Flags.TASK, Flags.NONE, Flags.NONE, Flags.INTERRUPTED, Flags.NONE, Flags.TERMINAL,
     ]  # fmt: skip
     assert (live.ended, live.generation, live.state) == (True, 6, COMPLETED)
+
+
+def test_what_is_written_with_a_prompt_names_its_version(tasks, live):
+    live.status(WORKING)
+    live.use_prompt("plan", "0.0.1")
+    live.artifact(b'"artifactId":"a",', b'{"text":"x"}')
+    live.note("task.call", {"agent": "b"})
+    live.use_prompt("plan", "0.0.2")
+    live.use_prompt("问候", "1.0.0")
+    live.status(COMPLETED, say(live, "done"), {"own": 1})
+    records = [decode(stored, live.topic, offset) for offset, stored in tasks.log.scan(live.topic)]
+    *_, working, artifact, call, ended = [json.loads(one.body) for one in records if one.subject == live.id]
+    assert "prompts" not in working["statusUpdate"]["metadata"][LOG_EXTENSION]
+    assert artifact["artifactUpdate"]["metadata"] == {LOG_EXTENSION: {"topic": live.topic, "prompts": ["plan@0.0.1"]}}
+    assert call == {"agent": "b", "prompts": ["plan@0.0.1"]}
+    assert ended["statusUpdate"]["metadata"] == {
+        "own": 1,
+        LOG_EXTENSION: {"topic": live.topic, "prompts": ["plan@0.0.2", "问候@1.0.0"]},
+    }
 
 
 @pytest.mark.parametrize("state", ENDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.wire import (
@@ -29,7 +30,10 @@ from nbagora_lab.inspect.directory import DIRECTORY
 if TYPE_CHECKING:
     from nbagora_lab.a2a.tasklog import TaskLog
 
-__all__ = ["LiveTask"]
+__all__ = ["LiveTask", "current_task"]
+
+current_task: ContextVar[LiveTask | None] = ContextVar("nbagora_task", default=None)
+"""The task of the run that this code is part of."""
 
 _ROUND = 2e-3  # seconds in which every thread that writes gives the interpreter lock away once
 _BREATH = 50e-6  # seconds
@@ -72,6 +76,7 @@ class LiveTask:
         traceparent: W3C trace context that it was opened with.
         state: Full name of the state that it is in.
         generation: Number of its events so far.
+        prompts: Versions of the prompts that its agent has used, newest of each, by name; on all that it writes.
         cancelled: Set once somebody asked to cancel it.
     """
 
@@ -92,6 +97,8 @@ class LiveTask:
         self.traceparent = traceparent
         self.state = state
         self.generation = generation
+        self.prompts: dict[str, str] = {}
+        self._prompts: tuple[str, ...] = ()
         self.cancelled = threading.Event()
         self._log = log
         self._lock = threading.Lock()
@@ -108,6 +115,12 @@ class LiveTask:
         """Whether nothing can be added any more."""
         return self._ended
 
+    def use_prompt(self, name: str, version: str) -> None:
+        """Has all that is written from now on say that it was written with a version of a prompt."""
+        if self.prompts.get(name) != version:
+            self.prompts = {**self.prompts, name: version}
+            self._prompts = tuple(f"{one}@{ref}" for one, ref in sorted(self.prompts.items()))
+
     def status(self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> int:
         """Appends a status; a terminal one ends the task.
 
@@ -115,7 +128,7 @@ class LiveTask:
             The record's offset.
         """
         log = self._log
-        body = status_body(self._ids, state, rfc3339(log.clock.now()), self.topic, message, metadata)
+        body = status_body(self._ids, state, rfc3339(log.clock.now()), self.topic, message, metadata, self._prompts)
         flags = Flags.SPLICED
         more: list[tuple[str, bytes]] = []
         if state in TERMINAL_STATES:
@@ -141,7 +154,9 @@ class LiveTask:
         Returns:
             The record's offset.
         """
-        body = artifact_body(self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata)
+        body = artifact_body(
+            self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
+        )
         offset = self._append(RecordType.ARTIFACT, body, Flags.SPLICED, (), self.state)
         _breathe()
         return offset
@@ -153,7 +168,7 @@ class LiveTask:
             The record's offset.
         """
         flags = Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
-        body = message_body(message, self.topic)
+        body = message_body(message, self.topic, self._prompts)
         return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE")], "MESSAGE")
 
     def answer(self, message: dict[str, Any], *, claim: bool) -> int | None:
@@ -187,6 +202,8 @@ class LiveTask:
         Returns:
             The record's offset.
         """
+        if self._prompts:
+            body = {**body, "prompts": self._prompts}
         return self._log.log.append([(self.topic, self.record(type_, dumps(body)))])[0]
 
     def end_if_open(self, state: str, message: dict[str, Any] | None = None) -> bool:

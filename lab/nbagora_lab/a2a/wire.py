@@ -6,7 +6,8 @@ Bodies are the ProtoJSON of `StreamResponse` (A2A 1.0, `specification/a2a.proto`
     ..."metadata":{"urn:nbagora:a2a-log:1":{"topic":"sessions/ctx-1"}}}}
 
 so that a reader puts the offset, which nobody knows while writing, in front of the last four bytes (`splice`) and
-never parses the rest. Offset and generation travel as strings: a protobuf `Struct` would make doubles of them.
+never parses the rest. Offset and generation travel as strings: a protobuf `Struct` would make doubles of them. What an
+agent wrote with a prompt says so there, too: ``"prompts":["plan@0.0.3"]``.
 """
 
 from __future__ import annotations
@@ -79,19 +80,20 @@ def _encoded(text: str) -> bytes:
     return one_line(text).encode("utf-8", "replace")
 
 
-def _stamp(topic: str, metadata: dict[str, Any] | None) -> bytes:
+def _stamp(topic: str, metadata: dict[str, Any] | None, prompts: tuple[str, ...] = ()) -> bytes:
     """The closing metadata; the extension's must be the last of it."""
     if not metadata:
-        return _bare_stamp(topic)
+        return _bare_stamp(topic, prompts)
     if nested_deeper(metadata):
         raise BadYield(f"metadata nested deeper than {DEEPEST} levels, A2A can't carry it", "make it flatter")
     own = b"".join(_text(key) + b":" + dumps(value) + b"," for key, value in metadata.items() if key != LOG_EXTENSION)
-    return b'"metadata":{%s"%s":{"topic":%s}}}}' % (own, LOG_EXTENSION.encode(), _text(topic))
+    return b'"metadata":{%s%s' % (own, _bare_stamp(topic, prompts).removeprefix(b'"metadata":{'))
 
 
 @functools.lru_cache(1024)  # sessions that write now
-def _bare_stamp(topic: str) -> bytes:
-    return b'"metadata":{"%s":{"topic":%s}}}}' % (LOG_EXTENSION.encode(), _text(topic))
+def _bare_stamp(topic: str, prompts: tuple[str, ...]) -> bytes:
+    used = b',"prompts":%s' % dumps(prompts) if prompts else b""
+    return b'"metadata":{"%s":{"topic":%s%s}}}}' % (LOG_EXTENSION.encode(), _text(topic), used)
 
 
 def splice(body: bytes, offset: int, generation: int) -> bytes:
@@ -111,7 +113,13 @@ def task_body(task_id: str, context_id: str, state: str, timestamp: str, topic: 
 
 
 def status_body(
-    ids: bytes, state: str, timestamp: str, topic: str, message: dict[str, Any] | None, metadata: dict[str, Any] | None
+    ids: bytes,
+    state: str,
+    timestamp: str,
+    topic: str,
+    message: dict[str, Any] | None,
+    metadata: dict[str, Any] | None,
+    prompts: tuple[str, ...] = (),
 ) -> bytes:
     """A ``statusUpdate`` event.
 
@@ -122,6 +130,7 @@ def status_body(
         topic: Full name of the session topic.
         message: What the agent says with it, as an A2A message.
         metadata: Caller's own metadata of the event.
+        prompts: The prompts that the agent has used so far, each as ``name@version``.
     """
     said = b',"message":%b' % dumps(message) if message else b""
     return b'{"statusUpdate":{%b"status":{"state":"%b"%b,"timestamp":"%b"},%b' % (
@@ -129,12 +138,20 @@ def status_body(
         state.encode(),
         said,
         timestamp.encode(),
-        _stamp(topic, metadata),
+        _stamp(topic, metadata, prompts),
     )
 
 
 def artifact_body(
-    ids: bytes, artifact: bytes, parts: bytes, topic: str, *, append: bool, last: bool, metadata: dict[str, Any] | None
+    ids: bytes,
+    artifact: bytes,
+    parts: bytes,
+    topic: str,
+    *,
+    append: bool,
+    last: bool,
+    metadata: dict[str, Any] | None,
+    prompts: tuple[str, ...] = (),
 ) -> bytes:
     """An ``artifactUpdate`` event.
 
@@ -146,6 +163,7 @@ def artifact_body(
         append: Whether the parts are put after those that the artifact has.
         last: Whether the artifact is complete with this.
         metadata: Caller's own metadata of the event.
+        prompts: As for `status_body`.
     """
     return b'{"artifactUpdate":{%b"artifact":{%b"parts":[%b]},%b%b%b' % (
         ids,
@@ -153,14 +171,14 @@ def artifact_body(
         parts,
         b'"append":true,' if append else b"",
         b'"lastChunk":true,' if last else b"",
-        _stamp(topic, metadata),
+        _stamp(topic, metadata, prompts),
     )
 
 
-def message_body(message: dict[str, Any], topic: str) -> bytes:
+def message_body(message: dict[str, Any], topic: str, prompts: tuple[str, ...] = ()) -> bytes:
     """A ``message`` event: a plain reply, or a user's message."""
     own = {key: value for key, value in message.items() if key != "metadata"}
-    return b'{"message":%b,%b' % (dumps(own)[:-1], _stamp(topic, message.get("metadata")))
+    return b'{"message":%b,%b' % (dumps(own)[:-1], _stamp(topic, message.get("metadata"), prompts))
 
 
 def message_of(

@@ -15,7 +15,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future, wait
 from typing import Any, Protocol
 
-from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.live import LiveTask, current_task
 from nbagora_lab.a2a.task import Task
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, FAILED, INTERRUPTED_STATES, SUBMITTED, text_of
@@ -201,6 +201,7 @@ class Runs:
         output = Output(live, self.tasks.ids, definition.reply)
         printer = TaskPrinter(lambda stream, line: self._note(live, stream, line))
         current_printer.set(printer)
+        current_task.set(live)
         try:
             output.begin()
             task = AgentTask(

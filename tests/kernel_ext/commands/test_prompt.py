@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import json
+from itertools import groupby
 from typing import Any
 
 import pytest
 
 from nbagora_lab.core.errors import UsageError
+from nbagora_lab.inspect.fold import LOG_EXTENSION
 
 
 @pytest.fixture
@@ -47,15 +50,30 @@ def test_a_running_agent_takes_the_new_version_at_its_next_step_and_its_records_
         yield lab.registry.render("plan", city="A")
         await task.ask("more?")
         yield lab.registry.render("plan", city="B")
+        await task.call("echo", "x")
 
+    async def echo(message: Any, task: Any) -> Any:
+        """Says it again."""
+        yield message.text
+
+    lab.define("echo", echo)
     lab.define("planner", planner)
     task = lab.ask("planner", "x")
     run("%%prompt plan --variable days:integer=5\nNow {{days}} days in {{city}}.\n")
     done = lab.answer(task, "yes")
     assert "Plan 2 days in A." in done.text
     assert "Now 5 days in B." in done.text
-    logs = [record.body.decode() for record in lab.broker.read(done.topic) if record.type == "task.log"]
-    versions = [lab.registry.get("plan", version, kind="prompt") for version in ("0.0.1", "0.0.2")]
-    assert len(logs) == 2
-    for log, version in zip(logs, versions, strict=True):
-        assert f"plan {version.version} {version.hash}" in log
+    used = [
+        json.loads(update["body"]).popitem()[1]["metadata"][LOG_EXTENSION]["prompts"]
+        for update in _written(lab, done, "a2a.artifact")
+    ]
+    assert [prompts for prompts, _ in groupby(used)] == [["plan@0.0.1"], ["plan@0.0.2"]]
+    [call] = _written(lab, done, "task.call")
+    assert json.loads(call["body"])["prompts"] == ["plan@0.0.2"]
+    first, *_, last = _written(lab, done, "a2a.status")
+    assert "prompts" not in first["body"]
+    assert '"prompts":["plan@0.0.2"]' in last["body"]
+
+
+def _written(lab: Any, task: Any, kind: str) -> list[dict[str, str]]:
+    return [{"body": one.body.decode()} for one in lab.broker.read(task.topic) if one.type == kind]
