@@ -95,7 +95,7 @@ def test_the_lab_s_guard_stands_before_the_doors(lab: Lab, door: httpx.Client) -
         answer = door.post("/topics/chat/s/records", content=deep, headers={"Content-Type": kind})
         assert (answer.status_code, answer.json()["title"]) == (400, "JSON too deep"), kind
     big = b"x" * (lab.settings.body_limit + 1)
-    answer = door.post("/topics/chat/s/records", content=big, headers={"Content-Type": "image/png"})
+    answer = door.post("/topics/chat/s/records", content=big, headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,11 +16,14 @@ import pytest
 
 from broker_doors import at, client_of, port_of
 from nbagora_lab.core.clock import VirtualClock
+from nbagora_lab.core.problem import PROBLEM
 from nbagora_lab.lab import Lab
 from raw_http import RawExchange, get
+from waiting import until
 
 RECORDS = "/broker/topics/chat/s/records"
 STREAM = {"Accept": "text/event-stream"}
+MIB = 1 << 20
 NOT_JSON = [b"{", b"NaN", b"[1e999]", b'"\xff"', b"[" * 5000 + b"]" * 5000, b"9" * 5000]
 
 
@@ -260,3 +266,61 @@ def test_a_large_body_stands_apart_and_is_streamed(door: httpx.Client, lab: Lab)
     assert door.get(at("chat/s", "records/1/body")).text == "小"
     assert door.get(at("chat/s", "records/2/body")).status_code == 404
     assert door.get(at("chat/s", "records/x/body")).status_code == 400
+
+
+def pieces(count: int, *, size: int = 64 << 10) -> Iterator[bytes]:
+    """A body whose bytes tell where they are."""
+    for number in range(count):
+        yield number.to_bytes(4) * (size // 4)
+
+
+def test_a_large_body_is_stored_as_it_comes_and_memory_holds_little_of_it(door: httpx.Client, lab: Lab) -> None:
+    count = 24 * 16  # 24 MiB: three times what a JSON body may have
+    door.post(at("chat/s"), content=pieces(17), headers={"Content-Type": "image/png"})  # imports, and the first thread
+    tracemalloc.start()
+    answer = door.post(at("chat/s"), content=pieces(count), headers={"Content-Type": "image/png"})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert answer.status_code == 201, answer.text
+    assert peak < 6 * MIB  # two chunks, and what the sockets hold
+    record = lab.broker.read("chat/s", after=0)[0]
+    assert record.datacontenttype == "image/png"
+    assert hashlib.sha256(lab.broker.body(record)).digest() == hashlib.sha256(b"".join(pieces(count))).digest()
+    tracemalloc.start()
+    digest = hashlib.sha256()
+    with door.stream("GET", f"{at('chat/s')}/1/body") as stream:
+        for piece in stream.iter_bytes():
+            digest.update(piece)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 6 * MIB
+    assert digest.digest() == hashlib.sha256(b"".join(pieces(count))).digest()
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_body_above_the_limit_of_the_store_leaves_nothing(tmp_path: Path, length: bool) -> None:
+    with Lab(store=tmp_path / "store", stored_body_limit=2 * MIB) as lab, client_of(lab) as door:
+        lab.broker.create_topic("chat")
+        body = bytes(3 * MIB)
+        answer = door.post(
+            at("chat/s"), content=body if length else iter([body]), headers={"Content-Type": "image/png"}
+        )
+        assert answer.status_code == 413, answer.text
+        assert answer.headers["content-type"] == PROBLEM
+        assert lab.broker.ls("chat") == []
+        assert not list((tmp_path / "store").rglob("incoming/*"))
+
+
+def test_a_sender_that_hangs_up_in_the_middle_of_a_large_body_leaves_nothing(tmp_path: Path) -> None:
+    with Lab(store=tmp_path / "store") as lab:
+        lab.broker.create_topic("chat")
+        incoming = tmp_path / "store" / "topics"
+        head = (
+            f"POST /broker{at('chat/s')} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {lab.token}\r\n"
+            f"Content-Type: image/png\r\nContent-Length: {8 * MIB}\r\n\r\n"
+        )
+        with RawExchange(port_of(lab), head.encode() + bytes(3 * MIB)):
+            until(lambda: [*incoming.rglob("incoming/part.*")])
+        until(lambda: not [*incoming.rglob("incoming/*")])
+        assert lab.broker.ls("chat") == []
+        assert lab.broker.send("chat/s", b"after it").offset == 0

@@ -8,6 +8,8 @@
 | bodies are JSON by their content type, but for records | forms and text, which browsers send across origins unasked |
 | size and depth of the body | a caller that exhausts memory or the parser |
 
+A record's body is no JSON and may be large: it is passed on as it comes, and counted on its way.
+
 Refusals are RFC 9457 problem details, and JSON-RPC errors at a JSON-RPC door.
 """
 
@@ -22,6 +24,8 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nbagora_lab.core.errors import TooLarge
 
 __all__ = ["Guard", "json_depth_exceeds", "problem"]
 
@@ -80,7 +84,7 @@ class Guard:
         self._body_limit = body_limit
         self._depth_limit = depth_limit
         self.admits: Callable[[str, str], bool] = lambda _path, _token: False  # whether another token is let in there
-        self.takes: Callable[[str], bool] = lambda _path: False  # whether bodies of any type are taken there
+        self.takes: Callable[[str], int] = lambda _path: 0  # bytes of a body of any type that are taken there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a refusal itself; passes everything else on."""
@@ -89,6 +93,12 @@ class Guard:
         headers = Headers(scope=scope)
         refusal = self._refuse_caller(scope, headers)
         if refusal is None and scope["method"] in {"POST", "PUT", "PATCH"}:
+            if limit := self._streamed(scope, headers):
+                if (size := headers.get("content-length", "")).isdigit() and int(size) > limit:
+                    await problem(413, "Body too large", f"the body is larger than {limit} bytes")(scope, receive, send)
+                    return
+                await self._app(scope, _counted(receive, limit), send)
+                return
             body, refusal = await self._body(scope, headers, receive)
             if refusal is None:
                 await self._app(scope, _replay(body, receive), send)
@@ -123,13 +133,20 @@ class Guard:
                 )
         return None
 
+    def _streamed(self, scope: Scope, headers: Headers) -> int:
+        """The limit of a body that is passed on as it comes; 0: it is read here first."""
+        kind = _kind(headers)
+        if kind in _JSON_TYPES or kind.endswith("json") or (kind in _UNASKED and not self._token):
+            return 0
+        return self.takes(scope["path"])
+
     async def _body(self, scope: Scope, headers: Headers, receive: Receive) -> tuple[bytes, Response | None]:
         rpc = _is_rpc(scope["path"])
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _kind(headers)
         length = headers.get("content-length", "")
         empty = length in {"", "0"} and "transfer-encoding" not in headers
-        raw = kind not in _JSON_TYPES and self.takes(scope["path"]) and not (kind in _UNASKED and not self._token)
-        if kind not in _JSON_TYPES and not (empty and not rpc) and not raw:
+        other_json = kind.endswith("json") and self.takes(scope["path"])
+        if kind not in _JSON_TYPES and not (empty and not rpc) and not other_json:
             what = f"the content type {kind or 'none'} is not JSON"
             return b"", _rpc_error(200, -32005, what) if rpc else problem(415, "Content type not supported", what)
         too_large = f"the body is larger than {self._body_limit} bytes"
@@ -148,8 +165,6 @@ class Guard:
             if not message.get("more_body"):
                 break
         body = b"".join(chunks)
-        if raw and not kind.endswith("json"):
-            return body, None
         if not _is_text(body):
             what = "the body is not UTF-8"
             return b"", _rpc_error(200, -32700, what) if rpc else problem(400, "Not JSON", what)
@@ -191,6 +206,30 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return pending.pop() if pending else await receive()
 
     return again
+
+
+def _kind(headers: Headers) -> str:
+    """The bare media type of a body."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _counted(receive: Receive, limit: int) -> Receive:
+    """The same messages; raises once their bodies are larger than `limit`.
+
+    Raises:
+        TooLarge: They are.
+    """
+    size = 0
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > limit:
+            raise TooLarge(f"the body is larger than {limit} bytes", "raise the setting stored_body_limit")
+        return message
+
+    return counted
 
 
 def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> Response:

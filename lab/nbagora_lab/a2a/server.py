@@ -83,6 +83,7 @@ class Server:
         self._agents: dict[str, _Doors] = {}
         self._mounts: dict[str, ASGIApp] = {}
         self.root: str | None = None
+        self._largest = settings.stored_body_limit
         self._app = Guard(
             self._route,
             token=token,
@@ -129,7 +130,9 @@ class Server:
             await built[0](scope, receive, send)
 
         self._mounts["broker"] = app
-        self._app.takes = lambda path: path.startswith("/broker/topics/") and path.endswith("/records")
+        self._app.takes = lambda path: (
+            self._largest if path.startswith("/broker/topics/") and path.endswith("/records") else 0
+        )
 
     def serve_registry(self, app: ASGIApp, admits: Callable[[str], bool]) -> None:
         """Puts the registry's app at ``/registry`` and at its well-known place.

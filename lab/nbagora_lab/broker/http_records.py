@@ -6,6 +6,9 @@
 | ``application/cloudevents-batch+json`` | a list of them, appended in one step |
 | any other | the body as it stands; the media type is its own, attributes come as ``ce-…`` headers or in the query |
 
+A body in the last mode may be as large as the setting `stored_body_limit` allows: it is stored as it comes, and memory
+holds some 1 MiB of it.
+
 The broker's own clock gives a record its time; a producer's ``time`` is read over. Beside CloudEvents' attributes go
 ``priority``, ``tenant``, ``cost``, ``deadline`` (seconds since the Unix epoch) and ``traceparent``.
 """
@@ -13,13 +16,17 @@ The broker's own clock gives a record its time; a producer's ``time`` is read ov
 from __future__ import annotations
 
 import asyncio
+import functools
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from urllib.parse import unquote
 
+from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response, StreamingResponse
 
+from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.broker.http import MOST, OFFSET, Call, Door, dump
 from nbagora_lab.broker.http_events import ATTRIBUTES, LATEST, SCHEDULING, Event, Read, array, event_json, packed
 from nbagora_lab.broker.model import split_topic
@@ -61,10 +68,10 @@ _EVENT, _EVENTS = TypeAdapter(Event), TypeAdapter(list[Event])
 
 
 async def _append(call: Call) -> Appended:
-    body = await call.request.body()
     kind = call.request.headers.get("content-type", "application/octet-stream")
     bare = kind.partition(";")[0].strip().lower()
     if bare in {STRUCTURED, BATCH}:
+        body = await call.request.body()
         if call.query:
             raise UsageError(f"the query's {min(call.query)} beside a structured event", "put it into the event")
         try:
@@ -73,14 +80,54 @@ async def _append(call: Call) -> Appended:
             raise misfit(error, "the body", "it takes Event; see /broker/openapi.json") from None
         stored = [packed(call, event) for event in events]
     else:
-        options = {"datacontenttype": kind} | _options(call)
-        sent = await asyncio.to_thread(call.broker.send, call.topic, body, **options)
-        return Appended(topic=sent.topic, offset=sent.offset, offsets=[sent.offset])
+        return await _append_plain(call, kind)
     if not stored:
         raise UsageError("a batch of no events", "give at least one")
     topic = call.topic
     offsets = await asyncio.to_thread(call.broker.log.append, [(topic, one) for one in stored])
     return Appended(topic=topic, offset=offsets[-1], offsets=offsets)
+
+
+async def _append_plain(call: Call, kind: str) -> Appended:
+    """A record in binary mode, its body as it stands."""
+    options = {"datacontenttype": kind} | _options(call)
+    coming = call.request.stream()
+    begun = bytearray()
+    async for piece in coming:
+        begun += piece
+        if len(begun) > CHUNK:
+            break
+    else:
+        sent = await asyncio.to_thread(call.broker.send, call.topic, bytes(begun), **options)
+        return Appended(topic=sent.topic, offset=sent.offset, offsets=[sent.offset])
+    pieces = itertools.chain([bytes(begun)], _from_loop(coming))
+    del begun
+    send = functools.partial(call.broker.send, call.topic, pieces, **options)
+    sent = await to_thread.run_sync(send, limiter=_uploads(), abandon_on_cancel=False)
+    return Appended(topic=sent.topic, offset=sent.offset, offsets=[sent.offset])
+
+
+def _from_loop(coming: AsyncIterator[bytes]) -> Iterator[bytes]:
+    """What comes on this event loop, for a thread of its own that reads it."""
+    loop = asyncio.get_running_loop()
+
+    async def following() -> bytes:
+        async for piece in coming:
+            if piece:
+                return piece
+        return b""
+
+    def pieces() -> Iterator[bytes]:
+        while piece := asyncio.run_coroutine_threadsafe(following(), loop).result():
+            yield piece
+
+    return pieces()
+
+
+@functools.cache
+def _uploads() -> CapacityLimiter:
+    """Large bodies that may come at once: each has a thread, which waits for its sender."""
+    return CapacityLimiter(16)
 
 
 def _options(call: Call) -> dict[str, Any]:
