@@ -22,6 +22,7 @@ from nbagora_lab.a2a.wire import (
     short_state,
     status_body,
 )
+from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.core.clock import rfc3339
 from nbagora_lab.core.errors import TaskEnded
 from nbagora_lab.core.events import Flags, RecordType, encode
@@ -197,14 +198,22 @@ class LiveTask:
         return offsets[-1]
 
     def note(self, type_: str, body: dict[str, Any]) -> int:
-        """Appends a record about the task that is no event of it: a call, a log line.
+        """Appends a record about the task that is no event of it: a call, a log line, a step.
 
         Returns:
             The record's offset.
         """
         if self._prompts:
             body = {**body, "prompts": self._prompts}
-        return self._log.log.append([(self.topic, self.record(type_, dumps(body)))])[0]
+        log, packed = self._log.log, dumps(body)
+        if len(packed) <= CHUNK:
+            return log.append([(self.topic, self.record(type_, packed))])[0]
+        ref = log.stage([packed])
+        try:
+            return log.append([(self.topic, self.record(type_, ref.body(), flags=Flags.REFERENCE))])[0]
+        except BaseException:
+            log.unstage(ref)
+            raise
 
     def end_if_open(self, state: str, message: dict[str, Any] | None = None) -> bool:
         """Ends the task unless it has ended already.

@@ -128,11 +128,11 @@ class Output:
         part = {"url": url, "filename": name, "mediaType": media_type}
         self._live.artifact(self._head(name), dumps({key: value for key, value in part.items() if value}), last=True)
 
-    def ask(self, state: str, question: object) -> None:
-        """Asks: the task is in `state` until somebody answers."""
+    def ask(self, state: str, question: object, metadata: dict[str, Any] | None = None) -> None:
+        """Asks: the task is in `state` until somebody answers. Metadata tells a view which answers there are."""
         self.close()
         self._begun = True
-        self._live.status(state, self.message(question))
+        self._live.status(state, self.message(question), metadata)
 
     def complete(self, said: object = None) -> None:
         """Ends the task COMPLETED; in the mode ``message``, with the reply."""

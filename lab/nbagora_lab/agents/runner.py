@@ -213,6 +213,7 @@ class Runs:
                 caller=self.call,
                 history=lambda: self._history(live),
                 session=lambda: self._session(live),
+                log=self.tasks.log,
             )
             if definition.sync:
                 await self._run_sync(run, definition, Message(message), task, output)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import warnings
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.wire import INPUT_REQUIRED, part_of
+from nbagora_lab.agents.journal import Journal
 from nbagora_lab.agents.message import Message, parts_of
 from nbagora_lab.agents.output import Output
+from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import EndOfTask
 
 if TYPE_CHECKING:
@@ -73,6 +76,7 @@ class AgentTask:
         caller: Callable[[LiveTask, str, object], Coroutine[Any, Any, Task]],
         history: Callable[[], list[Message]],
         session: Callable[[], list[Message]],
+        log: Log,
     ) -> None:
         self.id = live.id
         self.context_id = live.context_id
@@ -84,6 +88,12 @@ class AgentTask:
         self._call = caller
         self._history = history
         self._session = session
+        self._log = log
+
+    @functools.cached_property
+    def journal(self) -> Journal:
+        """The task's steps: what is done in one of them is not done again when the task goes on after a crash."""
+        return Journal(self._live, self._log, self._ask_with, resumed=self.restarted)
 
     @property
     def history(self) -> list[Message]:
@@ -172,10 +182,14 @@ class AgentTask:
             return run(self._call, self._live, agent, message)
         return self._call(self._live, agent, message)
 
-    def _ask(self, state: str, question: str, timeout: float | None) -> Any:
+    async def _ask_with(self, question: str, metadata: Mapping[str, Any]) -> Message:
+        answer: Message = await self._ask(INPUT_REQUIRED, question, None, dict(metadata))
+        return answer
+
+    def _ask(self, state: str, question: str, timeout: float | None, metadata: dict[str, Any] | None = None) -> Any:
         async def ask() -> Message:
             answered = self._expect()  # before anybody can see the question
-            self._output.ask(state, question)
+            self._output.ask(state, question, metadata)
             try:
                 async with asyncio.timeout(timeout):  # unlike wait_for, it can't swallow a cancellation
                     answer = await answered

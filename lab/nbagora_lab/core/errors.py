@@ -39,6 +39,9 @@
     ├── AgentError              what an agent did
     │   ├── BadAgent            a cell or file that defines no usable agent
     │   ├── BadYield            a yielded value of a type that has no meaning
+    │   ├── AgentChanged        an agent that is no longer the one whose run is to go on
+    │   ├── StepFailed          a step of a run that failed, as its record tells it
+    │   ├── GivenUp             a step whose outcome nobody knows, and which the user gave up
     │   ├── EndOfTask           what an agent raises to end its task; carries `.state`
     │   └── TaskEnded           output for a task that has already ended
     ├── TimedOut                a wait ran out of time; what was waited for goes on
@@ -62,6 +65,7 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "AgentChanged",
     "AgentError",
     "AgentNotFound",
     "BadAgent",
@@ -73,6 +77,7 @@ __all__ = [
     "EndOfTask",
     "EndpointNotFound",
     "Forbidden",
+    "GivenUp",
     "GroupExists",
     "GroupNotFound",
     "InUse",
@@ -89,6 +94,7 @@ __all__ = [
     "ServiceError",
     "ServicesLeaked",
     "StartTimeout",
+    "StepFailed",
     "StoreClosed",
     "StoreCorrupt",
     "StoreError",
@@ -324,6 +330,28 @@ class BadAgent(AgentError):
 
 class BadYield(AgentError):
     """A yielded value of a type that has no meaning."""
+
+
+class AgentChanged(AgentError):
+    """An agent, its prompts or its tools are no longer those with which the run that is to go on began."""
+
+
+class StepFailed(AgentError):
+    """A step of a run failed, in a way that its record tells in words only.
+
+    Args:
+        what: What happened.
+        hint: What to do.
+        kind: Name of the exception's class.
+    """
+
+    def __init__(self, what: str, hint: str = "", kind: str = "") -> None:
+        super().__init__(what, hint)
+        self.kind = kind
+
+
+class GivenUp(AgentError):
+    """The user gave up a step of which nobody knows whether it happened."""
 
 
 class EndOfTask(AgentError):

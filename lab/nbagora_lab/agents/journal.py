@@ -1,0 +1,330 @@
+"""The journal of one task: each step is a record before it is done, and another with what came of it.
+
+A record's type says what kind of step it is (`RecordType.STEP_MODEL`, `STEP_TOOL`, `FLOW_STEP`), its body is JSON:
+
+    {"step": "plan/find_trains", "parent": "plan", "name": "find_trains", "phase": "intent", "input": {"to": "北京"}}
+    {"step": "plan/find_trains", "parent": "plan", "name": "find_trains", "phase": "result", "output": ["G1", "G3"]}
+    {"step": "plan/find_trains", …, "phase": "error", "error": {"kind": "Unreachable", "what": "…", "hint": "…"}}
+
+with what else is known beside these: ``model``, ``usage``, ``prompt``. How long it took is the difference of the two
+records' times.
+
+When a process dies, the run is called anew and asks the journal for the same steps by the same paths:
+
+| of a step there is | then |
+|---|---|
+| nothing | it is called |
+| a result | it is returned, nothing is called |
+| an error | it is raised, nothing is called |
+| an intent, and the step is idempotent | it is called again |
+| an intent, and it is not | nobody knows whether it happened: the user is asked, and decides |
+
+Paths must therefore be the same each time: they are made of the caller's names and counted in the order of the calls.
+Steps that run beside one another, and start others only after they have waited, are given keys of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import functools
+import json
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic_core import PydanticSerializationError, to_jsonable_python
+
+from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.agents.message import Message
+from nbagora_lab.broker.api import Log
+from nbagora_lab.core import errors
+from nbagora_lab.core.errors import AgentChanged, BadYield, GivenUp, LabError, StepFailed, StoreError, TaskEnded
+from nbagora_lab.core.events import RecordType
+from nbagora_lab.inspect.steps import Step, StepFold
+
+__all__ = ["CHOICES", "Journal", "current_step"]
+
+CHOICES = ("done", "do it", "give up")
+"""What the user may answer where nobody knows whether a step happened; ``done`` takes its result after a colon."""
+
+_current: ContextVar[str] = ContextVar("nbagora_step", default="")
+
+_Asker = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, Message]]
+"""Asks the user a question, with metadata for whoever shows it."""
+
+
+def current_step() -> str:
+    """The path of the step that this code is part of; empty outside of one."""
+    return _current.get()
+
+
+class Journal:
+    """The steps of one task. Owned by the thread that runs its agent, as the task's output is.
+
+    Args:
+        live: The task.
+        log: The engine.
+        ask: How the user is asked.
+        resumed: Whether an earlier process, or an earlier call of the agent, may have left steps of this task.
+
+    Example:
+        >>> async def trip(message, task):
+        ...     trains = await task.journal.step(
+        ...         RecordType.FLOW_STEP, "find trains", lambda: find_trains("北京"), idempotent=True
+        ...     )
+        ...     yield f"{len(trains)} trains"
+    """
+
+    def __init__(self, live: LiveTask, log: Log, ask: _Asker, *, resumed: bool = False) -> None:
+        self._live = live
+        self._ask_user = ask
+        self._asking: asyncio.Lock | None = None
+        self._counts: Counter[str] = Counter()
+        self._begun: set[str] = set()
+        self._fold = StepFold(log, live.topic)
+        if resumed:
+            self._fold.refresh()
+
+    @property
+    def steps(self) -> dict[str, Step]:
+        """The steps that earlier calls left, by path."""
+        return self._fold.steps.get(self._live.id, {})
+
+    def begin(self, agent: str, fingerprint: Mapping[str, Any]) -> None:
+        """Notes what an agent is, at the first of its steps; on resuming, it must still be that.
+
+        Args:
+            agent: Its name.
+            fingerprint: What makes it what it is: ``instructions``, ``prompts``, ``tools``, ``model``; JSON values,
+                where one level of names is compared one by one.
+
+        Raises:
+            AgentChanged: It is another one now; names what differs.
+        """
+        if agent in self._begun:
+            return
+        self._begun.add(agent)
+        now = json.loads(json.dumps(fingerprint))
+        before = self._fold.runs.get(self._live.id, {}).get(agent)
+        if before is None:
+            self._live.note(RecordType.RUN, {"agent": agent, "fingerprint": now})
+        elif before != now:
+            raise AgentChanged(
+                f"the agent '{agent}' has changed since the task {self._live.id} began: {_difference(before, now)}",
+                "put it back as it was to go on, or ask anew",
+            )
+
+    async def step(
+        self,
+        type_: str,
+        name: str,
+        call: Callable[[], Awaitable[Any]],
+        *,
+        key: str = "",
+        input: Any = None,  # noqa: A002 -- the record's word
+        parent: str | None = None,
+        idempotent: bool = False,
+        returns: Any = None,
+        about: Mapping[str, Any] | None = None,
+        tell: Callable[[Any], Mapping[str, Any]] | None = None,
+    ) -> Any:
+        """Does a step, unless it is done: gives what came of it then.
+
+        Args:
+            type_: `RecordType.STEP_MODEL`, `STEP_TOOL` or `FLOW_STEP`.
+            name: What is called.
+            call: Calls it.
+            key: Its name in the path, where `name` won't do; a second step of one name gets ``.2``, and so on.
+            input: What is asked of it, for the record.
+            parent: Path of the step that it is part of; None for the one that this code runs in.
+            idempotent: Whether it may be done again where nobody knows whether it was; a step that is made of steps
+                is, and so is what asks a model.
+            returns: Type of what comes of it, for `pydantic.TypeAdapter`; None for plain JSON values.
+            about: More for its records: ``model``, ``prompt``.
+            tell: Gives more for the last record, from what came of it: ``usage``.
+
+        Returns:
+            What came of it. Without `returns` that is plain JSON, the first time as well: a tuple is a list.
+
+        Raises:
+            StepFailed: It failed with an error that is neither Python's nor nbagora's own; these are raised as they
+                were, also where a record tells of them.
+            GivenUp: Nobody knew whether it had happened, and the user gave it up.
+            BadYield: What came of it can't be recorded.
+        """
+        above = _current.get() if parent is None else parent
+        path = self._path(above, key or name)
+        head = {"step": path, "parent": above, "name": name}
+        known = self.steps.get(path)
+        if known is not None and known.state == "running" and not idempotent:
+            known = await self._decide(type_, head, known)
+        if known is not None and known.state == "done":
+            return _load(returns, known.output)
+        if known is not None and known.state == "failed":
+            raise _error_of(known.error or {})
+        self._live.note(type_, head | {"phase": "intent", "input": _jsonable(input), **(about or {})})
+        token = _current.set(path)
+        try:
+            value = await call()
+            output = _dump(returns, value)
+        except (TaskEnded, StoreError):
+            raise
+        except Exception as error:
+            told = _told(error)
+            self._live.note(type_, head | {"phase": "error", "error": told})
+            again = _error_of(told)
+            if type(again) is type(error):
+                raise
+            raise again from error
+        finally:
+            _current.reset(token)
+        self._live.note(type_, head | {"phase": "result", "output": output, **(tell(value) if tell else {})})
+        return value if returns is not None else output
+
+    async def ask(self, question: str, *, key: str = "ask", metadata: Mapping[str, Any] | None = None) -> Message:
+        """Asks the user, once: an answer that came while no process ran is taken as it came.
+
+        Args:
+            question: What to ask.
+            key: Its name in the path.
+            metadata: For whoever shows the question.
+        """
+        above = _current.get()
+        path = self._path(above, key)
+        head = {"step": path, "parent": above, "name": key}
+        known = self.steps.get(path)
+        if known is not None and known.state == "done":
+            return Message(known.output)
+        answer = None
+        if known is not None:
+            said = self._fold.answers.get(self._live.id, [])
+            answer = next((message for offset, message in said if offset > known.began), None)
+        if answer is None:
+            async with self._questions():  # a task asks one question at a time
+                self._live.note(RecordType.FLOW_STEP, head | {"phase": "intent", "input": question})
+                answer = (await self._ask_user(question, metadata or {})).raw
+        self._live.note(RecordType.FLOW_STEP, head | {"phase": "result", "output": answer})
+        return Message(answer)
+
+    def _questions(self) -> asyncio.Lock:
+        if self._asking is None:
+            self._asking = asyncio.Lock()
+        return self._asking
+
+    def _path(self, above: str, name: str) -> str:
+        path = f"{above}/{name}" if above else name
+        self._counts[path] += 1
+        count = self._counts[path]
+        return path if count == 1 else f"{path}.{count}"
+
+    async def _decide(self, type_: str, head: dict[str, Any], known: Step) -> Step | None:
+        """Has the user say what became of a step whose process died.
+
+        Returns:
+            The step with its result; None to do it.
+        """
+        token = _current.set(known.key)
+        try:
+            while True:
+                answer = await self.ask(
+                    f"The process ended while '{known.name}' ran, with {_short(known.input)}. Did it happen? "
+                    "Answer 'done: <its result>', 'do it', or 'give up'.",
+                    key=f"outcome {known.attempts}",
+                    metadata={"choices": list(CHOICES), "step": known.key, "input": known.input},
+                )
+                choice, _, rest = answer.text.partition(":")
+                choice = choice.strip().lower()
+                if choice == "do it":
+                    return None
+                if choice == "give up":
+                    raise GivenUp(f"'{known.name}' was given up: nobody knows whether it happened", "ask anew")
+                if choice == "done":
+                    break
+        finally:
+            _current.reset(token)
+        known.output, known.state = _parsed(rest.strip()), "done"
+        self._live.note(type_, head | {"phase": "result", "output": known.output, "decided": "user"})
+        return known
+
+
+def _parsed(text: str) -> Any:
+    """A result as a person types it: JSON, or else the text."""
+    if not text:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else text[:199] + "…"
+
+
+@functools.lru_cache(256)
+def _adapter(type_: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(type_)
+
+
+def _dump(type_: Any, value: Any) -> Any:
+    if type_ is None:
+        return _jsonable(value)
+    return _adapter(type_).dump_python(value, mode="json")
+
+
+def _load(type_: Any, output: Any) -> Any:
+    return output if type_ is None else _adapter(type_).validate_python(output)
+
+
+def _jsonable(value: Any) -> Any:
+    try:
+        return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64")
+    except (PydanticSerializationError, ValueError, RecursionError) as error:
+        raise BadYield(
+            f"a {type(value).__name__} can't be recorded: {error}", "give JSON values, or name the type by returns="
+        ) from None
+
+
+def _told(error: Exception) -> dict[str, str]:
+    if isinstance(error, LabError):
+        return {"kind": type(error).__name__, "what": error.what, "hint": error.hint}
+    return {"kind": type(error).__name__, "what": str(error), "hint": ""}
+
+
+def _error_of(told: Mapping[str, str]) -> Exception:
+    """An error as its record tells it: nbagora's and Python's own are what they were."""
+    kind, what, hint = told.get("kind", ""), told.get("what", ""), told.get("hint", "")
+    own = getattr(errors, kind, None)
+    if isinstance(own, type) and issubclass(own, LabError):
+        return own(what, hint)
+    python = getattr(builtins, kind, None)
+    if isinstance(python, type) and issubclass(python, Exception):
+        try:
+            return python(what)
+        except TypeError:  # such as UnicodeDecodeError, which takes more
+            pass
+    return StepFailed(f"{kind}: {what}" if what else kind, hint, kind)
+
+
+def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between two fingerprints, in words."""
+    said = []
+    for name in sorted({*before, *now}):
+        old, new = before.get(name), now.get(name)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            said += [f"{name}: '{one}' is new" for one in sorted(new.keys() - old.keys())]
+            said += [f"{name}: '{one}' is gone" for one in sorted(old.keys() - new.keys())]
+            said += [
+                f"{name}: '{one}' was {_short(old[one])}, is {_short(new[one])}"
+                for one in sorted(old.keys() & new.keys())
+                if old[one] != new[one]
+            ]
+        else:
+            said.append(f"{name} was {_short(old)}, is {_short(new)}")
+    return "; ".join(said)
