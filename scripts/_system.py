@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from _setup import Failed, run, say, step
 
-__all__ = ["PEERS", "TOOLS", "Tool", "find", "hint", "install"]
+__all__ = ["EVERY", "PEERS", "SERVERS", "TOOLS", "Tool", "find", "hint", "install"]
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,38 @@ PEERS = {
         },
     ),
 }
+SERVERS = {
+    **{
+        name: Tool(
+            name.upper(),
+            (name,),
+            {
+                "apt-get": "default-jdk-headless",
+                "dnf": "java-17-openjdk-devel",
+                "pacman": "jdk17-openjdk",
+                "zypper": "java-17-openjdk-devel",
+                "brew": "openjdk@17",
+                "winget": "EclipseAdoptium.Temurin.17.JDK",
+            },
+            ("/opt/homebrew/opt/openjdk@17/bin/" + name,),
+        )
+        for name in ("java", "javac")
+    },
+    "mvn": Tool(
+        "MVN",
+        ("mvn",),
+        {
+            "apt-get": "maven",
+            "dnf": "maven",
+            "pacman": "maven",
+            "zypper": "maven",
+            "brew": "maven",
+            "winget": "Apache.Maven",
+        },
+    ),
+}
+"""What the real servers run on; installed for CI alone, since few who run the tests want them."""
+EVERY = TOOLS | PEERS | SERVERS
 VERBS = {
     "apt-get": "install -y",
     "dnf": "install -y",
@@ -91,7 +123,7 @@ VERBS = {
 
 def find(name: str) -> str | None:
     """Path of a tool, None where the system lacks it."""
-    wanted = (TOOLS | PEERS)[name]
+    wanted = EVERY[name]
     named = os.environ.get(wanted.variable)
     for candidate in (named,) if named else (*wanted.names, *wanted.places):
         if path := shutil.which(candidate):
@@ -101,7 +133,7 @@ def find(name: str) -> str | None:
 
 def hint(name: str) -> str:
     """The one line that installs a tool here."""
-    wanted = (TOOLS | PEERS)[name]
+    wanted = EVERY[name]
     if named := os.environ.get(wanted.variable):
         return f"{wanted.variable} names {named}, which is none: unset it, or mend it"
     for manager, verb in VERBS.items():
@@ -114,9 +146,9 @@ def hint(name: str) -> str:
 def install(names: Iterable[str]) -> None:
     """Installs what is missing where that needs no question, and says by name what it leaves out."""
     missing = [name for name in names if find(name) is None]
-    wanted = [name for name in missing if not os.environ.get(TOOLS[name].variable)]
+    wanted = [name for name in missing if not os.environ.get(EVERY[name].variable)]
     if wanted and _root() and shutil.which("apt-get"):
-        packages = " ".join(TOOLS[name].packages["apt-get"] for name in wanted).split()
+        packages = list(dict.fromkeys(" ".join(EVERY[name].packages["apt-get"] for name in wanted).split()))
         apt = ["apt-get", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=300"]
         env = {"DEBIAN_FRONTEND": "noninteractive"}
         try:

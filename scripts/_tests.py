@@ -29,7 +29,7 @@ def main(args: list[str]) -> int:
     strict, campaign = "--strict" in args, "--campaign" in args
     passed_on = [arg for arg in args if arg not in {"--strict", "--campaign"}]
     environment("test")
-    _system.install(_system.TOOLS)
+    _system.install([*_system.TOOLS, *(_system.SERVERS if strict else ())])
     failed = run_checks(list(CHECKS)) if strict else []
     passed_on = [*SIDE_BY_SIDE, *passed_on]
     env = {"NBAGORA_FAILED_CHECKS": " ".join(failed)}  # tests/conftest.py names them above the summary

@@ -7,12 +7,18 @@ as well.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+import _engines
 import _system
+from _server import Server
+from _setup import Failed
 from leaks import held, leaked
 
 os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # the environment's kernel, not a namesake in the home folder
@@ -31,6 +37,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _wanted(config: pytest.Config, option: str, variable: str) -> bool:
     return bool(config.getoption(option) or os.environ.get(variable))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        os.environ["NBAGORA_SERVERS"] = tempfile.mkdtemp(prefix="nbagora-servers-")  # workers inherit it
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        folder = Path(os.environ.pop("NBAGORA_SERVERS"))
+        for name in _engines.ENGINES:
+            _engines.down(folder / name, grace=0)
+        shutil.rmtree(folder)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -55,6 +74,30 @@ def _require(name: str, config: pytest.Config) -> str:
 def require(pytestconfig: pytest.Config) -> Callable[[str], str]:
     """``require("chromium")`` is the program's path; where the system lacks it, the test is skipped and says why."""
     return lambda name: _require(name, pytestconfig)
+
+
+def _server(name: str, config: pytest.Config) -> Server:
+    """A real server, one for all workers: started here where nothing may be skipped, else the one that runs."""
+    if not (_wanted(config, "--strict-env", "NBAGORA_STRICT") or _wanted(config, "--campaign", "NBAGORA_CAMPAIGN")):
+        if server := _engines.running(_engines.FOLDER / name):
+            return server
+        pytest.skip(f"needs {name}: ./scripts/engines up {name} starts it")
+    try:
+        return _engines.up(name, Path(os.environ["NBAGORA_SERVERS"]) / name)
+    except Failed as failure:
+        pytest.fail(f"{name} doesn't start: {failure}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def rocketmq(pytestconfig: pytest.Config) -> Server:
+    """A RocketMQ cluster, shared by all tests: what a test makes there has a namespace of its own."""
+    return _server("rocketmq", pytestconfig)
+
+
+@pytest.fixture(scope="session")
+def nacos(pytestconfig: pytest.Config) -> Server:
+    """A Nacos server, shared by all tests: what a test makes there has a namespace of its own."""
+    return _server("nacos", pytestconfig)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -41,8 +41,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_there_are_four_commands() -> None:
-    assert [path.name for path in COMMANDS] == ["bench", "check", "lab", "test"]
+def test_there_are_five_commands() -> None:
+    assert [path.name for path in COMMANDS] == ["bench", "check", "engines", "lab", "test"]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
@@ -107,6 +107,7 @@ class TestTest:
         monkeypatch.setattr(_tests, "run_checks", lambda names: ran.extend(names) or [])
         assert _tests.main(["--strict", "--campaign"]) == 0
         assert ran == list(_check.CHECKS)
+        assert became["installed"] == [*_system.TOOLS, *_system.SERVERS]
         assert became["args"][1:] == _tests.SIDE_BY_SIDE
         assert {"NBAGORA_STRICT": "1", "NBAGORA_CAMPAIGN": "1"}.items() <= became["env"].items()
 

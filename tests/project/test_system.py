@@ -29,7 +29,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> System:
             present.update(brings)
             return ""
 
-        for tool in (_system.TOOLS | _system.PEERS).values():
+        for tool in _system.EVERY.values():
             monkeypatch.delenv(tool.variable, raising=False)
         monkeypatch.setattr(shutil, "which", lambda name: f"/bin/{name}" if name in present else None)
         monkeypatch.setattr(os, "geteuid", lambda: 0 if root else 1000, raising=False)
@@ -105,9 +105,9 @@ def test_what_a_variable_names_wrongly_is_not_installed(system: System, monkeypa
     assert ran == []
 
 
-@pytest.mark.parametrize("name", _system.TOOLS | _system.PEERS)
+@pytest.mark.parametrize("name", _system.EVERY)
 def test_every_package_manager_knows_every_tool(name: str) -> None:
-    assert set((_system.TOOLS | _system.PEERS)[name].packages) == set(_system.VERBS)
+    assert set(_system.EVERY[name].packages) == set(_system.VERBS)
 
 
 def test_a_peer_is_found_and_hinted_at_as_a_tool_is(system: System) -> None:
