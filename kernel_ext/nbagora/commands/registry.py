@@ -290,7 +290,7 @@ class Canary(Command, noun="registry", verb="canary"):
             self.name, self.version, self.weight, rest=self.rest, errors=self.errors, latency=self.latency,
             calls=self.calls,
         )  # fmt: skip
-        return Json(made.model_dump(mode="json"))
+        return Json(made.model_dump(mode="json", exclude={"slots"}))
 
 
 class Endpoints(Command, noun="registry", verb="endpoints"):

@@ -242,6 +242,8 @@ class Placing(Governed):
         self._need("rules")
         made = None if rule is None else make_rule(rule.model_dump() if isinstance(rule, Rule) else rule)
         by = self._may("setting a rule", thing, "operate", own="publish")
+        if made is not None:
+            made = made.following(rule_of(self.catalog.rule(namespace, name, kind=kind)))
         changed = self.catalog.set_rule(namespace, name, made.stored() if made else None, kind=kind, by=by)
         self._feed.wake()
         return changed
@@ -305,7 +307,7 @@ class Placing(Governed):
         by = self._may("setting a rule", thing, "operate", own="publish")
         self.catalog.label(namespace, name, check_label(label), check_version(version), kind=kind, by=by)
         self.set_rule(name, rule, kind=kind, namespace=namespace)
-        return rule
+        return self.rule(name, kind=kind, namespace=namespace)
 
     def expire(self) -> float | None:
         """Takes away the endpoints whose lease ran out, so that watchers hear of it; readers never see them.

@@ -278,7 +278,8 @@ class Router:
         rest = {ref: weight for ref, weight in known.rule.weights.items() if ref != label}
         try:
             if label in known.rule.weights and label != known.rule.otherwise:
-                rule = known.rule.model_copy(update={"weights": rest if sum(rest.values()) else {}, "budget": None})
+                left = {"weights": rest if sum(rest.values()) else {}, "budget": None, "slots": ()}
+                rule = known.rule.model_copy(update=left).following(known.rule)
                 self._catalog.set_rule(namespace, name, rule.stored(), kind=kind, by=by)
             else:
                 self._catalog.rollback(namespace, name, label, kind=kind, by=by)

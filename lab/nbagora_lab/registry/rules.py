@@ -1,29 +1,35 @@
 """Rules: which version a caller is led to, by whom they are, by chance that sticks, or by label.
 
 A rule is tried in this order: its matches, on what the caller says of themselves; its weights, by a hash of the key
-that sticks; else one version or label for all. The hash is rendezvous hashing: each target draws a number from the key
-and its own name, scaled by its weight, and the highest wins. So a key stays where it is unless its own target's weight
-fell or another's rose: where one weight changes, the share that moves is the share that must; where several change at
-once by a share s together, it is at most 2s/(1 + s), and no hash that remembers nothing does better.
+that sticks; else one version or label for all. The hash leads a key to one of `SLOTS` slots, and each target has slots
+by its weight. A rule that follows on another keeps that one's slots, but for those that must change hands; so whatever
+changes, no more keys move than the shares change. It must remember for that: a hash that does not (rendezvous, say)
+moves up to 2s/(1 + s) of the keys where several shares change by s together, and no such hash does better (Bavarian
+and others, "Optimality of correlated sampling strategies", 2020).
 """
 
 from __future__ import annotations
 
 import fnmatch
 import hashlib
+import itertools
 import math
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
+from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
 from nbagora_lab.core.errors import LabError, UsageError
 from nbagora_lab.registry.model import LATEST
 from nbagora_lab.registry.names import check_label, check_version, is_version
 
-__all__ = ["Budget", "Caller", "Choice", "DryRun", "Match", "Rule", "make_rule", "rule_of", "share_of"]
+__all__ = ["SLOTS", "Budget", "Caller", "Choice", "DryRun", "Match", "Rule", "make_rule", "rule_of", "share_of"]
+
+SLOTS = 1 << 16
+"""Parts into which all keys are cut; a target that has a weight has one of them at least."""
 
 
 class _Frozen(BaseModel):
@@ -89,13 +95,15 @@ class Rule(_Frozen):
         sticky: What of the caller the share sticks to.
         otherwise: Where everybody goes who is led nowhere else.
         budget: What takes a release back by itself.
+        slots: Runs of slots, in order: a target and how many it has there; `following` gives them out.
     """
 
     matches: tuple[Match, ...] = ()
-    weights: dict[str, float] = {}
+    weights: dict[str, float] = Field({}, max_length=256)
     sticky: Literal["context", "tenant", "user"] = "context"
     otherwise: str = LATEST
     budget: Budget | None = None
+    slots: tuple[tuple[str, PositiveInt], ...] = Field((), max_length=SLOTS)
 
     @property
     def needs(self) -> list[str]:
@@ -119,10 +127,28 @@ class Rule(_Frozen):
                 return Choice(match.to, f"{match.key} is {value}")
         if sum(self.weights.values()):
             key = str(known[self.sticky])
-            ref = _rendezvous(key or default_key, self.weights)
+            targets, ends = self._layout
+            ref = targets[bisect_right(ends, _slot_of(key or default_key))]
             share = 100 * self.weights[ref] / sum(self.weights.values())
             return Choice(ref, f"{share:.3g} % of all {self.sticky}s" + ("" if key else ", this call has none"))
         return Choice(self.otherwise, f"everybody goes to {self.otherwise}")
+
+    def following(self, before: Rule) -> Rule:
+        """This rule with its slots given out, so that it moves no more keys than it must of where `before` leads them.
+
+        One that brings slots of its own, from an export, say, keeps these instead.
+        """
+        if not sum(self.weights.values()):
+            return self.model_copy(update={"slots": ()})
+        own = self.slots if sum(count for _, count in self.slots) == SLOTS else ()
+        base = own or before.slots or ((before.otherwise, SLOTS),)
+        return self.model_copy(update={"slots": _shared_out(base, _counts(self.weights))})
+
+    @cached_property
+    def _layout(self) -> tuple[list[str], list[int]]:
+        """The targets of the runs of slots, and the slot after each run."""
+        runs = self.slots or self.following(Rule(otherwise=self.otherwise)).slots
+        return [ref for ref, _ in runs], list(itertools.accumulate(count for _, count in runs))
 
     def stored(self) -> dict[str, Any]:
         """The rule as an engine keeps it."""
@@ -188,6 +214,7 @@ def rule_of(stored: dict[str, Any] | None) -> Rule:
 
 def share_of(rule: Rule, before: Rule, callers: Iterable[Caller]) -> DryRun:
     """What a rule would do with callers, and how many of them it would move."""
+    rule = rule.following(before)
     shares: Counter[str] = Counter()
     moved = count = 0
     for count, caller in enumerate(callers, 1):
@@ -197,18 +224,44 @@ def share_of(rule: Rule, before: Rule, callers: Iterable[Caller]) -> DryRun:
     return DryRun(dict(shares.most_common()), moved, count)
 
 
-@lru_cache(1024)
-def _seed(ref: str) -> bytes:
-    return hashlib.sha256(ref.encode()).digest()
+def _slot_of(key: str) -> int:
+    return int.from_bytes(hashlib.blake2b(key.encode("utf-8", "surrogatepass"), digest_size=2).digest())
 
 
-def _rendezvous(key: str, weights: Mapping[str, float]) -> str:
-    """The target of a key: weighted rendezvous hashing."""
-    encoded = key.encode("utf-8", "surrogatepass")
+def _counts(weights: Mapping[str, float]) -> dict[str, int]:
+    """How many slots each target has: by largest remainders, and one at least."""
+    total = sum(weights.values())
+    exact = {ref: SLOTS * weight / total for ref, weight in sorted(weights.items()) if weight > 0}
+    counts = {ref: max(1, int(share)) for ref, share in exact.items()}
+    by_rest = sorted(exact, key=lambda ref: exact[ref] - counts[ref], reverse=True)
+    for ref in itertools.islice(itertools.cycle(by_rest), max(0, SLOTS - sum(counts.values()))):
+        counts[ref] += 1
+    while sum(counts.values()) > SLOTS:  # many targets of next to nothing: the largest makes room for them
+        counts[max(counts, key=lambda ref: counts[ref])] -= 1
+    return counts
 
-    def drawn(ref: str) -> float:
-        digest = hashlib.blake2b(encoded, digest_size=8, key=_seed(ref)).digest()
-        chance = (int.from_bytes(digest) + 0.5) / 2.0**64  # above 0 and below 1, so its logarithm is a number below 0
-        return -weights[ref] / math.log(min(chance, 1 - 2**-53))
 
-    return max((ref for ref in sorted(weights) if weights[ref] > 0), key=drawn)
+def _shared_out(runs: Iterable[tuple[str, int]], wanted: dict[str, int]) -> tuple[tuple[str, int], ...]:
+    """Runs of slots in which each target has as many as wanted; who has too many gives up those furthest back."""
+    had: Counter[str] = Counter()
+    for ref, count in runs:
+        had[ref] += count
+    spare = {ref: count - wanted.get(ref, 0) for ref, count in had.items()}
+    takers = iter([(ref, count - had[ref]) for ref, count in wanted.items() if count > had[ref]])
+    taker, short = next(takers, ("", 0))
+    backwards: list[tuple[str, int]] = []
+    for ref, count in reversed(tuple(runs)):
+        given = min(count, max(0, spare[ref]))
+        spare[ref] -= given
+        count -= given
+        while given:
+            handed = min(given, short)
+            backwards.append((taker, handed))
+            given, short = given - handed, short - handed
+            if not short:
+                taker, short = next(takers, ("", 0))
+        backwards.append((ref, count))
+    joined: list[tuple[str, int]] = []
+    for ref, group in itertools.groupby((run for run in reversed(backwards) if run[1]), key=lambda run: run[0]):
+        joined.append((ref, sum(count for _, count in group)))
+    return tuple(joined)
