@@ -27,14 +27,18 @@ from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
 from nbagora_lab.core.log import LogLine, RingLog, logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
-from nbagora_lab.discovery import Discovered, Discovery, RoutedCalls, registry_app, verify_signatures
+from nbagora_lab.discovery import Discovered, Discovery, registry_app, verify_signatures
 from nbagora_lab.engines import open_catalog, open_log
 from nbagora_lab.hosting import Hosting
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
 from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
+from nbagora_lab.outcomes import Outcomes
 from nbagora_lab.registry import Registry
+from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
+from nbagora_lab.upkeep import Upkeep
 from nbagora_lab.views import ViewSource
+from nbagora_lab.wellknown import WellKnown
 
 __all__ = ["Lab"]
 
@@ -58,7 +62,8 @@ class Lab:
         epoch: How often the store was opened.
         broker: Its topics.
         registry: Its agents, versions and endpoints.
-        discovery: Finds cards and probes endpoints.
+        discovery: Finds cards.
+        upkeep: Looks at endpoints and cards that are elsewhere.
         settled: Ids of tasks that an earlier process left WORKING and that were ended FAILED.
 
     Raises:
@@ -118,8 +123,11 @@ class Lab:
         self.service.start()
         stops.callback(self.service.stop)
         self._tasks = Tasks(tasklog, log, self.url)
-        self._calls = RoutedCalls(self.registry, self.service, self.url, self.token, ids, self._tasks.local)
-        self.discovery = Discovery(self.registry, self._calls.http)
+        outcomes = Outcomes(log, self.registry, self.url)
+        self._calls = RoutedCalls(self.registry, outcomes, self.service, self.url, self.token, ids, self._tasks.local)
+        http = self._calls.http
+        self.discovery = Discovery(self.registry, WellKnown(http, private=settings.private_cards))
+        self.upkeep = Upkeep(self.registry, self.discovery, http, self.url, settings.probe)
         self._runs = Runs(tasklog, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
         server.serve_broker(self.broker, self.clock, self.url)
@@ -136,6 +144,9 @@ class Lab:
         stops.callback(self._hosting.close)
         self.service.submit(self._hosting.keep_alive)
         self.service.submit(lambda: keep(log, self.clock))
+        self.service.submit(outcomes.run)
+        if settings.probe:
+            self.service.submit(self.upkeep.run)
         write_lab(self.store, url=self.url, token=self.token)
         stops.callback(remove_lab, self.store)
 

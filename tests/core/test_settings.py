@@ -65,6 +65,8 @@ HEARD: dict[str, tuple[str, object]] = {
     "stored_body_limit": ("2097152", 2097152),
     "cancel_grace": ("0", 0.0),
     "lease": ("0.5", 0.5),
+    "probe": ("0", 0.0),
+    "private_cards": ("true", True),
     "view_rate": ("20", 20.0),
 }
 

@@ -2,80 +2,17 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from card_site import Site, define
 from cards import card
 from nbagora_lab.core.errors import AgentNotFound, Forbidden, TooLarge, Unreachable, UsageError
 from nbagora_lab.lab import Lab
-
-
-@pytest.fixture
-def lab(tmp_path: Path) -> Iterator[Lab]:
-    with Lab(store=tmp_path / "agora", token="") as running:
-        yield running
-
-
-def says(what: str) -> Any:
-    async def weather(message: Any, task: Any) -> str:
-        """Tells the weather."""
-        if what == "broken":
-            raise task.fail("no sky")
-        return what
-
-    return weather
-
-
-def define(lab: Lab, what: str, version: str) -> None:
-    lab.define("weather", says(what), version=version, description=f"Says {what}.")
-
-
-class Site:
-    """A web server that hands out what it was given."""
-
-    def __init__(self) -> None:
-        self.status, self.body, self.tag, self.asked = 200, b"{}", "", []  # type: ignore[var-annotated]
-        site = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                given = self.headers.get("If-None-Match", "")
-                site.asked.append((self.path, given))
-                fresh = not (site.tag and given == site.tag)
-                self.send_response(site.status if fresh else 304)
-                if site.tag:
-                    self.send_header("ETag", site.tag)
-                body = site.body if fresh else b""
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
-        self.thread.start()
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
-
-
-@pytest.fixture
-def site() -> Iterator[Site]:
-    running = Site()
-    yield running
-    running.close()
 
 
 def test_a_card_is_found_in_hand_in_a_file_in_the_environment_at_a_url_and_by_name(
@@ -229,21 +166,6 @@ def test_calls_to_another_lab_s_endpoint_follow_their_task_there(lab: Lab, tmp_p
         assert other.task(task.id).state == "INPUT_REQUIRED"
         sent = lab._calls.message("Friday", context_id=task.context_id, task_id=task.id)
         assert lab.service.call(lab._calls.ask, "planner", sent).text == "got Friday"
-
-
-def test_a_probe_takes_down_what_does_not_answer_and_brings_it_back(lab: Lab, site: Site) -> None:
-    define(lab, "sun", "1.0")
-    site.status = 503
-    gone = lab.registry.register_endpoint("weather", "1.0", site.url, "HTTP+JSON")
-    found = lab.service.call(lab.discovery.probe, "weather")
-    assert found.pop(gone.id) is False
-    assert list(found.values()) == [True]
-    states = {endpoint.id: (endpoint.state, endpoint.reason) for endpoint in lab.registry.endpoints("weather")}
-    assert states[gone.id] == ("down", "its card answers 503")
-    assert lab.ask("weather", "?").text == "sun"
-    site.status = 200
-    assert lab.service.call(lab.discovery.probe, "weather")[gone.id] is True
-    assert {endpoint.state for endpoint in lab.registry.endpoints("weather")} == {"up"}
 
 
 def test_the_registry_answers_over_http_with_the_lab_s_token_or_its_own(tmp_path: Path) -> None:

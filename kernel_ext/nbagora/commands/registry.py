@@ -315,7 +315,7 @@ class Probe(Command, noun="registry", verb="probe"):
 
     def run(self, face: Face) -> Table[Endpoint]:
         """The endpoints, as they were found."""
-        face.lab.service.call(face.lab.discovery.probe, self.name)
+        face.lab.service.call(face.lab.upkeep.probe, self.name)
         return endpoints_table(face.lab.registry.endpoints(self.name))
 
 

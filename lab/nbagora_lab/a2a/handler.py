@@ -185,6 +185,7 @@ class LogRequestHandler(RequestHandler):
                 provisional=withheld,
                 traceparent=trace_of(context),
                 parent=context.state.get("headers", {}).get("nbagora-parent-task", ""),
+                version=self._card().version,
             )
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None

@@ -104,6 +104,7 @@ class LiveTask:
         self._log = log
         self._lock = threading.Lock()
         self._ended = False
+        self._asked = state in INTERRUPTED_STATES
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
             "source": f"/agents/{agent}".encode(),
@@ -137,6 +138,7 @@ class LiveTask:
             more.append(self._ending(state))
         elif state in INTERRUPTED_STATES:
             flags |= Flags.INTERRUPTED
+            self._asked = True
         offset = self._append(RecordType.STATUS, body, flags, more, state)
         _breathe()
         return offset
@@ -264,7 +266,8 @@ class LiveTask:
         return offset
 
     def _ending(self, state: str) -> tuple[str, bytes]:
-        return DIRECTORY, self.record(RecordType.TASK_ENDED, dumps({"state": state}))
+        asked = {"asked": True} if self._asked else {}  # how long it took says nothing of the agent then
+        return DIRECTORY, self.record(RecordType.TASK_ENDED, dumps({"state": state} | asked))
 
     def _refusal(self) -> TaskEnded:
         what = "was canceled" if self.state == CANCELED else f"has ended {short_state(self.state)}"

@@ -104,6 +104,7 @@ class TaskLog:
         provisional: bool = False,
         traceparent: str = "",
         parent: str = "",
+        version: str = "",
     ) -> tuple[LiveTask, int, dict[str, Any]]:
         """Opens a task for a message: the message, the claim and SUBMITTED, in one batch with the directory's entry.
 
@@ -115,6 +116,7 @@ class TaskLog:
             provisional: Withholds SUBMITTED until the agent's first word, which may be a plain message instead.
             traceparent: W3C trace context; empty starts a trace.
             parent: Id of the task that calls.
+            version: The agent's version that was called.
 
         Returns:
             The task to write, the offset of SUBMITTED, and the task as it stands there, as ProtoJSON.
@@ -141,9 +143,8 @@ class TaskLog:
         flags = Flags.TASK | Flags.SPLICED | (Flags.PROVISIONAL if provisional else Flags.NONE)
         opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
         live.generation = 1
-        entry = {"context": context_id, "agent": agent, "owner": owner, "topic": topic} | (
-            {"parent": parent} if parent else {}
-        )
+        entry = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
+        entry |= {name: value for name, value in (("parent", parent), ("version", version)) if value}
         with self.lock:
             self._live[task_id] = live
         try:

@@ -50,6 +50,10 @@ class Settings(BaseModel):
     lease: float = Field(
         30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat"
     )
+    probe: float = Field(
+        30.0, ge=0, description="seconds between two looks at endpoints and cards that are elsewhere; 0: none"
+    )
+    private_cards: bool = Field(False, description="whether cards may be fetched from private addresses")
     view_rate: float = Field(10.0, gt=0, le=20, description="snapshots a second that a live view gets at most")
 
     @classmethod

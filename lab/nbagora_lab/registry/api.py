@@ -248,6 +248,10 @@ class Catalog(Protocol):
         """A thing's live endpoints, the one registered last first."""
         ...
 
+    def all_endpoints(self, *, kind: Kind = "agent") -> list[Endpoint]:
+        """All live endpoints of all things of a kind, the one registered last first."""
+        ...
+
     def expire(self) -> float | None:
         """Takes away the endpoints whose lease ran out. Readers never see these, called or not; watchers are told now.
 

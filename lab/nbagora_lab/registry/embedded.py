@@ -268,6 +268,11 @@ class EmbeddedCatalog:
         with self._store.reading() as run:
             return leases.live(run, self._clock.now(), known(run, kind, namespace, name), version)
 
+    def all_endpoints(self, *, kind: Kind = "agent") -> list[Endpoint]:
+        """See `Catalog.all_endpoints`."""
+        with self._store.reading() as run:
+            return leases.all_live(run, self._clock.now(), kind)
+
     def expire(self) -> float | None:
         """See `Catalog.expire`."""
         now = self._clock.now()

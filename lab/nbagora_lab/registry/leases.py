@@ -14,7 +14,7 @@ from nbagora_lab.registry.audit import note, revision_of, take_down, tell_endpoi
 from nbagora_lab.registry.model import LOCAL, By, Endpoint, EndpointState, Kind
 from nbagora_lab.registry.sqlite import Run
 
-__all__ = ["deadline", "deregister", "expire", "live", "mark", "register", "renew"]
+__all__ = ["all_live", "deadline", "deregister", "expire", "live", "mark", "register", "renew"]
 
 _FIELDS = (
     "id", "epoch", "namespace", "name", "version", "url", "transport", "lease", "registered", "expires", "weight",
@@ -109,6 +109,12 @@ def live(run: Run, now: float, entry: int, version: str | None) -> list[Endpoint
     """A thing's live endpoints, the one registered last first."""
     which, versions = ("AND p.version = ?", (version,)) if version is not None else ("", ())
     rows = run(f"{_SELECT} WHERE p.entry = ? {which} AND p.expires > ? ORDER BY p.epoch DESC", (entry, *versions, now))
+    return [_endpoint(row) for row in rows]
+
+
+def all_live(run: Run, now: float, kind: Kind) -> list[Endpoint]:
+    """All live endpoints of a kind, the one registered last first."""
+    rows = run(f"{_SELECT} WHERE e.kind = ? AND p.expires > ? ORDER BY p.epoch DESC", (kind, now))
     return [_endpoint(row) for row in rows]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from nbagora_lab.core.errors import EndpointNotFound, LabError
+from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, LabError
 from nbagora_lab.registry.governed import Governed
 from nbagora_lab.registry.model import LATEST, NAMESPACE, By, Endpoint, Kind, Thing
 from nbagora_lab.registry.names import check_endpoint, check_label, check_version, is_version
@@ -133,6 +133,19 @@ class Placing(Governed):
         self._see(thing)
         return self.catalog.endpoints(namespace, name, None if version is None else check_version(version), kind=kind)
 
+    def all_endpoints(self, *, kind: Kind = "agent") -> list[Endpoint]:
+        """All live endpoints of all things of a kind that the caller may see, the one registered last first."""
+        return [one for one in self.catalog.all_endpoints(kind=kind) if self._sees((kind, one.namespace, one.name))]
+
+    def endpoint_at(
+        self, name: str, version: str, below: str, *, kind: Kind = "agent", namespace: str = NAMESPACE
+    ) -> Endpoint | None:
+        """A version's endpoint whose URL begins with `below`, None where it has none; quick, for whoever asks often."""
+        try:
+            return self._router.at((kind, namespace, name), version, below)
+        except AgentNotFound:
+            return None
+
     def resolve(
         self,
         name: str,
@@ -179,7 +192,7 @@ class Placing(Governed):
         """Tells that a call to an endpoint has begun: it counts as its load until `report`."""
         self._router.began(endpoint.id)
 
-    def report(self, endpoint: Endpoint, *, ok: bool, seconds: float, kind: Kind = "agent") -> str | None:
+    def report(self, endpoint: Endpoint, *, ok: bool, seconds: float | None, kind: Kind = "agent") -> str | None:
         """Tells what became of a call that `began`.
 
         Five failures in a row take the endpoint down, one success brings it back; a rule's budget that is spent takes
@@ -188,7 +201,7 @@ class Placing(Governed):
         Args:
             endpoint: Where the call went.
             ok: Whether it did what it was to.
-            seconds: How long it took.
+            seconds: How long it took; None where that says nothing: it waited for somebody, say.
             kind: What was called.
 
         Returns:

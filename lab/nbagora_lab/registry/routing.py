@@ -48,11 +48,11 @@ class Outcome(NamedTuple):
 
     Attributes:
         ok: Whether it did what it was to; a refusal by the agent (REJECTED) and a cancellation count as that.
-        seconds: How long it took.
+        seconds: How long it took; None where that is not known.
     """
 
     ok: bool
-    seconds: float
+    seconds: float | None
 
 
 class Resolution(NamedTuple):
@@ -161,6 +161,16 @@ class Router:
                 reasons.append(f"{version} is deprecated")
             endpoint = self._pick(thing, known, version, caller, reasons)
             return Resolution(endpoint, choice.ref, tuple(reasons))
+
+    def at(self, thing: Thing, version: str, below: str) -> Endpoint | None:
+        """A version's endpoint whose URL begins with `below`.
+
+        Raises:
+            AgentNotFound: There is no such thing.
+        """
+        with self._lock:
+            here = (one for one in self._look(thing).endpoints if one.version == version and one.url.startswith(below))
+            return next(here, None)
 
     def _look(self, thing: Thing) -> _Known:
         revision, now = self._catalog.revision(), self._now()
@@ -298,9 +308,9 @@ def _spent(budget: Budget, calls: list[Outcome]) -> str | None:
     if budget.errors is not None and failed > budget.errors * len(calls):
         return f"{failed} of {len(calls)} calls failed, the budget is {100 * budget.errors:g} %"
     if budget.latency is not None:
-        slow = sorted(call.seconds for call in calls)[int(0.95 * (len(calls) - 1))]
-        if slow > budget.latency:
-            return f"the 95th percentile of {len(calls)} calls is {slow:.3g} s, the budget is {budget.latency:g} s"
+        times = sorted(call.seconds for call in calls if call.seconds is not None)
+        if len(times) >= budget.calls and (slow := times[int(0.95 * (len(times) - 1))]) > budget.latency:
+            return f"the 95th percentile of {len(times)} calls is {slow:.3g} s, the budget is {budget.latency:g} s"
     return None
 
 

@@ -18,7 +18,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import cached_property
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
 
@@ -99,11 +99,11 @@ class Rule(_Frozen):
     """
 
     matches: tuple[Match, ...] = ()
-    weights: dict[str, float] = Field({}, max_length=256)
+    weights: Annotated[dict[str, float], Field(max_length=256)] = {}
     sticky: Literal["context", "tenant", "user"] = "context"
     otherwise: str = LATEST
     budget: Budget | None = None
-    slots: tuple[tuple[str, PositiveInt], ...] = Field((), max_length=SLOTS)
+    slots: Annotated[tuple[tuple[str, PositiveInt], ...], Field(max_length=SLOTS)] = ()
 
     @property
     def needs(self) -> list[str]:
@@ -253,14 +253,14 @@ def _shared_out(runs: Iterable[tuple[str, int]], wanted: dict[str, int]) -> tupl
     for ref, count in reversed(tuple(runs)):
         given = min(count, max(0, spare[ref]))
         spare[ref] -= given
-        count -= given
+        kept = count - given
         while given:
             handed = min(given, short)
             backwards.append((taker, handed))
             given, short = given - handed, short - handed
             if not short:
                 taker, short = next(takers, ("", 0))
-        backwards.append((ref, count))
+        backwards.append((ref, kept))
     joined: list[tuple[str, int]] = []
     for ref, group in itertools.groupby((run for run in reversed(backwards) if run[1]), key=lambda run: run[0]):
         joined.append((ref, sum(count for _, count in group)))

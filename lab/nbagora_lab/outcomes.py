@@ -1,0 +1,77 @@
+"""Outcomes: what became of the tasks of this lab's agents, whoever called them, as the registry needs it.
+
+A fold over the directory topic, which has a record for every task that opens and ends. So budgets and circuits are
+spent by callers from outside as well as by this lab's own, and each task counts once. Tasks that were open before the
+lab started do not: what ended them may have been that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import NamedTuple
+
+from nbagora_lab.broker.api import Log
+from nbagora_lab.broker.tail import tail_batches
+from nbagora_lab.core.errors import LabError, TopicNotFound
+from nbagora_lab.core.events import Record, RecordType, decode
+from nbagora_lab.core.log import logger
+from nbagora_lab.inspect.directory import DIRECTORY
+from nbagora_lab.registry import Endpoint, Registry
+
+__all__ = ["Outcomes"]
+
+
+class _Open(NamedTuple):
+    endpoint: Endpoint
+    since: float
+
+
+class Outcomes:
+    """Tells the registry of tasks. Lives on the service loop.
+
+    Args:
+        log: The engine that has the directory topic.
+        registry: The registry.
+        url: URL of the lab, below which its agents answer.
+    """
+
+    def __init__(self, log: Log, registry: Registry, url: str) -> None:
+        self._log = log
+        self._registry = registry
+        self._home = f"{url}/agents/"
+        self._open: dict[str, _Open] = {}
+        self._offset = -1
+        with contextlib.suppress(TopicNotFound):
+            self._offset = log.info(DIRECTORY).next - 1
+
+    async def run(self) -> None:
+        """Takes in what opens and ends, until it is cancelled."""
+        async for _ in tail_batches(self._log, DIRECTORY, after=self._offset):
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Takes in what opened and ended up to now."""
+        while batch := self._log.scan(DIRECTORY, after=self._offset):
+            for self._offset, stored in batch:
+                record = decode(stored, DIRECTORY, self._offset)
+                if record.type == RecordType.TASK_OPENED:
+                    self._began(record)
+                elif record.type == RecordType.TASK_ENDED and (known := self._open.pop(record.subject, None)):
+                    self._ended(record, known)
+
+    def _began(self, record: Record) -> None:
+        entry = json.loads(record.body)
+        if version := entry.get("version"):
+            endpoint = self._registry.endpoint_at(entry["agent"], version, self._home)
+            if endpoint is not None:
+                self._open[record.subject] = _Open(endpoint, record.time)
+                self._registry.began(endpoint)
+
+    def _ended(self, record: Record, known: _Open) -> None:
+        end = json.loads(record.body)
+        seconds = None if end.get("asked") else record.time - known.since
+        try:
+            self._registry.report(known.endpoint, ok=end["state"] != "TASK_STATE_FAILED", seconds=seconds)
+        except LabError as error:
+            logger.warning("what became of the task %s is not on record: %s", record.subject, error.what)
