@@ -6,6 +6,7 @@ The client and its HTTP stack take a quarter of a second to import, so they are 
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +14,11 @@ from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.wire import message_of
 from nbagora_lab.agents.message import parts_of
-from nbagora_lab.core.errors import LabError, UsageError
+from nbagora_lab.core.errors import LabError, LimitReached, UsageError
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.service import ServiceLoop
+from nbagora_lab.inspect.directory import LEVELS
 
 if TYPE_CHECKING:
     import httpx
@@ -151,30 +153,42 @@ class Calls:
         """Cancels a task."""
         return await self.client(agent).cancel(task_id)
 
-    async def call(self, live: LiveTask, agent: str, content: object) -> Task:
+    async def call(
+        self, live: LiveTask, agent: str, content: object, *, key: str = "", levels: int | None = None
+    ) -> Task:
         """As `_call`, from the agents' loop: its connections are the service loop's."""
-        return await asyncio.wrap_future(self._service.submit(self._call, live, agent, content))
+        left = live.levels if levels is None else min(live.levels, levels)
+        if left <= 0:
+            raise LimitReached(
+                f"'{agent}' can't be called: no levels of calls are left", f"an agent calls itself? {LEVELS} at most"
+            )
+        return await asyncio.wrap_future(self._service.submit(self._call, live, agent, content, key, left - 1))
 
-    async def _call(self, live: LiveTask, agent: str, content: object) -> Task:
+    async def _call(self, live: LiveTask, agent: str, content: object, key: str, levels: int) -> Task:
         """Calls an agent for another's task: in a child context and the same trace, intent and result on record.
 
         Raises:
             TaskFailed: The called task ended FAILED, REJECTED or CANCELED.
         """
-        context_id = f"ctx-{self._ids.new('context', live.id)}"
-        message = message_of("ROLE_USER", self._ids.new("message", live.id), parts_of(content), context_id=context_id)
+        if key:  # the same call has the same ids, in whichever process it is made
+            named = hashlib.sha256(f"{live.id}/{key}".encode()).hexdigest()
+            context_id, message_id = f"ctx-{named[:12]}", named[12:24]
+        else:
+            context_id, message_id = f"ctx-{self._ids.new('context', live.id)}", self._ids.new("message", live.id)
+        message = message_of("ROLE_USER", message_id, parts_of(content), context_id=context_id)
         trace = live.traceparent.split("-")
-        span = (self._ids.new("span", live.id) + self._ids.new("span", live.id)).encode().hex()[:16]
-        headers = {"nbagora-parent-task": live.id}
+        span = hashlib.sha256(message_id.encode()).hexdigest()[:16]
+        headers = {"nbagora-parent-task": live.id, "nbagora-levels": str(levels)}
         if len(trace) == 4:
             headers["traceparent"] = f"{trace[0]}-{trace[1]}-{span}-{trace[3]}"
-        live.note(RecordType.CALL, {"agent": agent, "context": context_id, "message": message["messageId"]})
+        told = {"agent": agent, "context": context_id} | ({"step": key} if key else {})
+        live.note(RecordType.CALL, told | {"message": message_id})
         try:
             task = await self._finish(agent, self.events(agent, message, headers))
         except LabError as error:
-            live.note(RecordType.RETURN, {"agent": agent, "context": context_id, "error": error.what})
+            live.note(RecordType.RETURN, told | {"error": error.what})
             raise
-        live.note(RecordType.RETURN, {"agent": agent, "context": context_id, "task": task.id, "state": task.state})
+        live.note(RecordType.RETURN, told | {"task": task.id, "state": task.state})
         return task.check()
 
     async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent]) -> Task:

@@ -29,7 +29,7 @@ from google.protobuf.json_format import ParseDict
 from nbagora_lab.a2a.frames import Frame, frame_of, parsed, task_frame
 from nbagora_lab.a2a.listing import list_tasks
 from nbagora_lab.a2a.live import LiveTask
-from nbagora_lab.a2a.requests import check_output_modes, content_of, cursor_of, history_length, trace_of
+from nbagora_lab.a2a.requests import check_output_modes, content_of, cursor_of, history_length, levels_of, trace_of
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES
 from nbagora_lab.core.errors import BadName, TaskEnded, TaskNotFound, TopicNotFound
@@ -186,6 +186,7 @@ class LogRequestHandler(RequestHandler):
                 traceparent=trace_of(context),
                 parent=context.state.get("headers", {}).get("nbagora-parent-task", ""),
                 version=self._card().version,
+                levels=levels_of(context),
             )
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None

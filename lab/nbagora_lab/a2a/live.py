@@ -26,7 +26,7 @@ from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.core.clock import rfc3339
 from nbagora_lab.core.errors import TaskEnded
 from nbagora_lab.core.events import Flags, RecordType, encode
-from nbagora_lab.inspect.directory import DIRECTORY
+from nbagora_lab.inspect.directory import DIRECTORY, LEVELS
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.tasklog import TaskLog
@@ -78,6 +78,7 @@ class LiveTask:
         state: Full name of the state that it is in.
         generation: Number of its events so far.
         prompts: Versions of the prompts that its agent has used, newest of each, by name; on all that it writes.
+        levels: Levels of calls to other agents that it, and those whom it calls, may still go down.
         cancelled: Set once somebody asked to cancel it.
     """
 
@@ -93,6 +94,7 @@ class LiveTask:
         traceparent: str,
         state: str = SUBMITTED,
         generation: int = 1,
+        levels: int = LEVELS,
     ) -> None:
         self.id, self.context_id, self.agent, self.owner, self.topic = task_id, context_id, agent, owner, topic
         self.traceparent = traceparent
@@ -100,6 +102,7 @@ class LiveTask:
         self.generation = generation
         self.prompts: dict[str, str] = {}
         self._prompts: tuple[str, ...] = ()
+        self.levels = levels
         self.cancelled = threading.Event()
         self._log = log
         self._lock = threading.Lock()

@@ -12,8 +12,9 @@ from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
 from nbagora_lab.a2a.wire import DEEPEST, nested_deeper, whole_numbers
+from nbagora_lab.inspect.directory import LEVELS
 
-__all__ = ["check_output_modes", "content_of", "cursor_of", "history_length", "trace_of", "validated"]
+__all__ = ["check_output_modes", "content_of", "cursor_of", "history_length", "levels_of", "trace_of", "validated"]
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -65,6 +66,12 @@ def cursor_of(context: ServerCallContext) -> int | None:
     """The offset after which the caller wants to go on; None where it gives none that could be one."""
     text = str(context.state.get("headers", {}).get("last-event-id", "")).strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def levels_of(context: ServerCallContext) -> int:
+    """Levels of calls that the caller leaves; what a stranger says can't be more than what anybody has."""
+    text = str(context.state.get("headers", {}).get("nbagora-levels", "")).strip()
+    return min(int(text), LEVELS) if text.isascii() and text.isdigit() and len(text) < 4 else LEVELS
 
 
 def trace_of(context: ServerCallContext) -> str:

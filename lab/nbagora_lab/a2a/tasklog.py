@@ -32,7 +32,7 @@ from nbagora_lab.core.clock import Clock, rfc3339
 from nbagora_lab.core.errors import BadName, TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, Head, RecordType, decode, head_of
 from nbagora_lab.core.ids import Ids
-from nbagora_lab.inspect.directory import DIRECTORY, DirectoryEntry, DirectoryFold
+from nbagora_lab.inspect.directory import DIRECTORY, LEVELS, DirectoryEntry, DirectoryFold
 from nbagora_lab.inspect.fold import SessionFold, TaskFold
 
 __all__ = ["SESSIONS", "TaskLog", "context_key", "parse_context_key"]
@@ -105,6 +105,7 @@ class TaskLog:
         traceparent: str = "",
         parent: str = "",
         version: str = "",
+        levels: int = LEVELS,
     ) -> tuple[LiveTask, int, dict[str, Any]]:
         """Opens a task for a message: the message, the claim and SUBMITTED, in one batch with the directory's entry.
 
@@ -117,6 +118,7 @@ class TaskLog:
             traceparent: W3C trace context; empty starts a trace.
             parent: Id of the task that calls.
             version: The agent's version that was called.
+            levels: Levels of calls to other agents that are left below it.
 
         Returns:
             The task to write, the offset of SUBMITTED, and the task as it stands there, as ProtoJSON.
@@ -137,14 +139,17 @@ class TaskLog:
             topic=topic,
             traceparent=trace,
             generation=0,
+            levels=levels,
         )
         message = {**message, "taskId": task_id, "contextId": context_id}
         now = rfc3339(self.clock.now())
         flags = Flags.TASK | Flags.SPLICED | (Flags.PROVISIONAL if provisional else Flags.NONE)
         opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
         live.generation = 1
-        entry = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
+        entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
         entry |= {name: value for name, value in (("parent", parent), ("version", version)) if value}
+        if levels != LEVELS:
+            entry["levels"] = levels
         with self.lock:
             self._live[task_id] = live
         try:
@@ -191,6 +196,7 @@ class TaskLog:
             traceparent=entry.traceparent,
             state=fold.state,
             generation=fold.generation,
+            levels=entry.levels,
         )
         with self.lock:
             return self._live.setdefault(entry.task, live)

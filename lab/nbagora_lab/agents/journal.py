@@ -42,7 +42,7 @@ from nbagora_lab.agents.message import Message
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core import errors
 from nbagora_lab.core.errors import AgentChanged, BadYield, GivenUp, LabError, StepFailed, StoreError, TaskEnded
-from nbagora_lab.core.events import RecordType
+from nbagora_lab.core.events import Record, RecordType, decode
 from nbagora_lab.inspect.steps import Step, StepFold
 
 __all__ = ["CHOICES", "Journal", "current_step"]
@@ -80,6 +80,7 @@ class Journal:
 
     def __init__(self, live: LiveTask, log: Log, ask: _Asker, *, resumed: bool = False) -> None:
         self._live = live
+        self._log = log
         self._ask_user = ask
         self._asking: asyncio.Lock | None = None
         self._counts: Counter[str] = Counter()
@@ -87,6 +88,15 @@ class Journal:
         self._fold = StepFold(log, live.topic)
         if resumed:
             self._fold.refresh()
+
+    def others(self, type_: str, *, after: int = -1) -> list[Record]:
+        """Records of a type that stand on the task's topic past an offset, whoever wrote them."""
+        found: list[Record] = []
+        while batch := self._log.scan(self._live.topic, after=after):
+            after = batch[-1][0]
+            records = (decode(stored, self._live.topic, offset) for offset, stored in batch)
+            found += [record for record in records if record.type == type_]
+        return found
 
     @property
     def steps(self) -> dict[str, Step]:
@@ -130,6 +140,8 @@ class Journal:
         returns: Any = None,
         about: Mapping[str, Any] | None = None,
         tell: Callable[[Any], Mapping[str, Any]] | None = None,
+        heard: Callable[[Mapping[str, Any]], None] | None = None,
+        same: bool = False,
     ) -> Any:
         """Does a step, unless it is done: gives what came of it then.
 
@@ -145,6 +157,8 @@ class Journal:
             returns: Type of what comes of it, for `pydantic.TypeAdapter`; None for plain JSON values.
             about: More for its records: ``model``, ``prompt``.
             tell: Gives more for the last record, from what came of it: ``usage``.
+            heard: Is given what the records of a step hold that an earlier process did.
+            same: Whether `input` must be what it was when an earlier process began the step.
 
         Returns:
             What came of it. Without `returns` that is plain JSON, the first time as well: a tuple is a list.
@@ -154,13 +168,21 @@ class Journal:
                 were, also where a record tells of them.
             GivenUp: Nobody knew whether it had happened, and the user gave it up.
             BadYield: What came of it can't be recorded.
+            AgentChanged: It was asked something else before, and `same` is set.
         """
         above = _current.get() if parent is None else parent
         path = self._path(above, key or name)
         head = {"step": path, "parent": above, "name": name}
         known = self.steps.get(path)
+        if known is not None and same and known.input != (now := _jsonable(input)):
+            raise AgentChanged(
+                f"the step '{path}' was asked {_short(known.input)} before the crash, and {_short(now)} now",
+                "the code has changed, or doesn't do the same each time: put it back to go on, or ask anew",
+            )
         if known is not None and known.state == "running" and not idempotent:
             known = await self._decide(type_, head, known)
+        if known is not None and known.state != "running" and heard is not None:
+            heard(known.about)
         if known is not None and known.state == "done":
             return _load(returns, known.output)
         if known is not None and known.state == "failed":

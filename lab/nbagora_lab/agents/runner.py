@@ -23,7 +23,7 @@ from nbagora_lab.agents.definition import AgentDefinition
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.prints import TaskPrinter, current_printer
-from nbagora_lab.agents.task import AgentTask
+from nbagora_lab.agents.task import AgentTask, running
 from nbagora_lab.core.errors import BadYield, EndOfTask, LabError, StoreError, TaskEnded
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.log import logger
@@ -40,7 +40,9 @@ _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 class Caller(Protocol):
     """Calls another agent for a task; the lab gives it."""
 
-    def __call__(self, live: LiveTask, agent: str, content: object, /) -> Coroutine[Any, Any, Task]:
+    def __call__(
+        self, live: LiveTask, agent: str, content: object, /, *, key: str = "", levels: int | None = None
+    ) -> Coroutine[Any, Any, Task]:
         """The called agent's task, once it has ended or asks for something."""
         ...
 
@@ -215,6 +217,7 @@ class Runs:
                 session=lambda: self._session(live),
                 log=self.tasks.log,
             )
+            running.set(task)
             if definition.sync:
                 await self._run_sync(run, definition, Message(message), task, output)
             else:

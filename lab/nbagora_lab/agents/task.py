@@ -6,6 +6,7 @@ import asyncio
 import functools
 import warnings
 from collections.abc import Callable, Coroutine, Generator, Mapping
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.live import LiveTask
@@ -14,12 +15,27 @@ from nbagora_lab.agents.journal import Journal
 from nbagora_lab.agents.message import Message, parts_of
 from nbagora_lab.agents.output import Output
 from nbagora_lab.broker.api import Log
-from nbagora_lab.core.errors import EndOfTask
+from nbagora_lab.core.errors import EndOfTask, UsageError
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.task import Task
 
-__all__ = ["AgentTask", "Emission", "Reply"]
+__all__ = ["AgentTask", "Emission", "Reply", "running", "running_task"]
+
+running: ContextVar[AgentTask | None] = ContextVar("nbagora_task", default=None)
+"""The task that this code is part of; the runner sets it."""
+
+
+def running_task() -> AgentTask:
+    """The task that this code is part of.
+
+    Raises:
+        UsageError: It is part of none.
+    """
+    task = running.get()
+    if task is None:
+        raise UsageError("no task runs here", "call it in an agent's function")
+    return task
 
 
 class Reply:
@@ -73,7 +89,7 @@ class AgentTask:
         sync: bool,
         restarted: bool,
         expect: Callable[[], asyncio.Future[dict[str, Any]]],
-        caller: Callable[[LiveTask, str, object], Coroutine[Any, Any, Task]],
+        caller: Callable[..., Coroutine[Any, Any, Task]],
         history: Callable[[], list[Message]],
         session: Callable[[], list[Message]],
         log: Log,
@@ -166,21 +182,29 @@ class AgentTask:
         """Asks for authorisation, and goes on with the answer; as `ask`, with AUTH_REQUIRED."""
         return self._ask("TASK_STATE_AUTH_REQUIRED", what, timeout)
 
-    def call(self, agent: str, message: object) -> Any:
+    def call(self, agent: str, message: object, *, key: str = "", levels: int | None = None) -> Any:
         """Asks another agent by name, in a child context and the same trace.
+
+        Args:
+            agent: Its name, or the URL of its doors.
+            message: What to ask.
+            key: Names this call within the task: made again, after a crash, it is the same message in the same
+                context, and whoever has it already goes on with the task that it opened.
+            levels: Levels of calls that are left for it and those whom it calls; None leaves what the task has.
 
         Returns:
             Its `Task`; awaitable in an async function.
 
         Raises:
             TaskFailed: It ended FAILED, REJECTED or CANCELED.
+            LimitReached: No levels of calls are left.
         """
         if self._sync:
             from anyio.from_thread import run
 
             self._check_cancelled()
-            return run(self._call, self._live, agent, message)
-        return self._call(self._live, agent, message)
+            return run(lambda: self._call(self._live, agent, message, key=key, levels=levels))
+        return self._call(self._live, agent, message, key=key, levels=levels)
 
     async def _ask_with(self, question: str, metadata: Mapping[str, Any]) -> Message:
         answer: Message = await self._ask(INPUT_REQUIRED, question, None, dict(metadata))

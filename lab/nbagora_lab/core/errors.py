@@ -42,6 +42,9 @@
     │   ├── AgentChanged        an agent that is no longer the one whose run is to go on
     │   ├── StepFailed          a step of a run that failed, as its record tells it
     │   ├── GivenUp             a step whose outcome nobody knows, and which the user gave up
+    │   ├── FlowFailed          a flow whose members could not do it: no route, no quorum, a broken plan
+    │   │   └── GateClosed      a chain that a gate stopped
+    │   ├── LimitReached        a flow, or calls within calls, that may go no further
     │   ├── EndOfTask           what an agent raises to end its task; carries `.state`
     │   └── TaskEnded           output for a task that has already ended
     ├── TimedOut                a wait ran out of time; what was waited for goes on
@@ -76,7 +79,9 @@ __all__ = [
     "Conflict",
     "EndOfTask",
     "EndpointNotFound",
+    "FlowFailed",
     "Forbidden",
+    "GateClosed",
     "GivenUp",
     "GroupExists",
     "GroupNotFound",
@@ -84,6 +89,7 @@ __all__ = [
     "LabError",
     "LabRunning",
     "LeaseLost",
+    "LimitReached",
     "NotFound",
     "NotStarted",
     "NotSubscribed",
@@ -352,6 +358,18 @@ class StepFailed(AgentError):
 
 class GivenUp(AgentError):
     """The user gave up a step of which nobody knows whether it happened."""
+
+
+class FlowFailed(AgentError):
+    """A flow's members could not do what was asked: no route, no quorum, a plan that names nobody."""
+
+
+class GateClosed(FlowFailed):
+    """A gate stopped a chain."""
+
+
+class LimitReached(AgentError):
+    """A limit of steps, depth, tokens, money or time: a flow, or calls within calls, may go no further."""
 
 
 class EndOfTask(AgentError):

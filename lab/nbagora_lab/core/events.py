@@ -74,6 +74,7 @@ class RecordType:
     STEP_MODEL = "agent.step.model"
     STEP_TOOL = "agent.step.tool"
     FLOW_STEP = "flow.step"
+    WORD = "discussion.word"
     TOPIC_OPENED = "topic.opened"
     TOPIC_FORKED = "topic.forked"
     TOPIC_EXPIRING = "topic.expiring"

@@ -12,7 +12,10 @@ from dataclasses import dataclass
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core.events import RecordType, decode
 
-__all__ = ["DIRECTORY", "DirectoryEntry", "DirectoryFold"]
+__all__ = ["DIRECTORY", "LEVELS", "DirectoryEntry", "DirectoryFold"]
+
+LEVELS = 16
+"""Levels of calls below a task that no agent called: what an agent that calls itself ends at."""
 
 DIRECTORY = "lab/directory"
 """Full name of the directory topic."""
@@ -30,6 +33,7 @@ class DirectoryEntry:
         topic: Full name of its session topic.
         parent: Id of the task that called for it, or empty.
         traceparent: W3C trace context that it was opened with.
+        levels: Levels of calls that it and those whom it calls may go down.
         opened: Seconds since the Unix epoch.
         ended: The same; 0 while it is open.
         state: Full name of the state in which it ended, ``MESSAGE`` for a plain reply; empty while it is open.
@@ -45,6 +49,7 @@ class DirectoryEntry:
     opened: float
     ended: float = 0.0
     state: str = ""
+    levels: int = LEVELS
 
 
 class DirectoryFold:
@@ -80,6 +85,7 @@ class DirectoryFold:
                         parent=body.get("parent", ""),
                         traceparent=record.traceparent,
                         opened=record.time,
+                        levels=body.get("levels", LEVELS),
                     )
                 elif record.type == RecordType.TASK_ENDED and record.subject in self.entries:
                     entry = self.entries[record.subject]
