@@ -36,6 +36,7 @@ class Serve(SettingsOptions):
         (), description="Python file or notebook"
     )
     root: str | None = Field(None, description="agent whose card and doors are at / as well")
+    root_protocol: Literal["1.0", "0.3"] = Field("1.0", description="version of A2A in whose form the card at / is")
     json_: Annotated[bool, Arg(option="--json")] = Field(False, description="prints lab.json when it is ready")
 
     def start(self) -> int:
@@ -47,8 +48,8 @@ class Serve(SettingsOptions):
             for path in self.files:
                 load_agents(path, lab)
 
-        settings = self.model_dump(exclude_none=True, exclude={"files", "root", "json_"})
-        return serve(load, root=self.root, as_json=self.json_, **settings)
+        settings = self.model_dump(exclude_none=True, exclude={"files", "root", "root_protocol", "json_"})
+        return serve(load, root=self.root, root_protocol=self.root_protocol, as_json=self.json_, **settings)
 
 
 class Run(Command):

@@ -12,7 +12,6 @@ from urllib.parse import quote
 
 from nbagora_lab.a2a.server import Server
 from nbagora_lab.a2a.tasklog import TaskLog
-from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.definition import define
 from nbagora_lab.agents.runner import Runner, Runs
 from nbagora_lab.broker.model import check_name
@@ -102,7 +101,7 @@ class Hosting:
         from nbagora_lab.a2a.cards import build_card, with_interfaces
 
         check_name(name, "agent")
-        definition = define(name, target, reply=reply, description=description, defaults=Defaults.of(self._settings))
+        definition = define(name, target, reply=reply, description=description)
         card = build_card(
             name, definition.description, version or "", skills=skills, tags=tags, token=bool(self._token)
         )
@@ -195,11 +194,12 @@ class Hosting:
                 if of == name:
                     self._drop(name, version)
 
-    def put_at_root(self, name: str) -> None:
+    def put_at_root(self, name: str, protocol: str) -> None:
         """See `Lab.put_at_root`."""
         if name not in self._hosted:
             raise AgentNotFound(f"no agent '{name}' here", did_you_mean(name, self._hosted))
         self._server.root = name
+        self._server.root_card = "" if protocol == "1.0" else f"/v{protocol}"
 
     def infos(self) -> list[AgentInfo]:
         """The agents, by name."""

@@ -265,14 +265,19 @@ class Lab:
         self._check_running()
         self._hosting.remove(name)
 
-    def put_at_root(self, name: str) -> None:
+    def put_at_root(self, name: str, *, protocol: str = "1.0") -> None:
         """Has one agent's card and doors answer at ``/`` as well.
+
+        Args:
+            name: The agent's name.
+            protocol: ``1.0``, or ``0.3`` for clients that look for a card of that form at the host's well-known place
+                and nowhere else; the doors speak both in any case.
 
         Raises:
             AgentNotFound: It hosts none of that name.
         """
         self._check_running()
-        self._hosting.put_at_root(name)
+        self._hosting.put_at_root(name, protocol)
 
     def discover(self, what: Mapping[str, Any] | str | Path, **options: Any) -> Discovered:
         """Finds an agent's card by card, file, ``env:NAME``, URL or name; see `Discovery.discover`."""

@@ -26,6 +26,7 @@ def serve(
     load: Callable[[Lab], object],
     *,
     root: str | None = None,
+    root_protocol: str = "1.0",
     as_json: bool = False,
     say: Callable[[str], object] = print,
     **settings: Any,
@@ -38,6 +39,7 @@ def serve(
     Args:
         load: Defines the agents on the lab.
         root: Name of the agent that is also at ``/``.
+        root_protocol: As for `Lab.put_at_root`.
         as_json: What to say when ready.
         say: Takes what is said.
         settings: As for `Lab`.
@@ -59,7 +61,7 @@ def serve(
             if line.level in {"WARNING", "ERROR"}:
                 sys.stderr.write(f"{line.level.lower()}: {line.message}\n")
         if root is not None:
-            lab.put_at_root(root)
+            lab.put_at_root(root, protocol=root_protocol)
         names = ", ".join(info.name for info in lab.agents()) or "no agents"
         open_doors = "; no token: whoever is on this machine may call" if not lab.token else ""
         say(json.dumps(read_lab(lab.store)) if as_json else f"{lab.url} hosts {names}; Ctrl-C ends it{open_doors}")

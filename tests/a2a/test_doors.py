@@ -380,6 +380,12 @@ def test_0_3_without_a_version_header(http, unique):
     assert rpc(http, "tasks/pushNotificationConfig/set", push, version=None).json()["error"]["code"] == -32003
 
 
+def test_0_3_takes_no_part_without_a_kind(http, unique):
+    message = message03("x", contextId=unique, parts=[{"type": "unknown", "text": "no text, then"}])
+    error = rpc(http, "message/send", {"message": message}, version=None).json()["error"]
+    assert error["code"] == -32602, error
+
+
 def events03(port, request):
     with RawExchange(port, request) as exchange:
         return exchange.read().events(), exchange
@@ -399,6 +405,18 @@ def test_0_3_streams_have_ids_and_resume(lab, port, unique):
     for at, event in enumerate(streamed):
         resumed = call("tasks/resubscribe", {"id": results[0]["id"]}, Last_Event_ID=event.id)
         assert [one.json()["result"] for one in resumed] == results[at + 1 :]
+
+
+@pytest.mark.parametrize("accept", ["text/event-stream", "application/json"])
+def test_0_3_streams_refuse_in_the_form_that_is_accepted(http, accept):
+    """Its clients call a refusal in JSON no answer at all."""
+    call = {"jsonrpc": "2.0", "id": 7, "method": "tasks/resubscribe", "params": {"id": "ctx.none"}}
+    answer = http.post("echo", json=call, headers={"Accept": accept})
+    body = answer.text.removeprefix("data: ") if accept == "text/event-stream" else answer.text
+    refused = json.loads(body)
+    assert answer.headers["content-type"].partition(";")[0] == accept
+    assert (refused["id"], refused["error"]["code"]) == (7, -32001)
+    assert "not found" in refused["error"]["message"]
 
 
 def test_0_3_http_json_streams_have_ids_and_resume(lab, port, unique):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 
+import httpx
 import pytest
 
 from nbagora_lab.core.errors import UsageError
@@ -32,6 +33,15 @@ def test_it_says_where_it_is_and_another_lab_can_ask_it(tmp_path):
             assert lab.card(told["url"])["name"] == "echo"
         child.send_signal(signal.SIGTERM)
         assert child.wait(20) == 0
+
+
+def test_the_card_at_the_root_is_of_the_protocol_that_is_asked_for(tmp_path):
+    with start(tmp_path, "as_json=True", "root='echo'", "root_protocol='0.3'", "token=''") as child:
+        url = json.loads(child.stdout.readline())["url"]
+        root, own = (httpx.get(f"{url}{at}/.well-known/agent-card.json").json() for at in ("", "/agents/echo"))
+        assert (root["name"], root["protocolVersion"]) == ("echo", "0.3")
+        assert "protocolVersion" not in own
+        child.send_signal(signal.SIGTERM)
 
 
 def test_it_ends_with_its_parents_pipe(tmp_path):

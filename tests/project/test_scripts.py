@@ -41,8 +41,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_there_are_five_commands() -> None:
-    assert [path.name for path in COMMANDS] == ["bench", "check", "engines", "lab", "test"]
+def test_there_are_six_commands() -> None:
+    assert [path.name for path in COMMANDS] == ["bench", "check", "engines", "lab", "tck", "test"]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)

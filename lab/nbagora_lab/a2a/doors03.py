@@ -1,7 +1,7 @@
 """The 0.3 face of an agent's doors: the SDK's adapters, with SSE ids, and with bad input told from our own faults.
 
 Its streams hold no character that line readers take for a line's end, and their first event is awaited before the
-response begins, so that an error answers in JSON-RPC or HTTP.
+response begins, so that an error answers in JSON-RPC or HTTP; who accepts only events gets the error as the one event.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ __all__ = ["JsonRpc03", "Rest03"]
 _ENVELOPE = 5  # levels that stand around a data part: call, params, message, parts, part
 _UNFIT = (DecodeError, TypeError, ValueError)
 """What the SDK's conversions raise for parameters of another form."""
+_STREAMS = frozenset({"message/stream", "tasks/resubscribe"})
 _log = logger.getChild("a2a")
 
 _Item = tuple[dict[str, Any] | None, str]
@@ -51,7 +52,15 @@ class JsonRpc03(JSONRPC03Adapter):
             return self._generate_error_response(
                 request_id, RpcInvalidParams(message=f"the message nests data deeper than {DEEPEST}")
             )
-        return await super().handle_request(request_id, method, body, request)
+        if not _parts_have_kinds(body):
+            return self._generate_error_response(
+                request_id, RpcInvalidParams(message="a part of the message has no kind")
+            )
+        answer = await super().handle_request(request_id, method, body, request)
+        streams = method in _STREAMS and "text/event-stream" in request.headers.get("accept", "")
+        if streams and isinstance(answer, JSONResponse):  # 0.3's clients can't read a refusal that is no event
+            return Response(b"data: %b\r\n\r\n" % bytes(answer.body), media_type="text/event-stream")
+        return answer
 
     def _generate_error_response(self, request_id: str | int | None, error: Any) -> JSONResponse:
         if isinstance(error, RpcInvalidRequest):  # the call itself was checked before: only its parameters can be meant
@@ -117,6 +126,14 @@ class Rest03(REST03Adapter):
             return await _stream(items(), lambda error: json.dumps(build_rest_error_payload(error)))
         except _UNFIT as error:
             raise InvalidParamsError(str(error)) from None
+
+
+def _parts_have_kinds(body: dict[str, Any]) -> bool:
+    """Whether each part of a call's message says what it is; the SDK takes one that doesn't for a text."""
+    params = body.get("params")
+    message = params.get("message") if isinstance(params, dict) else None
+    parts = message.get("parts") if isinstance(message, dict) else None
+    return not isinstance(parts, list) or all("kind" in part for part in parts if isinstance(part, dict))
 
 
 async def _stream(items: AsyncGenerator[_Item], failed: Callable[[Exception], str]) -> Response:

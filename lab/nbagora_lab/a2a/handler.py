@@ -285,9 +285,9 @@ class LogRequestHandler(RequestHandler):
         try:
             fold = self.tasks.find(owner, task_id)
         except (TaskNotFound, BadName):
-            raise TaskNotFoundError(f"no task '{task_id}'") from None
+            raise TaskNotFoundError(f"task not found: '{task_id}'") from None
         if fold.agent != self.agent or fold.reply is not None:
-            raise TaskNotFoundError(f"no task '{task_id}'")
+            raise TaskNotFoundError(f"task not found: '{task_id}'")
         return fold
 
     # -- the SDK's interface ---------------------------------------------------------------------------------------

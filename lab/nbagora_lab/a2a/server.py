@@ -83,6 +83,7 @@ class Server:
         self._agents: dict[str, _Doors] = {}
         self._mounts: dict[str, ASGIApp] = {}
         self.root: str | None = None
+        self.root_card = ""  # path in front of the well-known one, of the card that is at /
         self._largest = settings.stored_body_limit
         self._app = Guard(
             self._route,
@@ -186,7 +187,7 @@ class Server:
             if mounted is not None:
                 await mounted(scope, receive, send)
                 return
-            name, rest = self.root or "", path
+            name, rest = self.root or "", self.root_card + path if path.startswith("/.well-known/") else path
             doors = self._agents.get(name) if self.root else None
         if doors is None:
             what = f"no agent '{name}'" if name else f"nothing is at {path}"

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
-from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.task import AgentTask, Emission, Reply
@@ -21,7 +20,6 @@ __all__ = ["AgentDefinition", "define"]
 _Kind = Literal["async function", "sync function", "pydantic-ai"]
 
 
-_DEFAULTS = Defaults()
 _TURN = 250e-6
 # seconds that an async generator may hold the agents' loop: one that yields and never awaits would else keep all other
 # agents, and its own cancellation, waiting until it ends
@@ -38,9 +36,7 @@ class AgentDefinition:
         description: First paragraph of its docstring, or what was given.
         reply: ``task``, ``message`` or ``either``.
         takes: Number of arguments that the function takes: message, task.
-        model: What answers, as records name it: ``code`` for functions, the model's kind for pydantic-ai.
-        defaults: What holds where nothing else is said.
-        asked_model: The model that was asked for where the agent was defined; empty for its own or the lab's.
+        model: What answers, as records name it: ``code`` for functions, the model's name for pydantic-ai.
     """
 
     name: str
@@ -50,8 +46,6 @@ class AgentDefinition:
     reply: str
     takes: int
     model: str
-    defaults: Defaults = _DEFAULTS
-    asked_model: str = ""
 
     @property
     def sync(self) -> bool:
@@ -63,7 +57,7 @@ class AgentDefinition:
         if self.kind == "pydantic-ai":
             from nbagora_lab.agents.pydantic import run_agent
 
-            await run_agent(self.target, message, task, output, self.defaults, self.asked_model)
+            await run_agent(self.target, message, task, output)
             return
         result = self.target(*(message, task)[: self.takes])
         if inspect.isawaitable(result):
@@ -118,15 +112,7 @@ def _finish(result: object, output: Output) -> None:
         output.complete()
 
 
-def define(
-    name: str,
-    target: object,
-    *,
-    reply: str = "task",
-    description: str | None = None,
-    model: str = "",
-    defaults: Defaults = _DEFAULTS,
-) -> AgentDefinition:
+def define(name: str, target: object, *, reply: str = "task", description: str | None = None) -> AgentDefinition:
     """Takes an object as an agent.
 
     Args:
@@ -134,8 +120,6 @@ def define(
         target: A function of ``(message, task)`` or ``(message)``, or a pydantic-ai `Agent`.
         reply: What it may answer with: ``task``, ``message`` or ``either``.
         description: What it does; by default the first paragraph of its docstring.
-        model: What answers for a pydantic-ai `Agent`, as `models.choose` takes it; empty: its own, or else the lab's.
-        defaults: What holds where nothing else is said.
 
     Raises:
         BadAgent: It can't be one; says why.
@@ -147,8 +131,7 @@ def define(
         from nbagora_lab.agents.pydantic import describe, model_name
 
         about = description or describe(target)
-        answers = model or model_name(target, defaults.model)
-        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, answers, defaults, model)
+        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, model_name(target))
     function: Any = target
     if isinstance(target, type) or not callable(function):
         raise BadAgent(
