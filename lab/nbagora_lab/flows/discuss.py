@@ -9,13 +9,13 @@ same topic, from whichever notebook or process; the moderator takes what it find
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.agents.task import running_task
 from nbagora_lab.core.errors import FlowFailed, UsageError
-from nbagora_lab.core.events import RecordType
+from nbagora_lab.core.events import Flags, RecordType
 from nbagora_lab.flows.member import (
     Asked,
     Member,
@@ -212,18 +212,20 @@ class Discussion:
     @property
     def words(self) -> list[Word]:
         """All that was said so far."""
-        return [word for record in self._broker.read(self.topic) for word in _words_in(record)]
+        ear = _Ear()
+        return [word for record in self._broker.read(self.topic) for word in ear.hear(record)]
 
     def follow(self, *, after: int = -1, timeout: float | None = None) -> Iterator[Word]:
         """What is said from an offset on, as it is said, until the discussion ends.
 
         Args:
-            after: Offset that is known already.
+            after: Offset of the last word that is known already.
             timeout: Seconds to wait at most for the next record.
         """
-        for record in self._broker.tail(self.topic, after=after, timeout=timeout):
-            yield from _words_in(record)
-            if record.type == RecordType.FLOW_STEP and _ends(json.loads(record.body)):
+        ear = _Ear()
+        for record in self._broker.tail(self.topic, after=-1, timeout=timeout):
+            yield from (word for word in ear.hear(record) if word.offset > after)
+            if ear.ended:
                 return
 
     def say(self, text: str, *, author: str) -> int:
@@ -236,19 +238,33 @@ class Discussion:
         return self._broker.send(self.topic, body, type=RecordType.WORD, datacontenttype="application/json").offset
 
 
-def _ends(body: Mapping[str, Any]) -> bool:
-    return body.get("flow") == "discuss" and body["phase"] != "intent"
+class _Ear:
+    """Makes words of the moderator's records, in their order.
 
+    Attributes:
+        ended: Whether the discussion has ended.
+    """
 
-def _words_in(record: Record) -> Sequence[Word]:
-    """What a record of the moderator's says."""
-    if record.type != RecordType.FLOW_STEP:
-        return ()
-    body = json.loads(record.body)
-    if body["phase"] != "result":
-        return ()
-    if "turn" in body:
-        return (Word(body["name"], text_of_value(body["output"]), record.offset),)
-    if body.get("floor"):
-        return [Word(one["author"], one["text"], record.offset) for one in body["output"]["words"]]
-    return ()
+    def __init__(self) -> None:
+        self.ended = False
+        self._steps: dict[str, Mapping[str, Any]] = {}  # intents of turns, floors and discussions, by path
+
+    def hear(self, record: Record) -> list[Word]:
+        """What a record says."""
+        if record.type != RecordType.FLOW_STEP or record.flags & Flags.REFERENCE:
+            return []
+        body = json.loads(record.body)
+        if body["phase"] == "intent":
+            if "turn" in body or body.get("floor") or body.get("flow") == "discuss":
+                self._steps[body["step"]] = body
+                self.ended = False
+            return []
+        intent = self._steps.pop(body["step"], None)
+        if intent is None:
+            return []
+        self.ended = intent.get("flow") == "discuss"
+        if body["phase"] == "error" or self.ended:
+            return []
+        if intent.get("floor"):
+            return [Word(one["author"], one["text"], record.offset) for one in body["output"]["words"]]
+        return [Word(body["name"], text_of_value(body["output"]), record.offset)]
