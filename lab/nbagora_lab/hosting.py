@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from nbagora_lab.a2a.server import Server
 from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.definition import define
 from nbagora_lab.agents.runner import Runner, Runs
 from nbagora_lab.broker.model import check_name
@@ -101,7 +102,7 @@ class Hosting:
         from nbagora_lab.a2a.cards import build_card, with_interfaces
 
         check_name(name, "agent")
-        definition = define(name, target, reply=reply, description=description)
+        definition = define(name, target, reply=reply, description=description, defaults=Defaults.of(self._settings))
         card = build_card(
             name, definition.description, version or "", skills=skills, tags=tags, token=bool(self._token)
         )

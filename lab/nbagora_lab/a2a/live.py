@@ -23,7 +23,7 @@ from nbagora_lab.a2a.wire import (
     status_body,
 )
 from nbagora_lab.broker.blobs import CHUNK
-from nbagora_lab.core.clock import rfc3339
+from nbagora_lab.core.clock import Clock, rfc3339
 from nbagora_lab.core.errors import TaskEnded
 from nbagora_lab.core.events import Flags, RecordType, encode
 from nbagora_lab.inspect.directory import DIRECTORY, LEVELS
@@ -114,6 +114,11 @@ class LiveTask:
             "subject": task_id.encode(),
             "traceparent": traceparent.encode(),
         }
+
+    @property
+    def clock(self) -> Clock:
+        """Time of its records."""
+        return self._log.clock
 
     @property
     def ended(self) -> bool:

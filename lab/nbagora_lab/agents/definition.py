@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, Literal
 
+from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.task import AgentTask, Emission, Reply
@@ -20,6 +21,7 @@ __all__ = ["AgentDefinition", "define"]
 _Kind = Literal["async function", "sync function", "pydantic-ai"]
 
 
+_DEFAULTS = Defaults()
 _TURN = 250e-6
 # seconds that an async generator may hold the agents' loop: one that yields and never awaits would else keep all other
 # agents, and its own cancellation, waiting until it ends
@@ -36,7 +38,9 @@ class AgentDefinition:
         description: First paragraph of its docstring, or what was given.
         reply: ``task``, ``message`` or ``either``.
         takes: Number of arguments that the function takes: message, task.
-        model: What answers, as records name it: ``code`` for functions, the model's name for pydantic-ai.
+        model: What answers, as records name it: ``code`` for functions, the model's kind for pydantic-ai.
+        defaults: What holds where nothing else is said.
+        asked_model: The model that was asked for where the agent was defined; empty for its own or the lab's.
     """
 
     name: str
@@ -46,6 +50,8 @@ class AgentDefinition:
     reply: str
     takes: int
     model: str
+    defaults: Defaults = _DEFAULTS
+    asked_model: str = ""
 
     @property
     def sync(self) -> bool:
@@ -57,7 +63,7 @@ class AgentDefinition:
         if self.kind == "pydantic-ai":
             from nbagora_lab.agents.pydantic import run_agent
 
-            await run_agent(self.target, message, task, output)
+            await run_agent(self.target, message, task, output, self.defaults, self.asked_model)
             return
         result = self.target(*(message, task)[: self.takes])
         if inspect.isawaitable(result):
@@ -112,7 +118,15 @@ def _finish(result: object, output: Output) -> None:
         output.complete()
 
 
-def define(name: str, target: object, *, reply: str = "task", description: str | None = None) -> AgentDefinition:
+def define(
+    name: str,
+    target: object,
+    *,
+    reply: str = "task",
+    description: str | None = None,
+    model: str = "",
+    defaults: Defaults = _DEFAULTS,
+) -> AgentDefinition:
     """Takes an object as an agent.
 
     Args:
@@ -120,6 +134,8 @@ def define(name: str, target: object, *, reply: str = "task", description: str |
         target: A function of ``(message, task)`` or ``(message)``, or a pydantic-ai `Agent`.
         reply: What it may answer with: ``task``, ``message`` or ``either``.
         description: What it does; by default the first paragraph of its docstring.
+        model: What answers for a pydantic-ai `Agent`, as `models.choose` takes it; empty: its own, or else the lab's.
+        defaults: What holds where nothing else is said.
 
     Raises:
         BadAgent: It can't be one; says why.
@@ -131,7 +147,8 @@ def define(name: str, target: object, *, reply: str = "task", description: str |
         from nbagora_lab.agents.pydantic import describe, model_name
 
         about = description or describe(target)
-        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, model_name(target))
+        answers = model or model_name(target, defaults.model)
+        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, answers, defaults, model)
     function: Any = target
     if isinstance(target, type) or not callable(function):
         raise BadAgent(

@@ -1,133 +1,62 @@
-"""Models that run anywhere, without a key and without pretending: each says in its name what it is.
+"""Which model answers: one switch for notebooks, cells, commands and files, and what each kind is called.
 
-`scripted` answers what a script says and fails on a step too few or too many; `function` answers what a function of
-the conversation returns. Both are pydantic-ai models.
+| kind | answers | needs |
+|---|---|---|
+| `scripted` | what a script says | nothing; an object, not a name |
+| `function` | what a function of the conversation returns | nothing; an object, not a name |
+| ``rules`` | by rules: picks tools by name and description, fills their arguments, sums up | nothing |
+| ``router`` | picks one of several answers, and hands on what it is unsure of | nothing |
+| ``tape:FILE`` | what a recording says | the file |
+| ``record:FILE:NAME`` | as the live model NAME, and writes the recording | what NAME needs |
+| ``live:NAME`` | a language model, by pydantic-ai's name, such as ``live:openai-chat:qwen3`` | a server or a key |
+
+Names may be set by ``--model``, ``Lab(model=…)`` and ``[tool.nbagora]``. Importing this imports pydantic-ai, which
+takes half a second.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from pydantic_ai.models import Model
+from pydantic_ai.models.wrapper import WrapperModel
 
-from pydantic_ai.messages import ModelMessage, ModelResponse, TextPart, ToolCallPart
-from pydantic_ai.models.function import AgentInfo, DeltaToolCall, FunctionModel
+from nbagora_lab.agents.scripted import ScriptedModel, Step, call, calls, function, scripted
+from nbagora_lab.core.errors import UsageError, did_you_mean
 
-from nbagora_lab.core.errors import AgentError
+__all__ = ["KINDS", "ScriptedModel", "Step", "call", "calls", "choose", "function", "kind_of", "scripted"]
 
-__all__ = ["ScriptedModel", "Step", "call", "function", "scripted"]
-
-Step = str | ToolCallPart | BaseException
-"""One answer of a scripted model: a text, a tool call (`call`), or an error to raise."""
+KINDS = ("rules", "router", "tape", "record", "live")
+"""Kinds that have a name, and need no object."""
 
 
-def call(tool: str, /, **arguments: Any) -> ToolCallPart:
-    """A step of a script that calls a tool.
-
-    Example:
-        >>> call("find_hotels", city="北京").tool_name
-        'find_hotels'
-    """
-    return ToolCallPart(tool, arguments)
-
-
-class ScriptedModel(FunctionModel):
-    """A model that answers what its script says.
+def choose(model: Model | str | None) -> Model | None:
+    """The model that is meant.
 
     Args:
-        runs: One list of steps for each run of the agent, in order.
+        model: A name as the table above has it, a model, or None or ``none`` for none.
+
+    Raises:
+        UsageError: No such kind, or what it needs is missing.
     """
-
-    def __init__(self, runs: Sequence[Sequence[Step]]) -> None:
-        self._runs = [list(run) for run in runs]
-        self._run = -1
-        self._step = 0
-
-        def respond(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:  # noqa: ARG001 -- its signature
-            step = self._next()
-            return ModelResponse(parts=[step if isinstance(step, ToolCallPart) else TextPart(step)])
-
-        async def stream(
-            messages: list[ModelMessage],  # noqa: ARG001 -- its signature
-            info: AgentInfo,  # noqa: ARG001
-        ) -> AsyncIterator[str | dict[int, DeltaToolCall]]:
-            step = self._next()
-            if isinstance(step, ToolCallPart):
-                yield {
-                    0: DeltaToolCall(
-                        name=step.tool_name, json_args=step.args_as_json_str(), tool_call_id=step.tool_call_id
-                    )
-                }
-                return
-            for number, word in enumerate(step.split(" ")):  # as a live model would, a word at a time
-                yield f" {word}" if number else word
-
-        super().__init__(respond, stream_function=stream, model_name="scripted")
-
-    def begin(self) -> None:
-        """Starts the next run of the script.
-
-        Raises:
-            AgentError: The script has no run left.
-        """
-        if self._run + 1 >= len(self._runs):
-            raise AgentError(
-                f"the script has {len(self._runs)} run(s) and the agent was asked once more",
-                "give scripted() one list of steps for each run",
-            )
-        self._run, self._step = self._run + 1, 0
-
-    def end(self) -> None:
-        """Ends the run.
-
-        Raises:
-            AgentError: Steps of it are left over.
-        """
-        left = len(self._runs[self._run]) - self._step
-        if left:
-            raise AgentError(
-                f"{left} step(s) of the script were left over", "take them out, or find why the agent ended early"
-            )
-
-    def _next(self) -> str | ToolCallPart:
-        steps = self._runs[self._run]
-        if self._step >= len(steps):
-            raise AgentError(
-                f"the model was asked a {self._step + 1}. time, the script has {len(steps)} step(s)",
-                "add the missing step to the script",
-            )
-        step = steps[self._step]
-        self._step += 1
-        if isinstance(step, BaseException):
-            raise step
-        return step
+    if model is None or isinstance(model, Model):
+        return model
+    kind, _, _rest = model.strip().partition(":")
+    if kind in {"", "none"}:
+        return None
+    raise UsageError(f"no model '{model}'", did_you_mean(kind, KINDS))
 
 
-def scripted(*steps: Step | Sequence[Step]) -> ScriptedModel:
-    """A model that answers what its script says, and fails on a step too few or too many.
-
-    Args:
-        steps: The answers of one run; or a list of them for each run.
-
-    Example:
-        >>> model = scripted(call("find_hotels", city="北京"), "The Jade, 480 yuan a night.")
-        >>> model.model_name
-        'scripted'
-    """
-    runs = [list(one) for one in steps if isinstance(one, list | tuple)]
-    single = [one for one in steps if isinstance(one, str | ToolCallPart | BaseException)]
-    return ScriptedModel([*([single] if single else []), *runs])
-
-
-def function(respond: Callable[[list[ModelMessage], AgentInfo], ModelResponse | str], name: str = "") -> FunctionModel:
-    """A model that answers what a function of the conversation returns.
-
-    Args:
-        respond: Takes the messages so far and what the agent offers; returns the answer.
-        name: What records call it: ``function:name``; the function's own by default.
-    """
-
-    def answer(messages: list[ModelMessage], info: AgentInfo) -> ModelResponse:
-        said = respond(messages, info)
-        return ModelResponse(parts=[TextPart(said)]) if isinstance(said, str) else said
-
-    return FunctionModel(answer, model_name=f"function:{name or respond.__name__}")
+def kind_of(model: Model | str | None) -> str:
+    """What records, tables and widgets call a model: its kind, and for live ones which it is."""
+    if model is None:
+        return "none"
+    if isinstance(model, str):
+        return model
+    while isinstance(model, WrapperModel) and not hasattr(model, "kind"):
+        model = model.wrapped
+    kind = getattr(model, "kind", None)
+    if kind:
+        return str(kind)
+    name = model.model_name
+    if name.startswith(("scripted", "function:")):
+        return name.rstrip(":")
+    return f"live:{model.system}:{name}"

@@ -1,33 +1,43 @@
-"""pydantic-ai agents: their text streams into the task, what was said before in the context is their history."""
+"""pydantic-ai agents: each of their steps is on record, their text streams into the task, what was said before in the
+context is their history."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from typing import Any
+from weakref import ref
 
-from pydantic_ai import Agent, AgentRunResultEvent
+from pydantic_ai import Agent
+from pydantic_ai.agent import AgentRunResult
+from pydantic_ai.exceptions import ModelHTTPError, UnexpectedModelBehavior, UsageLimitExceeded
 from pydantic_ai.messages import (
     BinaryContent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
     TextPart,
-    TextPartDelta,
     UserContent,
     UserPromptPart,
 )
 from pydantic_ai.models import Model
 from pydantic_ai.models.function import FunctionModel
+from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
+from pydantic_ai.usage import UsageLimits
 
+from nbagora_lab.agents.defaults import Defaults
+from nbagora_lab.agents.durable import JournalDurability
+from nbagora_lab.agents.journal import current_step
 from nbagora_lab.agents.message import Message
-from nbagora_lab.agents.models import ScriptedModel
+from nbagora_lab.agents.models import ScriptedModel, choose, kind_of
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.task import AgentTask
-from nbagora_lab.core.errors import BadAgent
+from nbagora_lab.core.errors import AgentError, BadAgent, LimitReached
 
-__all__ = ["describe", "model_name", "run_agent"]
+__all__ = ["describe", "model_name", "run_agent", "run_steps"]
+
+_tools: dict[int, tuple[ref[Any], dict[str, str]]] = {}  # by an agent's `id`: its tools with their digests
 
 
 def describe(agent: Agent[Any, Any]) -> str:
@@ -35,54 +45,161 @@ def describe(agent: Agent[Any, Any]) -> str:
     for attribute in ("description", "_description"):
         if text := getattr(agent, attribute, None):
             return str(text)
-    for sourced in getattr(agent, "_instructions", None) or ():
-        instruction = getattr(sourced, "instruction", sourced)
-        if isinstance(instruction, str) and instruction.strip():
-            return instruction.strip().splitlines()[0]
+    for text in _instructions(agent):
+        if text.strip():
+            return text.strip().splitlines()[0]
     return ""
 
 
-def model_name(agent: Agent[Any, Any]) -> str:
-    """The name of the model that answers, as records and tables show it."""
-    model = agent.model
-    if model is None:
-        return "none"
-    return model if isinstance(model, str) else model.model_name
+def _instructions(agent: Agent[Any, Any]) -> list[str]:
+    """Its instructions; of a function, its name."""
+    texts = []
+    for sourced in getattr(agent, "_instructions", None) or ():
+        instruction = getattr(sourced, "instruction", sourced)
+        texts.append(instruction if isinstance(instruction, str) else f"{getattr(instruction, '__name__', '…')}()")
+    return texts
 
 
-async def run_agent(agent: Agent[Any, Any], message: Message, task: AgentTask, output: Output) -> None:
-    """Runs an agent on a message.
+def model_name(agent: Agent[Any, Any], default: str = "none") -> str:
+    """What answers, as records and tables show it: the agent's own model, or else the lab's."""
+    return kind_of(agent.model) if agent.model is not None else default
+
+
+async def run_agent(
+    agent: Agent[Any, Any], message: Message, task: AgentTask, output: Output, defaults: Defaults, model: str = ""
+) -> None:
+    """Runs an agent on a message, as the task.
+
+    Args:
+        agent: The agent.
+        message: The newest message.
+        task: The task.
+        output: Where its words go.
+        defaults: What holds where nothing else is said.
+        model: What answers, before all else; empty: the agent's own model, or else the lab's.
 
     Raises:
         BadAgent: It has no model.
+        AgentError: The model failed it.
+        LimitReached: It took more than it may.
     """
-    if agent.model is None:
-        raise BadAgent("the pydantic-ai agent has no model", "give it one: Agent(model=scripted(...))")
-    prompt, history = _prompt(message), _history(task.session[:-1])
-    scripted = agent.model if isinstance(agent.model, ScriptedModel) else None
-    if scripted is not None:
-        scripted.begin()
-    if _streams(agent.model):
-        said, result = False, None
-        async with agent.run_stream_events(prompt, message_history=history) as events:
-            async for event in events:
-                if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                    output.put(event.part.content)
-                    said = True
-                elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                    output.put(event.delta.content_delta)
-                elif isinstance(event, AgentRunResultEvent):
-                    result = event.result.output
-        if result is not None and not (said and isinstance(result, str)):
-            output.put(result)
-    else:
-        output.put((await agent.run(prompt, message_history=history)).output)
-    if scripted is not None:
-        scripted.end()
+    asked = task.history[0] if task.restarted else message
+    earlier = _history([one for one in task.session if one.task_id != task.id])
+    said: list[str] = []
+
+    def say(text: str) -> None:
+        said.append(text)
+        output.put(text)
+
+    result = await run_steps(agent, _prompt(asked), task, defaults, model=model, say=say, history=earlier)
+    if not (said and isinstance(result.output, str)):
+        output.put(result.output)
     output.complete()
 
 
-def _streams(model: Model | str) -> bool:
+async def run_steps(
+    agent: Agent[Any, Any],
+    prompt: str | Sequence[UserContent],
+    task: AgentTask,
+    defaults: Defaults,
+    *,
+    model: Model | str | None = None,
+    say: Callable[[str], None] = lambda _: None,
+    history: Sequence[ModelMessage] = (),
+    limits: UsageLimits | None = None,
+    **options: Any,
+) -> AgentRunResult[Any]:
+    """Runs an agent as a part of a task: its steps are the task's, and are not done again when that goes on.
+
+    Args:
+        agent: The agent.
+        prompt: What it is asked.
+        task: The task.
+        defaults: What holds where nothing else is said.
+        model: What answers, before all else; None: the agent's own model, or else the lab's.
+        say: Is given the text of its answers, as it comes.
+        history: What was said before.
+        limits: What it may take; by default what `defaults` say.
+        options: More for `Agent.run`.
+
+    Raises:
+        As `run_agent`.
+    """
+    chosen = choose(model or agent.model or defaults.model)
+    if chosen is None:
+        raise BadAgent(
+            "the pydantic-ai agent has no model", "give it one: Agent(model=…), %lab start --model rules, or --model"
+        )
+    kind, name = kind_of(chosen), agent.name or task.agent
+    journal = task.journal
+    journal.begin(name, _fingerprint(agent, kind))
+    durability = JournalDurability(
+        journal,
+        chosen,
+        kind=kind,
+        name=name,
+        clock=task.clock,
+        run_id=f"{task.id}/{current_step()}",
+        say=say,
+        tool_timeout=defaults.tool_timeout or None,
+        result_limit=defaults.tool_result,
+    )
+    limits = limits or UsageLimits(request_limit=defaults.requests, tool_calls_limit=defaults.tool_calls)
+    if _streams(chosen):
+        options["event_stream_handler"] = _drain  # has it ask the model for a stream; the words go out in the step
+    try:
+        with agent.override(model=chosen):
+            result: AgentRunResult[Any] = await agent.run(
+                prompt,
+                message_history=list(history),
+                model=chosen,
+                capabilities=[durability],
+                usage_limits=limits,
+                **options,
+            )
+    except UsageLimitExceeded as error:
+        raise LimitReached(f"'{name}' may take no more: {error}", "raise the limit, or find what repeats") from None
+    except UnexpectedModelBehavior as error:
+        raise AgentError(
+            f"the model of '{name}' ({kind}) failed it: {error.message}", "see the task's steps"
+        ) from error
+    except ModelHTTPError as error:
+        raise AgentError(
+            f"the model {kind} answered {error.status_code}: {error.message}", "see %lab doctor --model"
+        ) from error
+    if isinstance(chosen, ScriptedModel):
+        chosen.end(result.new_messages())
+    return result
+
+
+async def _drain(_context: Any, events: Any) -> None:
+    async for _ in events:
+        pass
+
+
+def _fingerprint(agent: Agent[Any, Any], kind: str) -> dict[str, Any]:
+    """What makes an agent what it is. Tools by digest: their schemas are long and say little in a record."""
+    key = id(agent)
+    known = _tools.get(key)
+    if known is None:
+        tools: dict[str, str] = {}
+        for toolset in agent.toolsets:
+            toolset.apply(lambda leaf: tools.update(_digests(leaf)))
+        known = _tools[key] = ref(agent, lambda _: _tools.pop(key, None)), tools
+    return {"instructions": "\n".join(_instructions(agent)), "model": kind, "tools": known[1]}
+
+
+def _digests(leaf: AbstractToolset[Any]) -> dict[str, str]:
+    if not isinstance(leaf, FunctionToolset):
+        return {leaf.label: ""} if leaf.id and not leaf.id.startswith("<") else {}
+    found = {}
+    for name, tool in leaf.tools.items():
+        told = [tool.description, tool.function_schema.json_schema, tool.requires_approval]
+        found[name] = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    return found
+
+
+def _streams(model: Model) -> bool:
     return not (isinstance(model, FunctionModel) and model.stream_function is None)
 
 

@@ -77,6 +77,8 @@ class AgentTask:
     Attributes:
         id: The task's id.
         context_id: Id of its context.
+        agent: Name of the agent that it is for.
+        clock: The lab's clock.
         restarted: Whether the function is called anew for a task that an earlier process began, or whose function had
             returned; `history` then tells all that was said.
     """
@@ -96,6 +98,8 @@ class AgentTask:
     ) -> None:
         self.id = live.id
         self.context_id = live.context_id
+        self.agent = live.agent
+        self.clock = live.clock
         self.restarted = restarted
         self._live = live
         self._output = output

@@ -46,6 +46,14 @@ class Settings(BaseModel):
     depth_limit: int = Field(100, ge=8, description="deepest nesting of JSON at the doors")
     record_limit: int = Field(64 << 20, ge=1024, le=1 << 30, description="largest record, its head included, in bytes")
     stored_body_limit: int = Field(1 << 30, ge=1 << 20, description="largest body kept beside its record, in bytes")
+    model: str = Field(
+        "none",
+        description="what answers for agents without a model: rules, router, tape:FILE, live:NAME; see %lab doctor",
+    )
+    model_requests_limit: int = Field(50, ge=0, description="requests to a model that one run of an agent may make")
+    tool_calls_limit: int = Field(200, ge=0, description="tool calls that one run of an agent may make")
+    tool_timeout: float = Field(60.0, ge=0, description="seconds that one tool call may take; 0: as long as it likes")
+    tool_result_limit: int = Field(1 << 20, ge=1, description="characters of a tool's result at most")
     cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
     lease: float = Field(
         30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat"
