@@ -108,6 +108,7 @@ def test_a_socket_cut_at_any_byte_resumes(lab, port, binding, seed):
     assert min(resumed.values()) > 0, resumed
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
 def test_the_official_client_cut_at_any_byte_resumes(lab, port, binding, seed):
     rng = Random(seed)

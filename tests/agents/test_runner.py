@@ -133,6 +133,7 @@ def test_the_doors_answer_while_an_agent_blocks_its_loop(lab):
     assert lab.wait(task).text == "done"
 
 
+@pytest.mark.thorough
 def test_a_flood_of_events_arrives_whole_and_other_agents_answer_beside_it(lab):
     @lab.agent(name="flood")
     async def flood(message, task):

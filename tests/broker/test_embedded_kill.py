@@ -102,6 +102,7 @@ def test_acknowledged_records_survive_20_kills(process: Process) -> None:
     rounds_of_appends(process, 20, seed=1)
 
 
+@pytest.mark.thorough
 def test_forks_survive_whole_or_not_at_all_10_kills(process: Process) -> None:
     rounds_of_forks(process, 10, seed=1)
 

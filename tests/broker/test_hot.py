@@ -82,6 +82,7 @@ def test_the_ends_of_a_topic(topics: HotTopics) -> None:
     assert topics.end(0, backwards=False) is None
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("many", [20_000])
 def test_cold_topics_cost_no_python_object(open_log: Callable[..., FaultyLog], many: int) -> None:
     """After twenty thousand topics the cache is full and what is tracked has grown by the cache alone."""

@@ -17,7 +17,7 @@ import pytest
 from nbagora_lab.a2a.security import Guard
 from nbagora_lab.lab import Lab
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 SECRET = "a description that nobody else may read"
 

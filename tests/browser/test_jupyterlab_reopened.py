@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 import fake_lab
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 LAB = Path(fake_lab.__file__).read_text(encoding="utf-8")
 VIEW = """

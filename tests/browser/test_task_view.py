@@ -489,6 +489,7 @@ def test_every_state_is_accessible_in_every_theme(view, shoot, theme, width):
     assert view.tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.thorough
 def test_a_person_who_wants_less_motion_gets_none(view):
     view.source.add("t1")
     view.mount()

@@ -152,6 +152,7 @@ def large_page(tab, view_server, large):
     page.leave()
 
 
+@pytest.mark.thorough
 def test_a_hundred_thousand_records_open_like_a_hundred(large_page, record_property):
     took, read = {}, {}
     for name in ("small", "big", "small", "big", "small", "big"):
@@ -209,6 +210,7 @@ def test_the_slider_goes_over_time_too(large_page):
     expect(large_page.tab.get_by_label("Place in the topic")).to_have_value("25000")
 
 
+@pytest.mark.thorough
 def test_every_record_that_streams_in_is_there_while_four_views_look_on(page, tab, broker):
     put(broker, "chat/s", 10)
     names = ("v0", "v1", "v2", "v3")
@@ -581,6 +583,7 @@ def test_a_stopped_lab_leaves_what_is_shown_and_nothing_to_press(page):
     assert len(page.tab.evaluate("model.sent")) == sent
 
 
+@pytest.mark.thorough
 def test_unmounting_leaves_nothing(page):
     put(page.broker, "chat/a", 30)
     page.mount(topic="chat/a")

@@ -4,7 +4,7 @@ import ipykernel
 import pytest
 from playwright.sync_api import expect
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 
 START = """
 %load_ext nbagora

@@ -58,6 +58,7 @@ def test_long_cells_are_cut_and_long_tables_too() -> None:
     assert "and 102 more" in long._repr_html_()
 
 
+@pytest.mark.thorough
 def test_df_has_the_rows_and_pandas_comes_with_it_alone() -> None:
     script = (
         "import sys; from nbagora.table import Table; t = Table([1, 2], {'n': int}); repr(t); t._repr_html_();"

@@ -44,6 +44,7 @@ def test_the_card_at_the_root_is_of_the_protocol_that_is_asked_for(tmp_path):
         child.send_signal(signal.SIGTERM)
 
 
+@pytest.mark.thorough
 def test_it_ends_with_its_parents_pipe(tmp_path):
     with start(tmp_path, stdin=subprocess.PIPE) as child:
         assert "hosts echo; Ctrl-C ends it" in child.stdout.readline()

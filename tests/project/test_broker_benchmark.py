@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import pytest
+
 import _bench
 from sources import ROOT
 
@@ -22,6 +24,7 @@ ROWS = (
 )
 
 
+@pytest.mark.thorough
 def test_it_prints_a_row_for_each_thing_it_measures() -> None:
     command = [sys.executable, "-c", _bench.RUN, _bench.FOLDER, ROOT / "scripts", "broker", "--quick", "--alone"]
     done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=False)

@@ -98,6 +98,7 @@ def test_without_a_browser_its_tests_are_skipped_with_the_line_that_installs_it(
     assert "needs chromium: " in output
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("options", "env"), [(["--strict-env"], {}), ([], {"NBAGORA_STRICT": "1"})])
 def test_strictly_they_fail(run: Run, options: list[str], env: dict[str, str]) -> None:
     status, output = run(NEEDS_CHROMIUM, *options, CHROMIUM="/nowhere/chromium", **env)
@@ -106,18 +107,21 @@ def test_strictly_they_fail(run: Run, options: list[str], env: dict[str, str]) -
     assert re.search(r"1 failed, 1 error|2 failed", output.splitlines()[-1])
 
 
+@pytest.mark.thorough
 def test_strictly_a_skip_in_a_test_fails(run: Run) -> None:
     status, output = run("import pytest\ndef test_a(): pytest.skip('not today')\n", "--strict-env")
     assert status == 1
     assert "nothing may be skipped here. Skipped: not today" in output
 
 
+@pytest.mark.thorough
 def test_strictly_a_module_that_skips_itself_fails(run: Run) -> None:
     status, output = run("import pytest\npytest.importorskip('no_such_module')\ndef test_a(): pass\n", "--strict-env")
     assert status != 0
     assert "nothing may be skipped here" in output
 
 
+@pytest.mark.thorough
 def test_strictly_a_skip_declared_by_a_mark_and_an_expected_failure_stand(run: Run) -> None:
     status, output = run(
         "import pytest\n"
@@ -130,6 +134,7 @@ def test_strictly_a_skip_declared_by_a_mark_and_an_expected_failure_stand(run: R
     assert (status, "1 skipped, 1 xfailed" in output) == (0, True), output
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "env", "expected"),
     [([], {}, "1 passed, 1 deselected"), (["--campaign"], {}, "2 passed"), ([], {"NBAGORA_CAMPAIGN": "1"}, "2 passed")],

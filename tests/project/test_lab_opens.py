@@ -17,7 +17,11 @@ import pytest
 import _lab
 from sources import ROOT
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(os.name == "nt", reason="ends it by a signal")]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.thorough,
+    pytest.mark.skipif(os.name == "nt", reason="ends it by a signal"),
+]
 
 TRAP = """
 import os, sys

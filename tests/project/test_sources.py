@@ -72,6 +72,7 @@ def _code(path: Path) -> str:
     return "\n".join(line for line in lines if re.match(r"\s*(from|import)\s", line))
 
 
+@pytest.mark.thorough
 def test_nothing_imports_a_source_folder_by_its_name() -> None:
     wrong = []
     for path in tracked():

@@ -135,6 +135,7 @@ LAST_STATEMENTS = (2, 7, 12, 17, 30, 41, 53, 63, 74, 0, 0)
 """Where a publisher dies by its own kill -9, counted from the beginning of a publication; 0: it is killed by us."""
 
 
+@pytest.mark.thorough
 def test_a_killed_publisher_leaves_a_whole_file_with_all_that_it_acknowledged(
     path: Path, open_catalog: Callable[[], EmbeddedCatalog]
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_share_is_held_within_one_percent_of_a_hundred_thousand_keys(weight: f
     assert (run.callers, run.moved) == (100_000, run.shares["canary"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("before", "after"),
     [

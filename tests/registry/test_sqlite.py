@@ -173,6 +173,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.thorough
 def test_processes_that_make_a_file_at_once_make_it_once(tmp_path: Path) -> None:
     children = [
         subprocess.Popen(

@@ -26,6 +26,7 @@ def ports(result: ScenarioResult) -> list[int]:
     return [int(port) for port in re.findall(r"http://127\.0\.0\.1:(\d+)", text)]
 
 
+@pytest.mark.thorough
 def test_a_lab_left_running_fails_the_run_and_is_gone_after_it(ran: Run) -> None:
     result = ran("leaves_a_lab_running")
     assert isinstance(result.error, ServicesLeaked)
@@ -37,6 +38,7 @@ def test_a_lab_left_running_fails_the_run_and_is_gone_after_it(ran: Run) -> None
     assert {"a2a.task", "task.call"} <= {line.type for line in read_trace(result.trace).lines}
 
 
+@pytest.mark.thorough
 def test_a_lab_that_runs_when_a_cell_fails_is_gone_and_that_is_no_second_error(ran: Run) -> None:
     result = ran("fails_while_a_lab_runs")
     assert isinstance(result.error, CellFailed)
@@ -63,6 +65,7 @@ def test_two_runs_of_a_lab_leave_one_trace_whatever_ran_before(notebooks: Path, 
     assert sum(line["topic"] == "sessions/fork" for line in lines) == 4
 
 
+@pytest.mark.thorough
 def test_another_seed_is_another_trace(notebooks: Path, ran: Run, tmp_path: Path) -> None:
     other = run_notebook(notebooks / "leaves_a_lab_running.ipynb", out=tmp_path, seed=2)
     same = ran("leaves_a_lab_running")

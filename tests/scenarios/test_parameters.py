@@ -56,6 +56,7 @@ def test_a_word_is_read_as_papermill_or_json_would(text: str, value: object) -> 
     assert type(parse_value(text)) is type(value)
 
 
+@pytest.mark.thorough
 @given(VALUES)
 def test_a_formatted_value_is_read_back_through_a_shell(value: object) -> None:
     [word] = shlex.split(shlex.quote(format_value(value)))

@@ -77,6 +77,7 @@ def test_a_notebook_that_is_named_is_a_test(project: pytest.Pytester) -> None:
         assert collected(project, node) == {node}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("flag", ["--nbmake", "--nbval", "--nbval-lax"])
 def test_another_runner_that_is_asked_for_has_the_notebooks(project: pytest.Pytester, flag: str) -> None:
     found = collected(project, flag, "notebooks/magic.ipynb", "notebooks/tagged.ipynb")
@@ -84,6 +85,7 @@ def test_another_runner_that_is_asked_for_has_the_notebooks(project: pytest.Pyte
     assert not found & (LOADING | {"notebooks/tagged.ipynb::tagged"})
 
 
+@pytest.mark.thorough
 def test_a_failing_notebook_shows_what_it_needs_and_no_more(project: pytest.Pytester, notebooks: Path) -> None:
     for name in ("raises_lab_error", "passes"):
         shutil.copy(notebooks / f"{name}.ipynb", project.path)
@@ -124,6 +126,7 @@ def test_a_failing_notebook_shows_what_it_needs_and_no_more(project: pytest.Pyte
     assert "cell 2: import os" in {one.get("name") for one in cases["passes"].iter("property")}
 
 
+@pytest.mark.thorough
 def test_parameters_reach_all_notebooks_and_unknown_ones_fail(project: pytest.Pytester, notebooks: Path) -> None:
     for folder in ("one", "two"):
         (project.path / folder).mkdir()
@@ -152,6 +155,7 @@ def test_a_parameter_without_a_value_is_refused(project: pytest.Pytester) -> Non
     assert "--nb-param seed: write it as KEY=VALUE" in done.stderr.str()
 
 
+@pytest.mark.thorough
 def test_the_plugin_is_light_where_it_has_nothing_to_do(project: pytest.Pytester) -> None:
     (project.path / "test_light.py").write_text(
         "import sys\n\n\n"

@@ -168,6 +168,7 @@ def test_a_cell_that_hangs_is_interrupted_and_shows_where(notebooks: Path, tmp_p
     assert printed(result) == ["before"]
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_does_not_heed_the_interrupt_is_killed(
     notebooks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +181,7 @@ def test_a_kernel_that_does_not_heed_the_interrupt_is_killed(
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
 
 
+@pytest.mark.thorough
 def test_a_kernel_that_dies_fails_the_cell_that_it_died_in(ran: Run) -> None:
     result = ran("kills_its_kernel")
     assert isinstance(result.error, CellFailed)
@@ -192,6 +194,7 @@ def test_a_kernel_that_dies_fails_the_cell_that_it_died_in(ran: Run) -> None:
 # -- what is left running ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_what_is_left_running_fails_the_run_and_is_ended(ran: Run) -> None:
     result = ran("leaves_things_running")
     assert isinstance(result.error, ServicesLeaked)
@@ -214,6 +217,7 @@ def test_a_lab_left_running_fails_the_run_and_is_stopped(notebooks: Path, tmp_pa
     assert mark.read_text().splitlines() == ["http://127.0.0.1/second", "http://127.0.0.1/first"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "timeout"), [("fails_while_labs_run", 600), ("hangs_while_labs_run", 2)])
 def test_labs_are_stopped_after_a_failure_too(notebooks: Path, tmp_path: Path, name: str, timeout: float) -> None:
     mark = tmp_path / "stopped"
@@ -305,6 +309,7 @@ def test_a_notebook_without_metadata_and_with_braces_in_its_path_runs(tmp_path: 
     assert sorted(one.name for one in (tmp_path / "{out}").iterdir()) == ["a {b} c.ipynb", "a {b} c.trace.jsonl"]
 
 
+@pytest.mark.thorough
 def test_runs_go_side_by_side_from_threads_under_a_running_loop(notebooks: Path, tmp_path: Path) -> None:
     async def both() -> list[ScenarioResult]:
         inline = run_notebook(notebooks / "raises_lab_error.ipynb", out=tmp_path / "inline")
@@ -320,6 +325,7 @@ def test_runs_go_side_by_side_from_threads_under_a_running_loop(notebooks: Path,
         result.check()
 
 
+@pytest.mark.thorough
 def test_ctrl_c_ends_the_run_and_its_kernel(notebooks: Path, tmp_path: Path) -> None:
     def interrupt(name: str, number: int, total: int) -> None:
         if number == 2:
@@ -332,6 +338,7 @@ def test_ctrl_c_ends_the_run_and_its_kernel(notebooks: Path, tmp_path: Path) -> 
     assert not any(thread.name.startswith("nbagora") for thread in threading.enumerate())
 
 
+@pytest.mark.thorough
 def test_progress_and_results_come_as_they_happen(notebooks: Path, tmp_path: Path) -> None:
     told: list[object] = []
     results = run_notebooks(

@@ -59,6 +59,7 @@ def test_papermill_fails(name: str, notebooks: Path, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.thorough
 @each_way
 def test_nbclient_fails(name: str, notebooks: Path) -> None:
     book: Any = nbformat.read(notebooks / f"{name}.ipynb", as_version=4)
@@ -69,6 +70,7 @@ def test_nbclient_fails(name: str, notebooks: Path) -> None:
     assert error.traceback == LINES[name]
 
 
+@pytest.mark.thorough
 def test_nbmake_fails(notebooks: Path, tmp_path: Path) -> None:
     shown = pytest_run("--nbmake", notebooks, tmp_path)
     for name in LINES:
@@ -76,6 +78,7 @@ def test_nbmake_fails(notebooks: Path, tmp_path: Path) -> None:
     assert "2 failed in" in shown
 
 
+@pytest.mark.thorough
 def test_nbval_fails(notebooks: Path, tmp_path: Path) -> None:
     shown = pytest_run("--nbval-lax", notebooks, tmp_path)
     for name in LINES:

@@ -54,6 +54,7 @@ def test_life_cycle_topics_are_left_out(tmp_path: Path) -> None:
     assert {line.topic for line in trace.lines} == {"sessions/ctx-1", DIRECTORY}
 
 
+@pytest.mark.thorough
 @settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_the_order_of_threads_leaves_no_trace(data: st.DataObject) -> None:

@@ -88,6 +88,7 @@ def test_with_aging_only_so_much_later_records_go_first(log: Log, groups: Groups
     assert take(groups, 1000)[-1] == "low"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("quota", ["5/s", "10/s burst 1", "300 tokens/min burst 20", "0.5/s"])
 def test_under_ten_times_the_load_a_quota_is_kept_to_the_percent(
     log: Log, groups: Groups, clock: VirtualClock, quota: str
@@ -138,6 +139,7 @@ def test_what_cost_more_than_was_said_is_paid_for_later(log: Log, groups: Groups
     assert len(groups.receive("workers", "c")) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("busy", [False, True])
 @pytest.mark.parametrize("topic", ["chat", "jobs"])
 def test_tenants_share_by_weight_to_two_percent_also_below_a_busy_priority(
