@@ -16,7 +16,7 @@ from cards import card, skill
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.registry import Registry
 from nbagora_lab.registry.http import build_app
-from nbagora_lab.registry.operations import OPERATIONS
+from nbagora_lab.registry.operations import DOORS
 
 TOKEN = "the lab's own"
 PROMPT = {"name": "plan", "description": "Plans.", "template": "Plan {{city}}."}
@@ -157,6 +157,7 @@ def test_a_bearer_s_token_makes_the_caller(door: TestClient, two: Registry, cloc
     assert door.get("/registry/agents/weather/labels", headers=bearer).status_code == 200
     refused = door.post("/registry/agents/weather/labels/latest/rollback", headers=bearer)
     assert (refused.status_code, refused.json()["title"]) == (403, "Forbidden")
+    assert refused.json()["type"] == "urn:nbagora:error:Forbidden"
     assert two.audit("weather")[-1].who == "ann"
     clock.advance(60)
     late = door.get("/registry/agents", headers=bearer)
@@ -169,7 +170,7 @@ def test_a_bearer_s_token_makes_the_caller(door: TestClient, two: Registry, cloc
 def test_the_document_tells_every_operation_and_every_model(door: TestClient) -> None:
     document = door.get("/registry/openapi.json").json()
     told = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
-    assert told == {(one.method, f"/registry{one.path}") for one in OPERATIONS}
+    assert told == {(one.method, one.path) for one in DOORS}
     ids = [one["operationId"] for methods in document["paths"].values() for one in methods.values()]
     assert len(set(ids)) == len(ids)
     referred = set()

@@ -1,4 +1,4 @@
-"""What the registry does over HTTP: the bodies, and the table of operations that `http` makes routes of."""
+"""What the registry does over HTTP: the bodies, and the table of doors that `http` makes routes of."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from nbagora_lab.core.errors import EndpointNotFound, UsageError
+from nbagora_lab.core.openapi import JSON
 from nbagora_lab.registry.access import Policy, Role
 from nbagora_lab.registry.ard import (
     PLURALS,
@@ -21,13 +22,13 @@ from nbagora_lab.registry.ard import (
     entry_of,
     query_of,
 )
-from nbagora_lab.registry.http import Call, Operation
+from nbagora_lab.registry.http import Call, Door
 from nbagora_lab.registry.model import AgentVersion, Change, Endpoint, Kind, Published, State
 from nbagora_lab.registry.prompt import render
 from nbagora_lab.registry.rules import Caller, Rule
 
 __all__ = [
-    "OPERATIONS",
+    "DOORS",
     "DryRunOf",
     "Explain",
     "GrantTo",
@@ -224,14 +225,23 @@ def _catalogue(call: Call) -> Catalogue:
     return Catalogue(host={"displayName": "nbagora registry", "identifier": call.base}, entries=entries)
 
 
-def _of_kind(kind: Kind) -> list[Operation]:
-    """The operations of one kind of thing."""
+def _door(
+    method: str, path: str, summary: str, run: Callable[[Call], Any], *, query: tuple[str, ...] = (), **more: Any
+) -> Door:
+    """A door below the registry's root; all take a namespace, and answer with JSON of some kind."""
+    asked = {name: {"type": "string"} for name in ("namespace", *query)}
+    results: dict[str, Any] = {} if more.get("result") else {JSON: {}}
+    return Door(method=method, path=f"/registry{path}", summary=summary, run=run, query=asked, results=results, **more)
+
+
+def _of_kind(kind: Kind) -> list[Door]:
+    """The doors of one kind of thing."""
     root = f"/{PLURALS[kind]}"
     one = f"{root}/{{name}}"
     place = f"{one}/endpoints/{{id}}"
 
-    def op(method: str, path: str, summary: str, run: Callable[[Call], Any], **more: Any) -> Operation:
-        return Operation(method, path, summary, run, kind=kind, **more)
+    def op(method: str, path: str, summary: str, run: Callable[[Call], Any], **more: Any) -> Door:
+        return _door(method, path, summary, run, kind=kind, **more)
 
     def publish(call: Call) -> Published:
         body: Publish = call.body
@@ -296,25 +306,25 @@ def _changes(call: Call) -> Any:
     return call.registry.changed_since(call.number("after", 0, 2**53), limit=call.number("limit", 1000, 10_000))
 
 
-OPERATIONS: tuple[Operation, ...] = (
-    *(operation for kind in PLURALS for operation in _of_kind(kind)),
-    Operation("POST", "/prompts/{name}/render", "Writes a prompt with its values",
+DOORS: tuple[Door, ...] = (
+    *(door for kind in PLURALS for door in _of_kind(kind)),
+    _door("POST", "/prompts/{name}/render", "Writes a prompt with its values",
               lambda c: {"text": _rendered(c)},
               body=Render, kind="prompt"),
-    Operation("POST", "/search", "Searches, by words and filters", _search, body=SearchRequest, result=SearchResponse),
-    Operation("POST", "/explore", "Counts what a search finds", _explore, body=ExploreRequest, result=ExploreResponse),
-    Operation("POST", "/explain", "Says why something was found, or was not",
+    _door("POST", "/search", "Searches, by words and filters", _search, body=SearchRequest, result=SearchResponse),
+    _door("POST", "/explore", "Counts what a search finds", _explore, body=ExploreRequest, result=ExploreResponse),
+    _door("POST", "/explain", "Says why something was found, or was not",
               lambda c: c.registry.explain(c.registry.query({"namespace": c.namespace} | c.body.query), c.body.name),
               body=Explain),
-    Operation("GET", "/catalogue", "Gives all as a catalogue", _catalogue, result=Catalogue),
-    Operation("GET", "/changes", "Gives the changes past a revision", _changes, query=("after", "limit")),
-    Operation("GET", "/audit/verify", "Checks that nobody altered the audit", lambda c: c.registry.verify()),
-    Operation("POST", "/tokens", "Hands out a token", lambda c: c.registry.grant(
+    _door("GET", "/catalogue", "Gives all as a catalogue", _catalogue, result=Catalogue),
+    _door("GET", "/changes", "Gives the changes past a revision", _changes, query=("after", "limit")),
+    _door("GET", "/audit/verify", "Checks that nobody altered the audit", lambda c: c.registry.verify()),
+    _door("POST", "/tokens", "Hands out a token", lambda c: c.registry.grant(
         c.body.who, c.body.role, namespace=c.body.namespace, lifetime=c.body.lifetime), body=GrantTo),
-    Operation("DELETE", "/tokens/{who}", "Takes back somebody's tokens",
+    _door("DELETE", "/tokens/{who}", "Takes back somebody's tokens",
               lambda c: {"revoked": c.registry.revoke(c.path("who"))}),
-    Operation("GET", "/policy", "Gives the policy", lambda c: c.registry.policy(c.namespace), result=Policy),
-    Operation("PUT", "/policy", "Sets the policy", lambda c: {
+    _door("GET", "/policy", "Gives the policy", lambda c: c.registry.policy(c.namespace), result=Policy),
+    _door("PUT", "/policy", "Sets the policy", lambda c: {
         "changed": c.registry.set_policy(c.body.model_dump(), namespace=c.namespace)}, body=Policy),
 )  # fmt: skip
 """Everything that can be asked over HTTP, beside the watch."""
