@@ -10,7 +10,7 @@
 | mark, deregister | one row, its change | one row |
 | set_rule, put, own, refuse | one row, its change | one row |
 | expire | the rows that ran out, a change each; nothing due: a read | what ran out |
-| find | a read, driven by the full-text index, else the rarest filter, else the name | what matches |
+| find | a read, driven by words, the rarest filter, or the name; first the index takes in what waits | what matches |
 | verify | a read of all changes | all changes |
 
 A crash leaves a whole transaction or nothing of it. Threads: any; see `sqlite`.
@@ -19,6 +19,8 @@ A crash leaves a whole transaction or nothing of it. Threads: any; see `sqlite`.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ from nbagora_lab.registry.rows import (
     version_not_found,
 )
 from nbagora_lab.registry.schema import APPLICATION_ID, MIGRATIONS
-from nbagora_lab.registry.sqlite import SqliteStore
+from nbagora_lab.registry.sqlite import Run, SqliteStore
 
 __all__ = ["EmbeddedCatalog"]
 
@@ -85,11 +87,6 @@ class EmbeddedCatalog:
         self._store = SqliteStore(
             path, MIGRATIONS, application_id=APPLICATION_ID, durability=durability, patience=patience
         )
-        with self._store.reading() as run:
-            stale = index.stale(run)
-        if stale:  # a migration changed what the index holds
-            with self._store.writing() as run:
-                index.rebuild(run)
 
     def close(self) -> None:
         """See `Catalog.close`."""
@@ -211,13 +208,25 @@ class EmbeddedCatalog:
 
     def find(self, query: Query) -> list[Found]:
         """See `Catalog.find`."""
-        with self._store.reading() as run:
+        with self._searching() as run:
             return index.find(run, query, self._clock.now())
 
     def counts(self, query: Query) -> dict[str, dict[str, int]]:
         """See `Catalog.counts`."""
-        with self._store.reading() as run:
+        with self._searching() as run:
             return index.counts(run, query, self._clock.now())
+
+    @contextmanager
+    def _searching(self) -> Iterator[Run]:
+        """A read of an index that has all that was published before."""
+        with self._store.reading() as run:
+            if not index.is_behind(run):
+                yield run
+                return
+        with self._store.writing() as run:
+            index.catch_up(run)
+        with self._store.reading() as run:
+            yield run
 
     # -- endpoints -------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@
 | `endpoints` | a lease on a place; `epoch` is the revision that registered it | by renewal; gone at its end |
 | `changes` | a change; its revision is the row's number, dense; `chain` its hash and all before it | never (triggers) |
 | `facets` | a folded value of a filter's field, of a version that a label points at, by name | with its labels |
+| `pending` | a version that such a label points at since the index was last searched | till the next search |
 | `search` | the texts of such a version, cut by `words.index_text`; its rowid is the version's | with its labels |
 
 `facets`, `search` and `links` repeat what `versions` and `labels` say and can be made from them at any time. The first
@@ -178,7 +179,17 @@ MIGRATIONS = (
             ) WITHOUT ROWID
             """,
             "CREATE INDEX facets_version ON facets (version)",
-            "DELETE FROM search",  # the engine makes both anew
+            "DELETE FROM search",
+        ),
+    ),
+    Migration(
+        "0004-index-later",
+        (
+            "CREATE TABLE pending (version INTEGER PRIMARY KEY REFERENCES versions (id))",
+            """
+            INSERT INTO pending SELECT DISTINCT v.id FROM labels l JOIN versions v
+            ON v.entry = l.entry AND v.version = l.version WHERE v.id NOT IN (SELECT rowid FROM search)
+            """,
         ),
     ),
 )

@@ -132,6 +132,8 @@ def test_agents_keep_their_endpoints_apart(weather: Catalog) -> None:
     assert live(weather) == [one.id]
     assert weather.endpoints("public", "hotel") == [hotel]
     assert weather.endpoints("other", "weather") == [other]
+    assert weather.all_endpoints() == [other, hotel, one]
+    assert weather.all_endpoints(kind="mcp") == []
 
 
 def test_expiring_takes_what_ran_out_and_says_when_the_next_does(weather: Catalog, clock: VirtualClock) -> None:

@@ -24,6 +24,7 @@ CALLS: dict[str, Callable[[Catalog], object]] = {
     "renew": lambda catalog: catalog.renew("id"),
     "deregister": lambda catalog: catalog.deregister("id"),
     "endpoints": lambda catalog: catalog.endpoints("public", "weather"),
+    "all_endpoints": lambda catalog: catalog.all_endpoints(),
     "expire": lambda catalog: catalog.expire(),
     "revision": lambda catalog: catalog.revision(),
     "changed_since": lambda catalog: catalog.changed_since(0),
