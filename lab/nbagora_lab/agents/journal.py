@@ -103,6 +103,22 @@ class Journal:
         """The steps that earlier calls left, by path."""
         return self._fold.steps.get(self._live.id, {})
 
+    def spent(self) -> dict[str, Any]:
+        """What the task's models, and the agents that it asked, took in all.
+
+        Returns:
+            ``{"usage": {"input_tokens", "output_tokens"}, "cost"}``, without what is nought.
+        """
+        counted: Counter[str] = Counter()
+        cost = 0.0
+        for step in self._fold.refresh().steps.get(self._live.id, {}).values():
+            if step.kind == "model" or step.about.get("member") == "agent":
+                usage = step.about.get("usage") or {}
+                counted.update({name: int(usage.get(name, 0)) for name in ("input_tokens", "output_tokens")})
+                cost += step.cost or 0.0
+        usage = {name: number for name, number in counted.items() if number}
+        return ({"usage": usage} if usage else {}) | ({"cost": round(cost, 9)} if cost else {})
+
     def begin(self, agent: str, fingerprint: Mapping[str, Any]) -> None:
         """Notes what an agent is, at the first of its steps; on resuming, it must still be that.
 

@@ -8,7 +8,7 @@ empty text part of its own, except where the whole text is known (``return "…"
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbagora_lab.a2a.live import LiveTask
@@ -17,7 +17,10 @@ from nbagora_lab.agents.message import parts_of
 from nbagora_lab.core.errors import BadYield
 from nbagora_lab.core.ids import Ids
 
-__all__ = ["Output"]
+__all__ = ["USAGE", "Output"]
+
+USAGE = "urn:nbagora:usage:1"
+"""Key of a completed task's metadata that says what it took: ``usage`` and ``cost`` as a step's record has them."""
 
 _CLOSING = b'{"text":""}'
 
@@ -29,6 +32,9 @@ class Output:
         live: The task.
         ids: What makes artifact and message ids.
         reply: ``task``, ``message`` or ``either``; all but ``task`` say WORKING only with the first event.
+
+    Attributes:
+        spent: Gives what the task took, for the status that completes it.
     """
 
     def __init__(self, live: LiveTask, ids: Ids, reply: str) -> None:
@@ -38,6 +44,7 @@ class Output:
         self._run: bytes | None = None  # the head of the text artifact that chunks go to
         self._named: dict[str, str] = {}
         self._begun = False
+        self.spent: Callable[[], dict[str, Any]] = dict
         self._kept: list[dict[str, Any]] = []  # in the mode "message", all that the reply will say
 
     @property
@@ -142,7 +149,9 @@ class Output:
             return
         self.close()
         self._first_word()
-        self._live.status(COMPLETED, self.message(said) if said is not None else None)
+        spent = self.spent()
+        message = self.message(said) if said is not None else None
+        self._live.status(COMPLETED, message, {USAGE: spent} if spent else None)
 
     def answer(self, parts: Sequence[dict[str, Any]]) -> None:
         """Ends with a plain message in place of a task.

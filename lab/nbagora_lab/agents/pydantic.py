@@ -103,6 +103,7 @@ async def run_steps(
     task: AgentTask,
     defaults: Defaults,
     *,
+    name: str = "",
     model: Model | str | None = None,
     say: Callable[[str], None] = lambda _: None,
     history: Sequence[ModelMessage] = (),
@@ -116,6 +117,7 @@ async def run_steps(
         prompt: What it is asked.
         task: The task.
         defaults: What holds where nothing else is said.
+        name: What its steps and its fingerprint go by; by default its own name, or the task's agent.
         model: What answers, before all else; None: the agent's own model, or else the lab's.
         say: Is given the text of its answers, as it comes.
         history: What was said before.
@@ -130,7 +132,7 @@ async def run_steps(
         raise BadAgent(
             "the pydantic-ai agent has no model", "give it one: Agent(model=…), %lab start --model rules, or --model"
         )
-    kind, name = kind_of(chosen), agent.name or task.agent
+    kind, name = kind_of(chosen), name or agent.name or task.agent
     journal = task.journal
     journal.begin(name, _fingerprint(agent, kind))
     durability = JournalDurability(

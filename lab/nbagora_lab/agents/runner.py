@@ -216,7 +216,9 @@ class Runs:
                 history=lambda: self._history(live),
                 session=lambda: self._session(live),
                 log=self.tasks.log,
+                defaults=definition.defaults,
             )
+            output.spent = task.spent
             running.set(task)
             if definition.sync:
                 await self._run_sync(run, definition, Message(message), task, output)

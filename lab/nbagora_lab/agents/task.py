@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.wire import INPUT_REQUIRED, part_of
+from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.journal import Journal
 from nbagora_lab.agents.message import Message, parts_of
 from nbagora_lab.agents.output import Output
@@ -79,6 +80,7 @@ class AgentTask:
         context_id: Id of its context.
         agent: Name of the agent that it is for.
         clock: The lab's clock.
+        defaults: What holds for a pydantic-ai agent that it runs and that says nothing else.
         restarted: Whether the function is called anew for a task that an earlier process began, or whose function had
             returned; `history` then tells all that was said.
     """
@@ -95,11 +97,13 @@ class AgentTask:
         history: Callable[[], list[Message]],
         session: Callable[[], list[Message]],
         log: Log,
+        defaults: Defaults,
     ) -> None:
         self.id = live.id
         self.context_id = live.context_id
         self.agent = live.agent
         self.clock = live.clock
+        self.defaults = defaults
         self.restarted = restarted
         self._live = live
         self._output = output
@@ -114,6 +118,10 @@ class AgentTask:
     def journal(self) -> Journal:
         """The task's steps: what is done in one of them is not done again when the task goes on after a crash."""
         return Journal(self._live, self._log, self._ask_with, resumed=self.restarted)
+
+    def spent(self) -> dict[str, Any]:
+        """What its steps took so far, as `Journal.spent` tells."""
+        return self.journal.spent() if "journal" in self.__dict__ else {}
 
     @property
     def history(self) -> list[Message]:

@@ -60,7 +60,7 @@ async def handoff(
     A function is asked with ``{"task", "turns", "others"}``: the question, what it is meant to see of the
     conversation, and to whom it may pass it on. An agent gets the same as text, with each line's author in front: what
     others did with their tools is not shown, so that it doesn't try those. Who answers with `hand_to` passes it on; a
-    pydantic-ai `Agent` gets an output function ``hand_to`` for that.
+    pydantic-ai `Agent` gets an output tool ``hand_to(agent, why)`` for that.
 
     Args:
         message: The question.
@@ -134,11 +134,13 @@ def _line(turn: Turn) -> str:
 def _tool(others: Sequence[str]) -> Any:
     """The output function by which a model passes the conversation on."""
 
+    from pydantic_ai import ToolOutput
+
     def hand_to(agent: str, why: str = "") -> dict[str, Any]:
         return {_KEY: {"to": agent, "why": why}}
 
     hand_to.__doc__ = f"Passes the conversation on to another agent, one of: {', '.join(others)}."
-    return hand_to
+    return ToolOutput(hand_to, name="hand_to")
 
 
 def _passed_on(said: Any) -> tuple[str, str] | None:

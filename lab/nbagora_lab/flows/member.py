@@ -21,7 +21,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic_core import to_jsonable_python
 
@@ -29,13 +29,13 @@ from nbagora_lab.a2a.task import Task
 from nbagora_lab.agents.definition import AgentDefinition, define
 from nbagora_lab.agents.journal import current_step
 from nbagora_lab.agents.message import Message
+from nbagora_lab.agents.output import USAGE
 from nbagora_lab.agents.task import running_task
 from nbagora_lab.core.errors import AgentChanged, BadAgent, LabError, LimitReached, StoreError, TaskEnded
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.flows.limits import Spent, account, levels_left, spend, tokens_left
 
 __all__ = [
-    "USAGE",
     "Asked",
     "Member",
     "ask",
@@ -53,9 +53,6 @@ __all__ = [
 Asked = Any
 """What can be a member: the name of an A2A agent, a pydantic-ai `Agent`, a function, or a `Member`."""
 
-USAGE = "urn:nbagora:usage:1"
-"""Key of a task's metadata under which it says what it took: ``usage`` and ``cost`` as in a step's record."""
-
 _F = TypeVar("_F", bound=Callable[..., Any])
 _REPEATABLE = "__nbagora_repeatable__"
 
@@ -68,7 +65,10 @@ def repeatable(function: _F) -> _F:
         ... def long_enough(text):
         ...     return len(text) > 100
     """
-    setattr(function, _REPEATABLE, True)
+    try:
+        setattr(function, _REPEATABLE, True)
+    except AttributeError:  # a built-in one, such as `str.upper`
+        return cast("_F", repeatable(functools.partial(function)))
     return function
 
 
@@ -124,7 +124,13 @@ def member_of(target: Asked, name: str = "") -> Member:
     if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
         raise BadAgent(f"the member '{own}' yields", "a member returns; host one that yields as an agent, and name it")
     definition = define(own, target)
-    return Member(own, target, "function", bool(getattr(inner, _REPEATABLE, False)), definition)
+    return Member(
+        own,
+        target,
+        "function",
+        bool(getattr(target, _REPEATABLE, False) or getattr(inner, _REPEATABLE, False)),
+        definition,
+    )
 
 
 def plain(value: object) -> Any:
@@ -185,7 +191,7 @@ async def ask(
         if member.kind == "model":
             from nbagora_lab.agents.pydantic import model_name
 
-            told["model"] = model_name(member.target)
+            told["model"] = model_name(member.target, running_task().defaults.model)
         return await _spending(
             member.name,
             lambda: call(member, question, **options),
@@ -274,8 +280,8 @@ async def _ask_person(_member: Member, value: Any) -> Any:
 async def _ask_agent(member: Member, value: Any) -> Any:
     task = running_task()
     content = value if isinstance(value, str | dict) else text_of_value(value)
-    left = levels_left()
-    called = await task.call(member.target, content, key=current_step(), levels=left)
+    below = levels_left()
+    called = await task.call(member.target, content, key=current_step(), levels=None if below is None else below + 1)
     if called.state in {"INPUT_REQUIRED", "AUTH_REQUIRED"}:
         raise BadAgent(
             f"the agent '{member.target}' asks '{called.question}' in the middle of a flow",
@@ -293,23 +299,18 @@ def _usage_of(task: Task) -> Mapping[str, Any]:
 
 async def _ask_model(member: Member, value: Any, **options: Any) -> Any:
     from pydantic_ai import UsageLimits
-    from pydantic_ai.exceptions import UsageLimitExceeded
 
-    left = tokens_left()
-    if left is not None:
-        options["usage_limits"] = UsageLimits(total_tokens_limit=left)
-    try:
-        result = await member.target.run(text_of_value(value), **options)
-    except UsageLimitExceeded as error:
-        raise LimitReached(f"the flow's limit of tokens is reached: {error}", "raise it: Limits(tokens=…)") from None
-    usage = result.usage
-    usage = usage() if callable(usage) else usage
-    spend(
-        {
-            "usage": {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens},
-            "cost": float(usage.cost or 0.0),
-        }
+    from nbagora_lab.agents.pydantic import run_steps
+
+    task, left = running_task(), tokens_left()
+    defaults = options.pop("defaults", task.defaults)
+    limits = UsageLimits(request_limit=defaults.requests, tool_calls_limit=defaults.tool_calls, total_tokens_limit=left)
+    result = await run_steps(
+        member.target, text_of_value(value), task, defaults, name=member.name, limits=limits, **options
     )
+    usage = result.usage
+    counted = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    spend({"usage": counted, "cost": float(usage.cost or 0.0)})
     return plain(result.output)
 
 

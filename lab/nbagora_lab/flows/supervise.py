@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+from nbagora_lab.agents.journal import current_step
+from nbagora_lab.agents.task import running_task
 from nbagora_lab.core.errors import FlowFailed
 from nbagora_lab.flows.member import Asked, Member, ask, attempt, container, member_of, plain, reason
 
@@ -60,9 +61,7 @@ async def supervise(
 
 async def _lead(boss: Member, question: Any, desk: _Desk) -> Any:
     if boss.kind == "model":
-        from pydantic_ai.toolsets import FunctionToolset
-
-        return await ask(boss, question, about={"boss": True}, toolsets=[FunctionToolset(desk.tools())])
+        return await _with_tools(boss, question, desk)
     while True:
         brief = {"task": question, "done": desk.done, "workers": list(desk.workers)}
         said = await ask(boss, boss.given(brief), about={"boss": True})
@@ -71,6 +70,16 @@ async def _lead(boss: Member, question: Any, desk: _Desk) -> Any:
             return said
         for name, request in wanted.items():
             await desk.give(name, request)
+
+
+async def _with_tools(boss: Member, question: Any, desk: _Desk) -> Any:
+    """Has a model decide, which asks workers as tools; a worker may take its time."""
+    from pydantic_ai import Tool
+    from pydantic_ai.toolsets import FunctionToolset
+
+    tools = [Tool(desk.tool(name), metadata={"idempotent": True}) for name in desk.workers]
+    defaults = running_task().defaults._replace(tool_timeout=0)
+    return await ask(boss, question, about={"boss": True}, toolsets=[FunctionToolset(tools)], defaults=defaults)
 
 
 class _Desk:
@@ -106,15 +115,27 @@ class _Desk:
         self.done.append({"worker": name, "request": request, "result": result})
         return result
 
-    def tools(self) -> list[Callable[[str], Awaitable[Any]]]:
-        """The workers as tools of a model."""
-        return [self._tool(name) for name in self.workers]
+    def tool(self, name: str) -> Callable[[str], Awaitable[Any]]:
+        """A worker as a tool of a model."""
 
-    def _tool(self, name: str) -> Callable[[str], Awaitable[Any]]:
         async def work(request: str) -> Any:
-            result = await self.give(name, request)
-            return result if isinstance(result, str) else json.dumps(result, ensure_ascii=False)
+            if not self.done:
+                self._recall()
+            return await self.give(name, request)
 
-        work.__name__ = "ask_" + re.sub(r"\W", "_", name)
+        work.__name__ = _tool_name(name)
         work.__doc__ = f"Asks '{name}', who works for you, and returns what it says."
         return work
+
+    def _recall(self) -> None:
+        """Puts back what an earlier process had asked: tools that have a result are not called again."""
+        boss = current_step().rpartition("/")[0]
+        for step in running_task().journal.steps.values():
+            if step.parent.rpartition("/")[0] == boss and step.name in self.workers and step.ended >= 0:
+                self._left -= 1
+                result = step.output if step.error is None else f"'{step.name}' failed: {step.error['what']}"
+                self.done.append({"worker": step.name, "request": step.input, "result": result})
+
+
+def _tool_name(worker: str) -> str:
+    return "ask_" + re.sub(r"\W", "_", worker)
