@@ -30,6 +30,7 @@
     │   ├── StoreReadOnly
     │   ├── StoreCorrupt
     │   ├── StoreTooNew         written by a later version of nbagora
+    │   ├── ServerGone          the server behind the engine can't be reached
     │   └── StoreClosed
     ├── ServiceError            the lab's own services
     │   ├── NotStarted
@@ -97,6 +98,7 @@ __all__ = [
     "QuotaExceeded",
     "RemoteError",
     "ScenarioError",
+    "ServerGone",
     "ServiceError",
     "ServicesLeaked",
     "StartTimeout",
@@ -300,6 +302,10 @@ class StoreCorrupt(StoreError):
 
 class StoreTooNew(StoreError):
     """The store was written by a later version of nbagora."""
+
+
+class ServerGone(StoreError):
+    """The server behind the engine can't be reached, or broke off."""
 
 
 class StoreClosed(StoreError):

@@ -1,0 +1,300 @@
+"""A RocketMQ cluster as its administrator sees it: brokers, topics, groups, and queues read by offset."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import hmac
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from nbagora_lab.broker.rocketmq.remoting import Answer, Message, Remote, loads, messages_in
+from nbagora_lab.core.errors import Forbidden, ServerGone, StoreError, Unsupported
+
+__all__ = ["Cluster", "Page", "Server"]
+
+_PULL, _MAX, _MIN, _CONFIG, _RUNTIME, _BROKERS, _TOPICS = 11, 30, 31, 26, 28, 106, 206
+_CREATE_TOPIC, _CREATE_GROUP, _DELETE_TOPIC, _FORGET_TOPIC, _DELETE_GROUP, _TOPIC = 17, 200, 215, 216, 207, 351
+_FOUND, _NOTHING, _AGAIN, _MOVED, _DENIED = 0, 19, 20, 21, 16
+_PAGE = 32  # messages that a broker gives at once at most
+_OLDEST = (5, 5)
+
+
+class Server(NamedTuple):
+    """What a broker said of itself.
+
+    Attributes:
+        name: Its name.
+        version: ``5.5.0``.
+        settings: Of its configuration.
+    """
+
+    name: str
+    version: str
+    settings: dict[str, str]
+
+
+class Page(NamedTuple):
+    """What a pull brought: messages, where the next one starts, and the queue's ends."""
+
+    messages: list[Message]
+    next: int
+    first: int
+    end: int
+
+
+class Cluster:
+    """The brokers that a name server lists. Any thread may call.
+
+    Args:
+        namesrv: ``host:port`` of the name server.
+        access_key: User, where the servers want one.
+        secret_key: Its password.
+        reader: Name of the group in whose name queues are read; progress is never stored for it.
+
+    Raises:
+        ServerGone: The name server can't be reached.
+    """
+
+    def __init__(self, namesrv: str, *, access_key: str = "", secret_key: str = "", reader: str) -> None:
+        self._namesrv = Remote(namesrv)
+        self._key, self._secret = access_key, secret_key
+        self._reader = reader
+        self._lock = threading.Lock()
+        self._brokers: dict[str, Remote] = {}
+        self._owners: dict[str, str] = {}
+        self.look()
+
+    @property
+    def brokers(self) -> dict[str, Remote]:
+        """The brokers known now, by name."""
+        return dict(self._brokers)
+
+    def look(self) -> None:
+        """Asks the name server which brokers there are; one that it no longer lists is kept, it may come back."""
+        answer = self._call(self._namesrv, _BROKERS)
+        with self._lock:
+            for name, told in loads(answer.body)["brokerAddrTable"].items():
+                address = told["brokerAddrs"].get("0") or next(iter(told["brokerAddrs"].values()))
+                if name not in self._brokers or self._brokers[name].address != address:
+                    self._brokers[name] = Remote(address)
+        if not self._brokers:
+            raise ServerGone(
+                f"the name server {self._namesrv.address} lists no broker", "start one, or wait until it has registered"
+            )
+
+    def check(self, *, ttl: float, record: int) -> list[Server]:
+        """What the brokers are.
+
+        Args:
+            ttl: Longest time in seconds that a topic of the lab is to live.
+            record: Largest record, in bytes.
+
+        Raises:
+            Unsupported: One has no lite topics, because it is too old or they are switched off.
+            StoreError: One removes messages earlier than the lab's topics end.
+        """
+        found = []
+        for name, remote in self.brokers.items():
+            told = loads(self._call(remote, _RUNTIME).body)["table"].get("brokerVersionDesc", "V?")
+            version = told.removeprefix("V").partition("-")[0].replace("_", ".")
+            numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+            if numbers < _OLDEST:
+                raise Unsupported(
+                    f"the RocketMQ broker {name} at {remote.address} is {version}, lite topics came with 5.5.0",
+                    "upgrade it, or start one by scripts/engines up rocketmq",
+                )
+            lines = self._call(remote, _CONFIG).body.decode().splitlines()
+            settings = dict(line.split("=", 1) for line in lines if "=" in line)
+            for switch in ("enableLmq", "enableMultiDispatch"):
+                if settings.get(switch) != "true":
+                    raise Unsupported(
+                        f"the RocketMQ broker {name} at {remote.address} has no lite topics: {switch} is "
+                        f"{settings.get(switch, 'unset')}",
+                        f"set {switch}=true in its broker.conf and restart it",
+                    )
+            hours = float(settings.get("fileReservedTime", 72))
+            if hours * 3600 <= ttl:
+                raise StoreError(
+                    f"the RocketMQ broker {name} removes messages after {hours:g} h, sessions live for {ttl / 3600:g} h",
+                    f"set fileReservedTime={int(ttl // 3600) + 24} in its broker.conf and restart it",
+                )
+            found.append(Server(name, version, settings))
+        return found
+
+    def topics(self) -> list[str]:
+        """Names of all topics that the name server knows."""
+        return list(loads(self._call(self._namesrv, _TOPICS).body)["topicList"])
+
+    def create_topic(self, name: str, *, minutes: int) -> None:
+        """Makes a parent of lite topics on every broker, or sets its TTL.
+
+        Args:
+            name: As it is spelt there.
+            minutes: Until a lite topic ends after its last message; -1: never.
+
+        Raises:
+            StoreError: There is one of that name and another type.
+        """
+        for remote in self.brokers.values():
+            there = self._ask(remote, _TOPIC, topic=name)
+            if there.code == 0:
+                kind = (loads(there.body).get("attributes") or {}).get("message.type", "NORMAL")
+                if kind != "LITE":
+                    raise StoreError(
+                        f"the topic {name} at {remote.address} is of type {kind}, not LITE",
+                        "a type can't be changed: take another setting lab_id, or remove that topic",
+                    )
+            self._call(
+                remote,
+                _CREATE_TOPIC,
+                topic=name,
+                defaultTopic="TBW102",
+                readQueueNums=1,
+                writeQueueNums=1,
+                perm=6,
+                topicFilterType="SINGLE_TAG",
+                topicSysFlag=0,
+                order=False,
+                attributes=f"+message.type=LITE,+lite.topic.expiration={minutes}",
+            )
+
+    def create_group(self, name: str, *, parent: str | None = None, events: int = 10_000, retries: int = 16) -> None:
+        """Makes a group on every broker.
+
+        Args:
+            name: As it is spelt there.
+            parent: The parent topic whose lite topics it reads, as spelt there; None: a group that only pulls.
+            events: Topics with something to receive that a client is told of at once.
+            retries: Deliveries after the first one.
+        """
+        attributes = {
+            "+lite.bind.topic": parent,
+            "+lite.sub.client.quota": "100000",
+            "+lite.sub.client.max.event.cnt": str(events),
+        }
+        settings = {
+            "groupName": name,
+            "consumeEnable": True,
+            "consumeFromMinEnable": True,
+            "consumeBroadcastEnable": True,
+            "consumeMessageOrderly": parent is not None,
+            "retryQueueNums": 1,
+            "retryMaxTimes": retries,
+            "brokerId": 0,
+            "whichBrokerWhenConsumeSlowly": 1,
+            "notifyConsumerIdsChangedEnable": True,
+            "attributes": attributes if parent else {},
+        }
+        for remote in self.brokers.values():
+            self._call(remote, _CREATE_GROUP, json.dumps(settings).encode())
+
+    def remove(self, *, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
+        """Removes topics with all that is below them, and groups; what is not there is no matter."""
+        for remote in self.brokers.values():
+            for name in topics:
+                self._ask(remote, _DELETE_TOPIC, topic=name)
+            for name in groups:
+                self._ask(remote, _DELETE_GROUP, groupName=name, cleanOffset=True)
+        for name in topics:
+            self._ask(self._namesrv, _FORGET_TOPIC, topic=name)
+
+    def owner(self, queue: str) -> str | None:
+        """The broker that has a queue's messages; None where no broker has any."""
+        if len(self._brokers) == 1:
+            return next(iter(self._brokers))
+        if (known := self._owners.get(queue)) is not None:
+            return known
+        ends = {name: self._end(remote, queue, _MAX) for name, remote in self.brokers.items()}
+        name = max(ends, key=lambda name: ends[name])
+        if not ends[name]:
+            return None
+        self._owners[queue] = name
+        return name
+
+    def ends(self, queue: str) -> tuple[int, int]:
+        """First offset of a queue, and the one past its last; 0 and 0 where it has nothing."""
+        if (name := self.owner(queue)) is None:
+            return 0, 0
+        remote = self._brokers[name]
+        return max(0, self._end(remote, queue, _MIN)), self._end(remote, queue, _MAX)
+
+    def end_on(self, broker: str, queue: str) -> int:
+        """The offset past a queue's last one on one broker."""
+        return self._end(self._brokers[broker], queue, _MAX)
+
+    def pull(self, queue: str, offset: int, *, limit: int = _PAGE, broker: str | None = None, wait: float = 0) -> Page:
+        """Messages of a queue from an offset on; moves nobody's progress.
+
+        Args:
+            queue: A topic's name, or `names.lmq`.
+            offset: Where to begin; before the first one that is kept, there.
+            limit: Messages at most; a broker gives 32 at once.
+            broker: Which one to ask; None: the owner.
+            wait: Seconds that the broker may hold the answer back until there is something. A lite topic's queue does
+                not wake it, its parent's does.
+        """
+        if (name := broker or self.owner(queue)) is None:
+            return Page([], 0, 0, 0)
+        answer = self._ask(
+            self._brokers[name],
+            _PULL,
+            timeout=wait + 10 if wait else None,
+            consumerGroup=self._reader,
+            topic=queue,
+            queueId=0,
+            queueOffset=offset,
+            maxMsgNums=limit,
+            sysFlag=6 if wait else 4,
+            commitOffset=0,
+            suspendTimeoutMillis=int(wait * 1000),
+            subscription="*",
+            subVersion=0,
+            expressionType="TAG",
+        )
+        if answer.code not in {_FOUND, _NOTHING, _AGAIN, _MOVED}:
+            self._refuse(self._brokers[name], answer)
+        fields = answer.fields
+        first, end = int(fields.get("minOffset", 0)), int(fields.get("maxOffset", 0))
+        found = messages_in(answer.body) if answer.code == _FOUND else []
+        return Page(found, int(fields.get("nextBeginOffset", offset)), first, end)
+
+    def close(self) -> None:
+        """Ends all connections."""
+        for remote in (self._namesrv, *self._brokers.values()):
+            remote.close()
+
+    def _end(self, remote: Remote, queue: str, code: int) -> int:
+        return int(self._call(remote, code, topic=queue, queueId=0).fields["offset"])
+
+    def _ask(self, remote: Remote, code: int, body: bytes = b"", *, timeout: float | None = None, **fields: object) -> Answer:
+        if self._key:
+            fields = _signed(fields, body, self._key, self._secret)
+        return remote.call(code, body, timeout=timeout, **fields)
+
+    def _call(self, remote: Remote, code: int, body: bytes = b"", **fields: object) -> Answer:
+        answer = self._ask(remote, code, body, **fields)
+        if answer.code:
+            self._refuse(remote, answer)
+        return answer
+
+    def _refuse(self, remote: Remote, answer: Answer) -> None:
+        remark = answer.remark.splitlines()[0][:200] if answer.remark else f"code {answer.code}"
+        if answer.code == _DENIED or "uthenticat" in remark or "uthoriz" in remark:
+            raise Forbidden(
+                f"RocketMQ at {remote.address} refuses the credentials: {remark}",
+                "set NBAGORA_ROCKETMQ_ACCESS_KEY and NBAGORA_ROCKETMQ_SECRET_KEY to a user that may do so",
+            )
+        raise StoreError(f"RocketMQ at {remote.address} refuses: {remark}", "its logs say more")
+
+
+def _signed(fields: dict[str, object], body: bytes, key: str, secret: str) -> dict[str, object]:
+    """Fields with the signature of RocketMQ's access control: HMAC-SHA1 over the values, by name, and the body."""
+    told: dict[str, Any] = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
+    told["AccessKey"] = key
+    content = "".join(told[name] for name in sorted(told)).encode() + body
+    told["Signature"] = base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha1).digest()).decode()
+    return told
