@@ -13,7 +13,7 @@ from pathlib import Path
 import _nacos
 import _rocketmq
 from _jars import fetched, version
-from _server import Server, locked
+from _server import Server, locked, secret_file
 from _setup import ROOT, Failed, command, say, step
 
 __all__ = ["ENGINES", "FOLDER", "down", "main", "running", "up"]
@@ -21,6 +21,20 @@ __all__ = ["ENGINES", "FOLDER", "down", "main", "running", "up"]
 ENGINES = ("rocketmq", "nacos")
 FOLDER = ROOT / "artifacts" / "engines"
 """Holds a folder for each server that the command starts."""
+NOTE = ROOT / ".nbagora-servers.json"
+"""Where a lab that is started in this checkout finds the servers; see nbagora_lab.core.settings."""
+
+
+def announce() -> None:
+    """Says in the checkout's folder which servers run, as settings of a lab."""
+    told: dict[str, str] = {}
+    for name in ENGINES:
+        if server := running(FOLDER / name):
+            told |= server.settings
+    if told:
+        secret_file(NOTE, json.dumps(told))
+    else:
+        NOTE.unlink(missing_ok=True)
 
 
 def up(
@@ -143,6 +157,8 @@ def main(args: list[str]) -> int:
         }
         if not given.json:
             _tell(server)
+    if given.folder == FOLDER and given.verb != "status":
+        announce()
     if given.json and given.verb != "down":
         say(json.dumps(told))
     return 0

@@ -52,6 +52,7 @@ def plan(folder: Path, *, ports: dict[str, int] | None, brokers: int, fsync: boo
         version=version("rocketmq"),
         folder=folder,
         endpoints={"endpoints": f"{LOOPBACK}:{found['proxy']}", "namesrv": namesrv, "brokers": []},
+        settings={"rocketmq": f"{LOOPBACK}:{found['proxy']}", "rocketmq_namesrv": namesrv},
     )
     conf_file = _properties(
         folder / "conf" / "namesrv.conf",

@@ -56,6 +56,7 @@ class Server:
         version: Its version.
         folder: What belongs to it: configuration, data, logs and the file of state.
         endpoints: What a client needs: addresses, and credentials where there are any.
+        settings: The same as settings of a lab, by their names.
         notes: What a person should know, such as the ports that listen beyond loopback.
         parts: Its processes, in the order of starting.
     """
@@ -64,6 +65,7 @@ class Server:
     version: str
     folder: Path
     endpoints: dict[str, Any]
+    settings: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
 

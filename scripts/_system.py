@@ -92,7 +92,6 @@ SERVERS = {
                 "brew": "openjdk@17",
                 "winget": "EclipseAdoptium.Temurin.17.JDK",
             },
-            ("/opt/homebrew/opt/openjdk@17/bin/" + name,),
         )
         for name in ("java", "javac")
     },

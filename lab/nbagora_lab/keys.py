@@ -6,12 +6,13 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from nbagora_lab.core.errors import StoreCorrupt, StoreReadOnly
 
-__all__ = ["read_lab", "remove_lab", "store_token", "write_lab"]
+__all__ = ["read_lab", "remove_lab", "store_lab_id", "store_token", "write_lab"]
 
 
 def _write_private(path: Path, content: dict[str, Any]) -> None:
@@ -41,12 +42,21 @@ def _read(path: Path) -> dict[str, Any]:
 
 def store_token(store: Path) -> str:
     """The store's bearer token, made on first use and the same after a restart."""
+    return _kept(store, "token", lambda: secrets.token_urlsafe(32))
+
+
+def store_lab_id(store: Path) -> str:
+    """The lab's name on shared servers, made on first use and the same after a restart."""
+    return _kept(store, "lab_id", lambda: f"lab{secrets.token_hex(6)}")
+
+
+def _kept(store: Path, name: str, make: Callable[[], str]) -> str:
     path = store / "keys.json"
     keys = _read(path)
-    if not keys.get("token"):
-        keys["token"] = secrets.token_urlsafe(32)
+    if not keys.get(name):
+        keys[name] = make()
         _write_private(path, keys)
-    return str(keys["token"])
+    return str(keys[name])
 
 
 def write_lab(store: Path, *, url: str, token: str) -> None:

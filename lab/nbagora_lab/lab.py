@@ -19,7 +19,6 @@ from nbagora_lab.a2a.tasklog import SESSIONS, TaskLog
 from nbagora_lab.agents import prints
 from nbagora_lab.agents.runner import Runs
 from nbagora_lab.broker import EVENTS, Broker
-from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.keeper import keep
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
 from nbagora_lab.core.errors import NotStarted, TimedOut
@@ -28,7 +27,7 @@ from nbagora_lab.core.log import LogLine, RingLog, logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.discovery import Discovered, Discovery, registry_app, verify_signatures
-from nbagora_lab.engines import open_catalog, open_log
+from nbagora_lab.engines import open_catalog, open_groups, open_log
 from nbagora_lab.hosting import Hosting
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
 from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
@@ -108,7 +107,7 @@ class Lab:
         ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
         catalog = open_catalog(self.store, self.clock, ids, settings)
         stops.callback(catalog.close)
-        self.broker = Broker(log, self.clock, EmbeddedGroups(log), ids)
+        self.broker = Broker(log, self.clock, open_groups(log), ids)
         self.registry = Registry(catalog, clock=self.clock, verify=verify_signatures)
         tasklog = TaskLog(log, self.clock, ids)
         self.settled = tasklog.settle()

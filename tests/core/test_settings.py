@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from nbagora_lab.core.errors import UsageError
-from nbagora_lab.core.settings import Settings
+from nbagora_lab.core.settings import SERVERS, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,12 @@ HEARD: dict[str, tuple[str, object]] = {
     "lease": ("0.5", 0.5),
     "probe": ("0", 0.0),
     "private_cards": ("true", True),
+    "rocketmq": ("there:8081", "there:8081"),
+    "rocketmq_namesrv": ("there:9876", "there:9876"),
+    "rocketmq_access_key": ("bob", "bob"),
+    "rocketmq_secret_key": ("s3cret", "s3cret"),
+    "lab_id": ("lab7", "lab7"),
+    "patience": ("5", 5.0),
     "view_rate": ("20", 20.0),
 }
 
@@ -87,6 +93,17 @@ def test_the_nearest_project_speaks_alone(folder: Path, monkeypatch: pytest.Monk
     assert Settings.load().port == 1
     (folder / "a" / "pyproject.toml").write_text("[project]\nname = 'x'\n", encoding="utf-8")
     assert Settings.load().port == 0
+
+
+def test_servers_that_run_in_the_checkout_are_found_and_anything_else_goes_before_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / SERVERS).write_text('{"rocketmq": "here:1", "rocketmq_namesrv": "here:2", "of_a_later_version": "x"}')
+    (folder / "notebooks").mkdir()
+    monkeypatch.chdir(folder / "notebooks")
+    assert (Settings.load().rocketmq, Settings.load().rocketmq_namesrv) == ("here:1", "here:2")
+    project(folder, 'rocketmq = "there:1"')
+    assert (Settings.load().rocketmq, Settings.load().rocketmq_namesrv) == ("there:1", "here:2")
 
 
 def test_a_list_is_written_with_commas(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -207,7 +207,8 @@ class TestCommand:
         folder.mkdir()
         port = _server.free_ports()[0]
         command = [sys.executable, "-c", LISTENER, str(folder), str(port)]
-        server = Server("nacos", "3", folder, {"url": "http://there"}, ["mind the gap"], [Part("one", command, [port])])
+        server = Server("nacos", "3", folder, {"url": "http://there"}, notes=["mind the gap"])
+        server.parts.append(Part("one", command, [port]))
         server.spawn(server.parts[0])
         try:
             assert _engines.main(["status", "nacos", "--folder", str(tmp_path)]) == 0

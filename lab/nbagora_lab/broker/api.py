@@ -38,7 +38,8 @@ class Log(Protocol):
     Attributes:
         engine: ``embedded`` or the name of another engine, with the version that it answers.
         epoch: How often this store was opened; higher than that of any former holder.
-        capabilities: What this engine can beyond the protocol: ``batch`` (an append over several topics is atomic).
+        capabilities: What this engine can beyond the protocol: ``batch`` (an append over several topics is atomic);
+            or what sets it apart: ``remote`` (each call goes over a network, so an event loop makes none).
     """
 
     engine: str

@@ -14,12 +14,14 @@ from collections.abc import AsyncGenerator, Iterator
 
 from nbagora_lab.broker.api import Log, Stored
 from nbagora_lab.broker.pattern import Pattern
+from nbagora_lab.core.errors import ServerGone
 from nbagora_lab.core.events import Record, decode
 
 __all__ = ["tail", "tail_batches", "tail_many"]
 
 _FLOOD = 8  # wakes in a row, each less than `_LINGER` after the one before
 _LINGER = 4e-3  # seconds
+_AWAY = 0.5  # seconds until a server that is away is asked again
 _KNOWN = 100_000  # topics whose last offset a tail of many keeps; a notice of one that is forgotten says where it is
 
 
@@ -49,14 +51,25 @@ async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 25
             except RuntimeError:  # the reader's loop has closed; its watch is about to end
                 return
 
+    remote = "remote" in log.capabilities
+
+    async def scan() -> list[Stored]:
+        if not remote:
+            return log.scan(topic, after=after, limit=limit)
+        try:
+            return await asyncio.to_thread(log.scan, topic, after=after, limit=limit)
+        except ServerGone:  # its records are safe, and it wakes who waits when it is back
+            await asyncio.sleep(_AWAY)
+            return []
+
     unwatch = log.watch(topic, wake)
     try:
         while True:
-            batch = log.scan(topic, after=after, limit=limit)
+            batch = await scan()
             if not batch:
                 arrived.clear()
                 waiting.set()
-                batch = log.scan(topic, after=after, limit=limit)  # what came before the flag stood
+                batch = await scan()  # what came before the flag stood
                 if not batch:
                     await arrived.wait()
                     wakes = wakes + 1 if loop.time() - woken < _LINGER else 0

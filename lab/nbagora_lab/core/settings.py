@@ -2,11 +2,12 @@
 
 `%config`, the command line and the table in the README are made from this class. A value is taken from the first of:
 the constructor or command, the environment (``NBAGORA_PORT=8765``), ``[tool.nbagora]`` in the nearest
-``pyproject.toml`` at or above the working folder, the default.
+``pyproject.toml`` at or above the working folder, the servers that ``scripts/engines`` runs there, the default.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -16,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nbagora_lab.core.errors import UsageError, did_you_mean
 
-__all__ = ["Settings"]
+__all__ = ["SERVERS", "Settings"]
+
+SERVERS = ".nbagora-servers.json"
+"""Where ``scripts/engines`` says which servers it runs: settings by name, in the checkout's folder."""
 
 
 class Settings(BaseModel):
@@ -30,7 +34,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     store: Path = Field(Path(".nbagora"), description="folder that holds the lab's topics, registry and keys")
-    broker: Literal["embedded"] = Field("embedded", description="engine of the topics")
+    broker: Literal["embedded", "rocketmq"] = Field("embedded", description="engine of the topics")
     registry: Literal["embedded"] = Field("embedded", description="engine of the registry")
     seed: int | None = Field(None, description="makes ids repeatable; unset, they are random")
     clock: Literal["system", "virtual"] = Field("system", description="virtual stands still, for repeatable traces")
@@ -62,6 +66,16 @@ class Settings(BaseModel):
         30.0, ge=0, description="seconds between two looks at endpoints and cards that are elsewhere; 0: none"
     )
     private_cards: bool = Field(False, description="whether cards may be fetched from private addresses")
+    rocketmq: str = Field("127.0.0.1:8081", description="host:port of RocketMQ's proxy")
+    rocketmq_namesrv: str = Field("127.0.0.1:9876", description="host:port of RocketMQ's name server")
+    rocketmq_access_key: str = Field("", description="user at RocketMQ, where it wants one")
+    rocketmq_secret_key: str = Field("", repr=False, description="that user's password")
+    lab_id: str | None = Field(
+        None,
+        pattern="^[a-z][a-z0-9]{0,19}$",
+        description="the lab's name on shared servers, a prefix of what it has there; unset: the store's own",
+    )
+    patience: float = Field(60.0, gt=0, description="seconds that a write waits for servers that are away")
     view_rate: float = Field(10.0, gt=0, le=20, description="snapshots a second that a live view gets at most")
 
     @classmethod
@@ -75,6 +89,7 @@ class Settings(BaseModel):
             UsageError: A name that is no setting, or a value that does not fit; names all of them at once.
         """
         values: dict[str, Any] = {}
+        values |= {name: value for name, value in _servers(Path.cwd()).items() if name in cls.model_fields}
         values |= _pyproject(Path.cwd())
         values |= {
             name: os.environ[variable]
@@ -93,6 +108,18 @@ class Settings(BaseModel):
         except ValidationError as error:
             problems = "; ".join(f"{item['loc'][0]}: {item['msg']} (got {item['input']!r})" for item in error.errors())
             raise UsageError(f"settings that do not fit: {problems}", "see %config Lab for what each takes") from None
+
+
+def _servers(folder: Path) -> dict[str, Any]:
+    """What the nearest `SERVERS` at or above `folder` says."""
+    for parent in (folder, *folder.parents):
+        try:
+            return dict(json.loads((parent / SERVERS).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, TypeError) as error:
+            raise UsageError(f"can't read {parent / SERVERS}: {error}", "scripts/engines up writes it anew") from None
+    return {}
 
 
 def _pyproject(folder: Path) -> dict[str, Any]:

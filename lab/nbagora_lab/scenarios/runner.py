@@ -42,6 +42,8 @@ __all__ = ["Progress", "run_notebook", "run_notebooks"]
 Progress = Callable[[str, int, int], None]
 """Called on the run's own thread before each code cell: the notebook's name, the cell's number, how many there are."""
 
+_SERVERS = ("NBAGORA_ROCKETMQ", "NBAGORA_NACOS")
+"""Variables that say where servers are; of what else the environment sets of a lab, a scenario sees nothing."""
 _SHUTDOWN = 60.0  # seconds that a cancelled run has to end before it is left to its daemon thread
 
 
@@ -166,6 +168,8 @@ class _Run:
 
     def execute(self, out: Path, timeout: float, progress: Progress | None) -> None:
         """Runs the cells on a store of their own, then writes the notebook and the trace."""
+        from nbagora_lab.broker.stored import forget_shared
+        from nbagora_lab.core.clock import SystemClock
         from nbagora_lab.scenarios import engine
         from nbagora_lab.scenarios.trace import write_trace
 
@@ -203,6 +207,7 @@ class _Run:
             )
             self.trace = traced
         finally:
+            forget_shared(scratch / "store", SystemClock())
             shutil.rmtree(scratch, ignore_errors=True)
 
     def result(self, seconds: float) -> ScenarioResult:
@@ -221,7 +226,11 @@ class _Run:
         )
 
     def _environment(self, store: Path) -> dict[str, str]:
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("NBAGORA_")}
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith("NBAGORA_") or name.startswith(_SERVERS)
+        }
         return inherited | {
             "NBAGORA_STORE": str(store),
             "NBAGORA_SEED": str(self.seed),

@@ -104,13 +104,15 @@ def write_trace(
     """
     engines: dict[str, str] = {}
     lines: list[TraceLine] = []
-    if (topics := _topics_folder(store)) is not None:
+    log = None
+    if store.is_dir():
         from nbagora_lab.broker.broker import Broker
-        from nbagora_lab.broker.embedded import EmbeddedLog
+        from nbagora_lab.broker.stored import reopen_topics
         from nbagora_lab.core.clock import VirtualClock
 
         at_rest = VirtualClock()
-        log = EmbeddedLog(topics, clock=at_rest)
+        log = reopen_topics(store, at_rest)
+    if log is not None:
         try:
             engines["broker"] = log.engine
             lines = list(_lines(Broker(log, at_rest)))
@@ -151,12 +153,6 @@ def _parsed(text: str) -> Trace:
         raise ValueError("its last line was cut off")
     header = TraceHeader(**fields | {"normalisers": tuple(fields["normalisers"])})
     return Trace(header, tuple(TraceLine(**json.loads(line)) for line in rest))
-
-
-def _topics_folder(store: Path) -> Path | None:
-    """The folder in a store where RocksDB keeps the topics: the one with its file CURRENT."""
-    marks = [store / "CURRENT", *sorted(store.glob("*/CURRENT"))]
-    return next((mark.parent for mark in marks if mark.is_file()), None)
 
 
 def _lines(broker: Broker) -> Iterator[TraceLine]:

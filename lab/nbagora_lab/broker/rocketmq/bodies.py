@@ -12,7 +12,6 @@ from pathlib import Path
 
 from nbagora_lab.broker.blobs import CHUNK, BlobReader, BlobRef
 from nbagora_lab.broker.rocketmq.cluster import Cluster
-from nbagora_lab.broker.rocketmq.names import lmq
 from nbagora_lab.broker.rocketmq.packing import stored_of
 from nbagora_lab.broker.rocketmq.parent import Parent
 from nbagora_lab.core.errors import StoreCorrupt, TooLarge
@@ -57,13 +56,15 @@ class Bodies:
         Raises:
             TooLarge: It is above the limit; nothing is kept.
         """
-        digest, size, crcs = hashlib.sha256(), 0, []
+        digest, size = hashlib.sha256(), 0
+        crcs: list[int] = []
         with tempfile.TemporaryFile(dir=self._spool) as file:
             for piece in chunks:
                 size += len(piece)
                 if size > self._limit:
                     raise TooLarge(
-                        f"a body of more than {self._limit} bytes", "raise the setting stored_body_limit, or send it in parts"
+                        f"a body of more than {self._limit} bytes",
+                        "raise the setting stored_body_limit, or send it in parts",
                     )
                 digest.update(piece)
                 file.write(piece)
@@ -93,7 +94,7 @@ class Bodies:
 
     def _end(self, ref: BlobRef) -> Record | None:
         """The last record of a body that is whole."""
-        queue = lmq(self._parent().spelt, ref.sha256)
+        queue = self._parent().queue(ref.sha256)
         _, end = self._cluster.ends(queue)
         if not end:
             return None
@@ -102,7 +103,7 @@ class Bodies:
         return record if record is not None and record.type == _END else None
 
     def _chunk(self, ref: BlobRef, index: int) -> bytes:
-        queue, at = lmq(self._parent().spelt, ref.sha256), index
+        queue, at = self._parent().queue(ref.sha256), index
         while messages := self._cluster.pull(queue, at, limit=1).messages:
             record = decode(stored_of(messages[0]), "", at)
             if record.type == _CHUNK and record.id == str(index):
@@ -119,8 +120,9 @@ class _Chunks(io.RawIOBase):
         self._index = 0
 
     def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        assert whence == io.SEEK_SET
         self._index = offset // CHUNK
         return offset
 
     def read(self, size: int = -1, /) -> bytes:
-        return self._load(self._index)
+        return self._load(self._index)[: None if size < 0 else size]

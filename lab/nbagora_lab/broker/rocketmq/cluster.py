@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from nbagora_lab.broker.rocketmq.remoting import Answer, Message, Remote, loads, messages_in
@@ -86,12 +85,11 @@ class Cluster:
                 f"the name server {self._namesrv.address} lists no broker", "start one, or wait until it has registered"
             )
 
-    def check(self, *, ttl: float, record: int) -> list[Server]:
+    def check(self, *, ttl: float) -> list[Server]:
         """What the brokers are.
 
         Args:
             ttl: Longest time in seconds that a topic of the lab is to live.
-            record: Largest record, in bytes.
 
         Raises:
             Unsupported: One has no lite topics, because it is too old or they are switched off.
@@ -119,7 +117,7 @@ class Cluster:
             hours = float(settings.get("fileReservedTime", 72))
             if hours * 3600 <= ttl:
                 raise StoreError(
-                    f"the RocketMQ broker {name} removes messages after {hours:g} h, sessions live for {ttl / 3600:g} h",
+                    f"the RocketMQ broker {name} keeps messages for {hours:g} h, a topic is to live for {ttl / 3600:g}",
                     f"set fileReservedTime={int(ttl // 3600) + 24} in its broker.conf and restart it",
                 )
             found.append(Server(name, version, settings))
@@ -270,13 +268,15 @@ class Cluster:
     def _end(self, remote: Remote, queue: str, code: int) -> int:
         return int(self._call(remote, code, topic=queue, queueId=0).fields["offset"])
 
-    def _ask(self, remote: Remote, code: int, body: bytes = b"", *, timeout: float | None = None, **fields: object) -> Answer:
+    def _ask(
+        self, remote: Remote, code: int, body: bytes = b"", *, timeout: float | None = None, **fields: Any
+    ) -> Answer:
         if self._key:
             fields = _signed(fields, body, self._key, self._secret)
-        return remote.call(code, body, timeout=timeout, **fields)
+        return remote.call(code, fields, body, timeout=timeout)
 
-    def _call(self, remote: Remote, code: int, body: bytes = b"", **fields: object) -> Answer:
-        answer = self._ask(remote, code, body, **fields)
+    def _call(self, remote: Remote, code: int, body: bytes = b"", **fields: Any) -> Answer:
+        answer = self._ask(remote, code, body, timeout=None, **fields)
         if answer.code:
             self._refuse(remote, answer)
         return answer
@@ -293,7 +293,9 @@ class Cluster:
 
 def _signed(fields: dict[str, object], body: bytes, key: str, secret: str) -> dict[str, object]:
     """Fields with the signature of RocketMQ's access control: HMAC-SHA1 over the values, by name, and the body."""
-    told: dict[str, Any] = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()}
+    told: dict[str, Any] = {
+        name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()
+    }
     told["AccessKey"] = key
     content = "".join(told[name] for name in sorted(told)).encode() + body
     told["Signature"] = base64.b64encode(hmac.new(secret.encode(), content, hashlib.sha1).digest()).decode()

@@ -84,6 +84,8 @@ class Feed:
             for message in page.messages:
                 self.position = message.offset + 1
                 self._heard(message)
-            if not page.messages and page.next != self.position:  # what it would have read was removed, or the broker lost its tail
+            if (
+                not page.messages and page.next != self.position
+            ):  # what it would have read was removed, or the broker lost its tail
                 self.position = page.next
                 self._missed()

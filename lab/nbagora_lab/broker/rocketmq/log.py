@@ -2,14 +2,14 @@
 
 | notion | there |
 |---|---|
-| lab | a prefix of all names, and the topic of that name: settings of parents and groups, one record an opening |
+| lab | a prefix of all names, and a parent of that name: ``settings`` of parents and groups, and ``openings`` |
 | parent topic | a topic of type LITE, one queue on each broker |
 | lite topic | a light message queue on one broker; what parents have is a fold over their `_events` |
 | record | a message: `packing` |
 | append | a send by the official client; the offset comes by the parent's queue, see `feed` |
 | scan | a pull by offset at the broker that has the queue; acks and groups don't matter |
 | watch | the feed: own writes and those of others |
-| epoch | one more than the offset of `lab.opened`, which every opening appends |
+| epoch | one more than the offset of `lab.opened`, which every opening appends to the lab's topic ``openings`` |
 
 A topic's offset is the one on its queue less `Place.base`, since the queue goes on where a removed topic ended. There
 are no transactions: what an append says over several topics comes one after the other, intents first. A broker that is
@@ -52,7 +52,6 @@ from nbagora_lab.core.errors import (
     LabError,
     ServerGone,
     StoreClosed,
-    StoreError,
     TooLarge,
     TopicExists,
     TopicNotFound,
@@ -71,7 +70,7 @@ _FRESH = 300.0  # seconds for which that is believed
 _PAGE = 32
 _FORGETS = 15 * 60.0  # seconds: the servers' shortest TTL
 _LONGEST = 30 * 86400.0
-_OPENED, _TOPIC, _GROUP = "lab.opened", "lab.topic", "lab.group"
+_SETTINGS, _OPENINGS = "settings", "openings"  # lite topics of the lab's own parent
 
 
 class _Pending:
@@ -142,7 +141,7 @@ class RocketLog:
         try:
             self.cluster = Cluster(namesrv, access_key=access_key, secret_key=secret_key, reader=f"{lab}-reader")
             self._stops.callback(self.cluster.close)
-            self.servers = self.cluster.check(ttl=0, record=record_limit)
+            self.servers = self.cluster.check(ttl=0)
             self.engine = f"rocketmq {self.servers[0].version}, client {client_version}"
             self.cluster.create_group(f"{lab}-reader")
             self.cluster.create_topic(lab, minutes=-1)
@@ -165,23 +164,20 @@ class RocketLog:
                 "parents": {name: parent.spec.model_dump(mode="json") for name, parent in self._named().items()},
                 "groups": {name: spec.model_dump(mode="json") for name, spec in self._groups.items()},
             }
-        return self._tell(_OPENED, told) + 1
+        self._tell(_SETTINGS, "lab.settings", told)
+        return self._tell(_OPENINGS, "lab.opened", {}) + 1
 
-    def _tell(self, kind: str, told: object) -> int:
+    def _tell(self, lite: str, kind: str, told: object) -> int:
         stored = encode(kind, json.dumps(told, ensure_ascii=False).encode(), source=b"/broker", time=self._clock.now())
-        return self._store([(self._own, "lab", stored)])[0]
+        return self._store([(self._own, lite, stored)])[0]
 
     def _refresh(self) -> None:
         """Learns what other openings of this lab have said of parents and groups."""
         with self._lock:
-            while page := self._pull(self._own.queue("lab"), self._told + 1, limit=_PAGE)[0]:
+            while page := self._pull(self._own.queue(_SETTINGS), self._told + 1, limit=_PAGE)[0]:
                 for self._told, message in page:
                     record = decode(stored_of(message), "lab", self._told)
                     told = json.loads(record.body)
-                    if record.type == _TOPIC:
-                        told = {"parents": {told["topic"]: told["spec"]}}
-                    elif record.type == _GROUP:
-                        told = {"groups": {told["group"]: told["spec"]}}
                     for name, spec in told.get("parents", {}).items():
                         if name not in self._parents:
                             self._add_parent(name, TopicSpec.model_validate(spec), parent_spelt(self.lab, name))
@@ -243,7 +239,7 @@ class RocketLog:
             minutes = -1 if spec.ttl is None else math.ceil(max(spec.ttl, _FORGETS) / 60)
             self.cluster.create_topic(spelt, minutes=minutes)
             self._add_parent(parent, spec, spelt)
-            self._tell(_TOPIC, {"topic": parent, "spec": spec.model_dump(mode="json")})
+            self._tell(_SETTINGS, "lab.settings", {"parents": {parent: spec.model_dump(mode="json")}})
             return True
 
     def _check_spec(self, parent: str, spec: TopicSpec) -> None:
@@ -263,7 +259,7 @@ class RocketLog:
                 f"RocketMQ keeps a lite topic for 30 days at most, '{parent}' asks for {spec.ttl / 86400:g}",
                 "ask for less, or for no TTL: its messages then go with the server's fileReservedTime",
             )
-        self.cluster.check(ttl=spec.ttl or 0, record=self._record_limit)
+        self.cluster.check(ttl=spec.ttl or 0)
 
     def parents(self) -> dict[str, TopicSpec]:
         """See `Log.parents`."""
@@ -383,7 +379,8 @@ class RocketLog:
                         return int(message.properties[LITE_OFFSET])
             if self._closed or time.monotonic() > deadline:
                 raise ServerGone(
-                    "RocketMQ has taken a message and does not show it", "see that its brokers run: scripts/engines status"
+                    "RocketMQ has taken a message and does not show it",
+                    "see that its brokers run: scripts/engines status",
                 )
             pending.heard.wait(0.1)
         return pending.offset
@@ -564,7 +561,7 @@ class RocketLog:
         self._check_open()
         return self._bodies.stage(chunks)
 
-    def unstage(self, ref: BlobRef) -> None:
+    def unstage(self, ref: BlobRef) -> None:  # noqa: ARG002 -- the protocol's
         """See `Log.unstage`; what is stored goes with the servers' oldest messages."""
         self._check_open()
 
@@ -607,7 +604,8 @@ class RocketLog:
     def set_group(self, name: str, spec: GroupSpec | None) -> None:
         """Remembers a group's settings; None: forgets it."""
         with self._lock:
-            self._tell(_GROUP, {"group": name, "spec": None if spec is None else spec.model_dump(mode="json")})
+            told = None if spec is None else spec.model_dump(mode="json")
+            self._tell(_SETTINGS, "lab.settings", {"groups": {name: told}})
             self._refresh()
 
     def remove(self) -> None:

@@ -9,6 +9,7 @@ Nothing here waits longer than its time-out, and nothing is sent twice: whoever 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -77,14 +78,16 @@ class Remote:
         self._all: set[socket.socket] = set()
         self._closed = False
 
-    def call(self, code: int, body: bytes = b"", *, timeout: float | None = None, **fields: object) -> Answer:
+    def call(
+        self, code: int, fields: dict[str, Any] | None = None, body: bytes = b"", *, timeout: float | None = None
+    ) -> Answer:
         """Asks once.
 
         Args:
             code: Of the request.
+            fields: Of the request's header.
             body: What goes with it.
             timeout: Seconds, where they are not the usual ones.
-            fields: Of the request's header.
 
         Raises:
             ServerGone: It can't be reached, or broke off; the request may have been carried out.
@@ -96,7 +99,7 @@ class Remote:
             "opaque": 1,
             "flag": 0,
             "serializeTypeCurrentRPC": "JSON",
-            "extFields": {name: _text(value) for name, value in fields.items()},
+            "extFields": {name: _text(value) for name, value in (fields or {}).items()},
         }
         packed = json.dumps(header).encode()
         frame = b"".join((struct.pack(">II", 4 + len(packed) + len(body), len(packed)), packed, body))
@@ -126,10 +129,8 @@ class Remote:
             links, self._all = list(self._all), set()
             self._idle.clear()
         for link in links:
-            try:
+            with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
             link.close()
 
     def _link(self) -> socket.socket:
@@ -215,5 +216,8 @@ def _message(view: memoryview) -> Message:
     text = bytes(view[at + 2 : at + 2 + size]).decode()
     pairs = (pair.partition("\1") for pair in text.split("\2") if pair)
     return Message(
-        offset, born / 1e3, zlib.decompress(body) if flags & _COMPRESSED else body, {name: value for name, _, value in pairs}
+        offset,
+        born / 1e3,
+        zlib.decompress(body) if flags & _COMPRESSED else body,
+        {name: value for name, _, value in pairs},
     )

@@ -50,7 +50,7 @@ class Sender:
         self._producer = rocketmq.Producer(self.configuration, ())
         try:
             self._producer.startup()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- the client raises what it likes
             raise self._mapped(error) from None
 
     def start(self, topic: str, lite: str, stored: bytes, number: str) -> Future[Any]:
@@ -70,7 +70,7 @@ class Sender:
         message.add_property(ID, number)
         try:
             future: Future[Any] = self._producer.send_async(message)
-        except Exception as error:  # the client finds some of it out by itself
+        except Exception as error:  # noqa: BLE001 -- the client finds some of it out by itself
             future = Future()
             future.set_exception(error)
         return future
@@ -91,7 +91,7 @@ class Sender:
             try:
                 future.result(timeout=self._patience + 10)
                 return
-            except Exception as failure:  # the client raises what it likes: gRPC's, asyncio's and its own
+            except Exception as failure:  # noqa: BLE001 -- gRPC's, asyncio's and the client's own
                 error = failure
             if stored():
                 return
@@ -114,7 +114,7 @@ class Sender:
         self._closed = True
         try:
             self._producer.shutdown()
-        except Exception as error:  # it has nothing left that matters
+        except Exception as error:  # noqa: BLE001 -- it has nothing left that matters
             _log.debug("the producer did not end well: %s", error)
 
     def _mapped(self, error: BaseException) -> LabError:
