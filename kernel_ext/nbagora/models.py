@@ -1,11 +1,11 @@
-"""Models for pydantic-ai agents that need no key: `scripted`, `function`, and `call` for a script's tool calls.
+"""Models for pydantic-ai agents: `scripted` with `call`, `function`, `rules`, `router`, `tape`, and `live` ones.
 
     from nbagora.models import call, scripted
     trip = Agent(scripted(call("find_hotels", city="北京"), "The Jade it is."), tools=[find_hotels])
 
-Importing this imports pydantic-ai, which takes half a second.
+None but the live ones needs a key. Importing this imports pydantic-ai, which takes half a second.
 """
 
-from nbagora_lab.agents.models import call, function, scripted
+from nbagora_lab.agents.models import call, calls, choose, function, live, router, rules, scripted, tape
 
-__all__ = ["call", "function", "scripted"]
+__all__ = ["call", "calls", "choose", "function", "live", "router", "rules", "scripted", "tape"]

@@ -94,6 +94,7 @@ class Hosting:
         version: str | None,
         reply: str,
         description: str | None,
+        model: str = "",
     ) -> AgentInfo:
         """See `Lab.define`."""
         from a2a.types import a2a_pb2 as pb
@@ -102,7 +103,8 @@ class Hosting:
         from nbagora_lab.a2a.cards import build_card, with_interfaces
 
         check_name(name, "agent")
-        definition = define(name, target, reply=reply, description=description, defaults=Defaults.of(self._settings))
+        defaults = Defaults.of(self._settings)
+        definition = define(name, target, reply=reply, description=description, model=model, defaults=defaults)
         card = build_card(
             name, definition.description, version or "", skills=skills, tags=tags, token=bool(self._token)
         )

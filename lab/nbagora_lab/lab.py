@@ -212,6 +212,7 @@ class Lab:
         version: str | None = None,
         reply: str = "task",
         description: str | None = None,
+        model: str = "",
     ) -> AgentInfo:
         """Hosts an agent under `name`; one that is there is replaced, its running tasks end as they began.
 
@@ -223,6 +224,8 @@ class Lab:
             version: Its version; by default the next ``0.0.N`` when its card has changed.
             reply: ``task``, ``message`` or ``either``.
             description: What it does; by default the first paragraph of its docstring.
+            model: What answers for a pydantic-ai `Agent`: ``rules``, ``tape:FILE``, ``live:NAME``, …; empty: its own
+                model, or else the lab's.
 
         Raises:
             BadAgent: It can't be one.
@@ -230,7 +233,7 @@ class Lab:
         """
         self._check_running()
         info = self._hosting.define(
-            name, target, skills=skills, tags=tags, version=version, reply=reply, description=description
+            name, target, skills=skills, tags=tags, version=version, reply=reply, description=description, model=model
         )
         self.service.call(self._calls.forget, info.url)
         return info

@@ -153,6 +153,11 @@ class JournalDurability(BaseDurabilityCapability[Any]):
     def _bind_to_agent(self, agent: Any) -> None:
         """Tools become steps in `wrap_tool_execute`, whatever toolset they are of."""
 
+    def _bind_models(self, agent: Any) -> None:  # noqa: ARG002 -- its signature
+        """The run's model is the only one; the agent itself may have none."""
+        self._default_model_id = None
+        self._models_by_id = dict(self._extra_models)
+
     def get_default_run_id(self) -> str:
         """The same each time."""
         return self._run_id

@@ -150,15 +150,14 @@ async def run_steps(
     if _streams(chosen):
         options["event_stream_handler"] = _drain  # has it ask the model for a stream; the words go out in the step
     try:
-        with agent.override(model=chosen):
-            result: AgentRunResult[Any] = await agent.run(
-                prompt,
-                message_history=list(history),
-                model=chosen,
-                capabilities=[durability],
-                usage_limits=limits,
-                **options,
-            )
+        result: AgentRunResult[Any] = await agent.run(
+            prompt,
+            message_history=list(history),
+            model=chosen,
+            capabilities=[durability],
+            usage_limits=limits,
+            **options,
+        )
     except UsageLimitExceeded as error:
         raise LimitReached(f"'{name}' may take no more: {error}", "raise the limit, or find what repeats") from None
     except UnexpectedModelBehavior as error:
@@ -202,7 +201,7 @@ def _digests(leaf: AbstractToolset[Any]) -> dict[str, str]:
 
 
 def _streams(model: Model) -> bool:
-    return not (isinstance(model, FunctionModel) and model.stream_function is None)
+    return getattr(model, "streams", True) and not (isinstance(model, FunctionModel) and model.stream_function is None)
 
 
 def _prompt(message: Message) -> str | Sequence[UserContent]:

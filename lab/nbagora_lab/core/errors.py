@@ -46,6 +46,7 @@
     │   ├── FlowFailed          a flow whose members could not do it: no route, no quorum, a broken plan
     │   │   └── GateClosed      a chain that a gate stopped
     │   ├── LimitReached        a flow, or calls within calls, that may go no further
+    │   ├── NotRecorded         what a model is asked and its tape does not have
     │   ├── EndOfTask           what an agent raises to end its task; carries `.state`
     │   └── TaskEnded           output for a task that has already ended
     ├── TimedOut                a wait ran out of time; what was waited for goes on
@@ -92,6 +93,7 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "NotFound",
+    "NotRecorded",
     "NotStarted",
     "NotSubscribed",
     "PortInUse",
@@ -376,6 +378,10 @@ class GateClosed(FlowFailed):
 
 class LimitReached(AgentError):
     """A limit of steps, depth, tokens, money or time: a flow, or calls within calls, may go no further."""
+
+
+class NotRecorded(AgentError):
+    """A model that answers from a tape is asked what is not on it."""
 
 
 class EndOfTask(AgentError):
