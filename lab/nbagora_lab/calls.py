@@ -6,6 +6,7 @@ The client and its HTTP stack take a quarter of a second to import, so they are 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.wire import message_of
 from nbagora_lab.agents.message import parts_of
-from nbagora_lab.core.errors import LabError, LimitReached, UsageError
+from nbagora_lab.core.errors import LabError, LimitReached, TimedOut, UsageError
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.service import ServiceLoop
@@ -24,8 +25,11 @@ if TYPE_CHECKING:
     import httpx
 
     from nbagora_lab.a2a.client import AgentClient, Patience
+    from nbagora_lab.a2a.direct import DirectClient
 
 __all__ = ["Calls"]
+
+_FAREWELL = 10.0  # seconds that a remote has to cancel what nobody waits for any more
 
 
 class Calls:
@@ -60,6 +64,7 @@ class Calls:
         self._patience = patience
         self._clients: dict[str, AgentClient] = {}
         self._http: httpx.AsyncClient | None = None
+        self._leaving: set[asyncio.Task[None]] = set()  # what cancels tasks that nobody waits for any more
         self.on_cut: Callable[[str], None] | None = None
 
     def http(self) -> httpx.AsyncClient:
@@ -79,12 +84,14 @@ class Calls:
 
     async def close(self) -> None:
         """Closes every connection."""
+        if self._leaving:
+            await asyncio.wait(self._leaving, timeout=_FAREWELL)
         if self._http is not None:
             await self._http.aclose()
         self._http = None
         self._clients.clear()
 
-    def client(self, agent: str) -> AgentClient:
+    def client(self, agent: str) -> AgentClient | DirectClient:
         """The client for an agent, by name or URL.
 
         Raises:
@@ -128,9 +135,15 @@ class Calls:
         finally:
             await events.aclose()
 
-    async def ask(self, agent: str, message: dict[str, Any]) -> Task:
-        """Sends a message and waits until its task ends or asks for something."""
-        return await self._finish(agent, self.events(agent, message))
+    async def ask(self, agent: str, message: dict[str, Any], *, abandon: bool = False) -> Task:
+        """Sends a message and waits until its task ends or asks for something.
+
+        Args:
+            agent: Its name, or the URL of its doors.
+            message: The message.
+            abandon: Whether the task is cancelled when this is.
+        """
+        return await self._finish(agent, self.events(agent, message), abandon=abandon)
 
     async def send(self, agent: str, message: dict[str, Any]) -> Task:
         """Sends a message; the task as it was opened."""
@@ -154,7 +167,14 @@ class Calls:
         return await self.client(agent).cancel(task_id)
 
     async def call(
-        self, live: LiveTask, agent: str, content: object, *, key: str = "", levels: int | None = None
+        self,
+        live: LiveTask,
+        agent: str,
+        content: object,
+        *,
+        key: str = "",
+        levels: int | None = None,
+        within: float | None = None,
     ) -> Task:
         """As `_call`, from the agents' loop: its connections are the service loop's."""
         left = live.levels if levels is None else min(live.levels, levels)
@@ -162,13 +182,18 @@ class Calls:
             raise LimitReached(
                 f"'{agent}' can't be called: no levels of calls are left", f"an agent calls itself? {LEVELS} at most"
             )
-        return await asyncio.wrap_future(self._service.submit(self._call, live, agent, content, key, left - 1))
+        return await asyncio.wrap_future(self._service.submit(self._call, live, agent, content, key, left - 1, within))
 
-    async def _call(self, live: LiveTask, agent: str, content: object, key: str, levels: int) -> Task:
+    async def _call(
+        self, live: LiveTask, agent: str, content: object, key: str, levels: int, within: float | None
+    ) -> Task:
         """Calls an agent for another's task: in a child context and the same trace, intent and result on record.
+
+        A call that is cancelled, or runs out of time, cancels the task that it called, wherever that is.
 
         Raises:
             TaskFailed: The called task ended FAILED, REJECTED or CANCELED.
+            TimedOut: `within` seconds ran out.
         """
         if key:  # the same call has the same ids, in whichever process it is made
             named = hashlib.sha256(f"{live.id}/{key}".encode()).hexdigest()
@@ -184,24 +209,63 @@ class Calls:
         told = {"agent": agent, "context": context_id} | ({"step": key} if key else {})
         live.note(RecordType.CALL, told | {"message": message_id})
         try:
-            task = await self._finish(agent, self.events(agent, message, headers))
+            async with asyncio.timeout(within):
+                task = await self._finish(agent, self.events(agent, message, headers), abandon=True)
         except LabError as error:
             live.note(RecordType.RETURN, told | {"error": error.what})
+            raise
+        except TimeoutError:
+            live.note(RecordType.RETURN, told | {"error": f"no answer within {within} s"})
+            raise TimedOut(f"{agent} gave no answer within {within} s", "its task was cancelled") from None
+        except asyncio.CancelledError:
+            live.note(RecordType.RETURN, told | {"error": "the call was cancelled"})
             raise
         live.note(RecordType.RETURN, told | {"task": task.id, "state": task.state})
         return task.check()
 
-    async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent]) -> Task:
-        """The task at the end of a stream, with all its events where this lab has them."""
+    async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent], *, abandon: bool = False) -> Task:
+        """The task at the end of a stream, with all its events where this lab has them.
+
+        Args:
+            agent: Whose it is.
+            events: The stream.
+            abandon: Whether the task is cancelled when this is.
+        """
         from nbagora_lab.a2a.client import collect
 
         seen: list[TaskEvent] = []
+        first = asyncio.ensure_future(anext(events, None))  # whose it is to tell which task it is, also when we go
         try:
-            async for event in events:
+            event = await asyncio.shield(first)
+            while event is not None:
                 seen.append(event)
                 if event.last:
                     break
+                event = await anext(events, None)
+        except asyncio.CancelledError:
+            if abandon:
+                leaving = asyncio.ensure_future(self._abandon(agent, first))  # which our cancellation does not reach
+                self._leaving.add(leaving)
+                leaving.add_done_callback(self._leaving.discard)
+            else:
+                first.cancel()
+            raise
         finally:
-            await events.aclose()
+            if first.done():
+                await events.aclose()
         task = collect(agent, seen)
         return (self._local(task.id) if task.id else None) or task
+
+    async def _abandon(self, agent: str, first: asyncio.Future[TaskEvent | None]) -> None:
+        """Cancels the task that nobody waits for any more, if its agent can be reached and it has not ended.
+
+        Args:
+            agent: Whose it is.
+            first: The event that names it, which may be on its way still.
+        """
+        with contextlib.suppress(LabError, TimeoutError):
+            async with asyncio.timeout(_FAREWELL):
+                event = await first
+                body = next(iter(event.raw.values())) if event is not None else {}
+                if task_id := body.get("taskId") or body.get("id"):
+                    await self.cancel(agent, task_id)

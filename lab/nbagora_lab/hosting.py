@@ -25,6 +25,8 @@ from nbagora_lab.registry import Registry
 if TYPE_CHECKING:
     from a2a.types import a2a_pb2 as pb
 
+    from nbagora_lab.a2a.direct import DirectClient
+
 __all__ = ["Hosting"]
 
 _STUCK = 2.0  # seconds without an answer after which the agents' loop counts as blocked
@@ -78,6 +80,7 @@ class Hosting:
         self._runs = runs
         self._hosted: dict[str, _Hosted] = {}
         self._former: dict[tuple[str, str], _Hosted] = {}  # earlier versions that callers may still be led to
+        self._direct: dict[str, DirectClient] = {}  # by the URL of the doors
         self._lock = threading.Lock()
 
     def names(self) -> list[str]:
@@ -136,11 +139,17 @@ class Hosting:
     def _mount(self, name: str, at: str, hosted: _Hosted) -> None:
         """Opens the doors of a version."""
         from nbagora_lab.a2a.cards import card_v03
+        from nbagora_lab.a2a.direct import DirectClient
         from nbagora_lab.a2a.doors import build_doors
         from nbagora_lab.a2a.handler import LogRequestHandler
 
         handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
         self._server.mount(at, build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, hosted.url)))
+        self._direct[hosted.url] = DirectClient(name, hosted.url, handler, lambda: hosted.card)
+
+    def direct(self, url: str) -> DirectClient | None:
+        """The way to the agent at `url` that needs no connection; None where it is not hosted here."""
+        return self._direct.get(url)
 
     def _keep(self, name: str, hosted: _Hosted) -> None:
         """Moves a version that is no longer the newest to doors of its own, so that callers can be led back to it.
@@ -169,6 +178,7 @@ class Hosting:
         hosted = self._former.pop((name, version), None)
         if hosted is not None:
             self._server.unmount(f"{name}@{version}")
+            self._direct.pop(hosted.url, None)
             self._registry.deregister(hosted.endpoint)
 
     def _take_up(self, name: str, runner: Runner) -> None:
@@ -192,6 +202,7 @@ class Hosting:
             if hosted is None:
                 raise AgentNotFound(f"no agent '{name}' here", did_you_mean(name, self._hosted))
             self._server.unmount(name)
+            self._direct.pop(hosted.url, None)
             self._registry.deregister(hosted.endpoint)
             for of, version in list(self._former):
                 if of == name:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -132,7 +133,7 @@ class Lab:
         server.serve_broker(self.broker, self.clock, self.url)
         server.serve_registry(registry_app(self.registry, self.url, self.token), self.registry.admits)
         self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs)
-        self._calls.refresh = self._hosting.refresh
+        self._calls.refresh, self._calls.direct = self._hosting.refresh, self._hosting.direct
         self.service.call(server.start, listener)
         stops.callback(self.service.call, server.stop)
         stops.callback(self.service.call, self._calls.close)
@@ -293,6 +294,7 @@ class Lab:
         *,
         context: Task | str | None = None,
         timeout: float | None = None,
+        cancel: bool = False,
         check: bool = True,
     ) -> Task:
         """Sends a message and waits until its task ends or asks for something.
@@ -301,7 +303,9 @@ class Lab:
             agent: The agent's name, or the URL of its doors.
             message: str, dict, pydantic model, bytes, `Path`, or a list of these.
             context: The conversation to go on with: a task of it, its id, or ``last``.
-            timeout: Seconds to wait at most; the task goes on.
+            timeout: Seconds to wait at most; the task goes on, unless `cancel` is set.
+            cancel: Whether the task is cancelled, wherever it runs, when the wait ends before it: by the time-out, or
+                by Ctrl-C.
             check: Whether a task that failed is raised.
 
         Raises:
@@ -310,7 +314,8 @@ class Lab:
             TimedOut: `timeout` ran out.
         """
         sent = self._message(message, context)
-        return self._checked(self._wait(self._calls.ask, agent, sent, timeout=timeout), check)
+        ask = functools.partial(self._calls.ask, abandon=cancel)
+        return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
 
     def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> Iterator[TaskEvent]:
         """Sends a message; gives its events as they come, until the task ends or asks for something.

@@ -17,6 +17,7 @@ from nbagora_lab.registry import Registry, Resolution
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.client import AgentClient
+    from nbagora_lab.a2a.direct import DirectClient
 
 __all__ = ["RoutedCalls"]
 
@@ -37,6 +38,7 @@ class RoutedCalls(Calls):
         local: Gives a task of this lab by its id, None for others'.
 
     Attributes:
+        direct: Gives the way to an agent of this process by its URL; None for others.
         refresh: Registers what this lab hosts under a name anew, where its leases ran out; whether it hosts that.
     """
 
@@ -53,14 +55,15 @@ class RoutedCalls(Calls):
         super().__init__(service, url, token, ids, lambda name: registry.resolve(name).url, local)
         self._registry = registry
         self._outcomes = outcomes
+        self.direct: Callable[[str], DirectClient | None] = lambda _url: None
         self.refresh: Callable[[str], bool] = lambda _name: False
         self._of_task: dict[str, str] = {}  # where the tasks are that others than this lab may have
 
-    def client(self, agent: str, key: str = "", task_id: str = "") -> AgentClient:
+    def client(self, agent: str, key: str = "", task_id: str = "") -> AgentClient | DirectClient:
         """See `Calls.client`; of the same context, or for the same task, the same one."""
         return self._led(agent, key, task_id)[0]
 
-    def _led(self, agent: str, key: str, task_id: str = "") -> tuple[AgentClient, Resolution | None]:
+    def _led(self, agent: str, key: str, task_id: str = "") -> tuple[AgentClient | DirectClient, Resolution | None]:
         from nbagora_lab.a2a.client import AgentClient
 
         resolution = None
@@ -68,6 +71,8 @@ class RoutedCalls(Calls):
         if not url:
             resolution = self._resolved(agent, key)
             url = resolution.url
+        if (direct := self.direct(url)) is not None:
+            return direct, resolution
         client = self._clients.get(url)
         if client is None or client.name != agent:
             client = self._clients[url] = AgentClient(

@@ -26,7 +26,7 @@ from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unautho
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import TaskFold
 
-__all__ = ["AgentClient", "OwnToken", "Patience", "collect"]
+__all__ = ["AgentClient", "OwnToken", "Patience", "collect", "mapped"]
 
 _log = logger.getChild("client")
 
@@ -177,13 +177,13 @@ class AgentClient:
                 cut, silent = _first_line(error), False
             except UnsupportedOperationError as error:
                 if not task_id:
-                    raise _mapped(self.name, error) from None
+                    raise mapped(self.name, error) from None
                 if (event := await self._look(client, task_id)).last:
                     yield event
                     return
                 cut, silent = "the peer lets nobody subscribe", False
             except A2AError as error:
-                raise _mapped(self.name, error) from None
+                raise mapped(self.name, error) from None
             finally:
                 await stream.aclose()
             if silent and task_id and (await self._look(client, task_id)).ended:
@@ -251,7 +251,7 @@ class AgentClient:
             what = f"{self.name} at {self.url} answers what is no A2A: {_first_line(error)}"
             raise RemoteError(what, "is that the address of an agent?") from None
         except A2AError as error:
-            raise _mapped(self.name, error) from None
+            raise mapped(self.name, error) from None
 
 
 def collect(agent: str, events: list[TaskEvent]) -> Task:
@@ -293,7 +293,8 @@ def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(": ") or type(error).__name__
 
 
-def _mapped(agent: str, error: A2AError) -> LabError:
+def mapped(agent: str, error: A2AError) -> LabError:
+    """The lab's error for one of the protocol's."""
     if isinstance(error, TaskNotFoundError):
         return TaskNotFound(f"{agent}: {error.message}", "see %task ls")
     return RemoteError(f"{agent} refused: {error.message}", f"({type(error).__name__} of the A2A protocol)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import functools
 import threading
 import traceback
 from collections.abc import Coroutine
@@ -41,7 +42,15 @@ class Caller(Protocol):
     """Calls another agent for a task; the lab gives it."""
 
     def __call__(
-        self, live: LiveTask, agent: str, content: object, /, *, key: str = "", levels: int | None = None
+        self,
+        live: LiveTask,
+        agent: str,
+        content: object,
+        /,
+        *,
+        key: str = "",
+        levels: int | None = None,
+        within: float | None = None,
     ) -> Coroutine[Any, Any, Task]:
         """The called agent's task, once it has ended or asks for something."""
         ...
@@ -60,6 +69,9 @@ class _Run:
         self.task: asyncio.Task[None] | None = None
         self.waiting: asyncio.Future[dict[str, Any]] | None = None
         self.done: Future[None] = Future()
+        self.calls: set[asyncio.Task[Any]] = (
+            set()
+        )  # of other agents, by a sync function, which can't be cancelled itself
         self.worker: int | None = None  # the thread of a sync function, while it runs
         self.lock = threading.Lock()
 
@@ -182,6 +194,8 @@ class Runs:
                 run.waiting.cancel()
             if run.task is not None and not run.sync:  # a sync function hears of it at its next call
                 run.task.cancel()
+            for call in run.calls:
+                call.cancel()
 
         self.loop.submit(cancel)
 
@@ -212,7 +226,7 @@ class Runs:
                 sync=definition.sync,
                 restarted=restarted,
                 expect=run.expect,
-                caller=self.call,
+                caller=functools.partial(self._call, run) if definition.sync else self.call,
                 history=lambda: self._history(live),
                 session=lambda: self._session(live),
                 log=self.tasks.log,
@@ -239,6 +253,16 @@ class Runs:
                 self._fail(live, output, error)
         finally:
             printer.flush()
+
+    async def _call(self, run: _Run, *args: Any, **options: Any) -> Task:
+        """A sync function's call, which ends when its task is cancelled."""
+        calling = asyncio.current_task()
+        assert calling is not None
+        run.calls.add(calling)
+        try:
+            return await self.call(*args, **options)
+        finally:
+            run.calls.discard(calling)
 
     async def _run_sync(
         self, run: _Run, definition: AgentDefinition, message: Message, task: AgentTask, output: Output

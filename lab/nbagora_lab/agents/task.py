@@ -194,7 +194,9 @@ class AgentTask:
         """Asks for authorisation, and goes on with the answer; as `ask`, with AUTH_REQUIRED."""
         return self._ask("TASK_STATE_AUTH_REQUIRED", what, timeout)
 
-    def call(self, agent: str, message: object, *, key: str = "", levels: int | None = None) -> Any:
+    def call(
+        self, agent: str, message: object, *, key: str = "", levels: int | None = None, timeout: float | None = None
+    ) -> Any:
         """Asks another agent by name, in a child context and the same trace.
 
         Args:
@@ -203,6 +205,7 @@ class AgentTask:
             key: Names this call within the task: made again, after a crash, it is the same message in the same
                 context, and whoever has it already goes on with the task that it opened.
             levels: Levels of calls that are left for it and those whom it calls; None leaves what the task has.
+            timeout: Seconds that it has; its task is cancelled when they are over, or when this one is.
 
         Returns:
             Its `Task`; awaitable in an async function.
@@ -210,13 +213,14 @@ class AgentTask:
         Raises:
             TaskFailed: It ended FAILED, REJECTED or CANCELED.
             LimitReached: No levels of calls are left.
+            TimedOut: `timeout` ran out.
         """
         if self._sync:
             from anyio.from_thread import run
 
             self._check_cancelled()
-            return run(lambda: self._call(self._live, agent, message, key=key, levels=levels))
-        return self._call(self._live, agent, message, key=key, levels=levels)
+            return run(lambda: self._call(self._live, agent, message, key=key, levels=levels, within=timeout))
+        return self._call(self._live, agent, message, key=key, levels=levels, within=timeout)
 
     async def _ask_with(self, question: str, metadata: Mapping[str, Any]) -> Message:
         answer: Message = await self._ask(INPUT_REQUIRED, question, None, dict(metadata))
