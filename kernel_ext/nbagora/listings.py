@@ -9,9 +9,24 @@ from nbagora.show import moment
 from nbagora.table import Table
 
 if TYPE_CHECKING:
-    from nbagora_lab.registry import AgentVersion, Change, Endpoint
+    from nbagora_lab.registry import AgentVersion, Change, Endpoint, Found
 
-__all__ = ["changes_table", "endpoints_table", "versions_table"]
+__all__ = ["changes_table", "endpoints_table", "found_table", "versions_table"]
+
+
+def found_table(found: list[Found]) -> Table[Found]:
+    """Findings in rows, with why they were found."""
+    return Table(
+        found,
+        {
+            "name": lambda one: one.agent.name,
+            "version": lambda one: one.agent.version,
+            "description": lambda one: one.agent.description,
+            "skills": lambda one: one.agent.skills,
+            "why": lambda one: [f"{why.field}: {why.text}" for why in one.why],
+        },
+        "no agent fits",
+    )
 
 
 def versions_table(versions: list[AgentVersion], empty: str) -> Table[AgentVersion]:

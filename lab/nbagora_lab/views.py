@@ -16,12 +16,15 @@ from nbagora_lab.core.errors import LabError, NotStarted, Unsupported, UsageErro
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.inspect.model import TasksSnapshot
+from nbagora_lab.inspect.registry import RegistryInspector, RegistryLook
+from nbagora_lab.inspect.registryview import RegistrySnapshot
 from nbagora_lab.inspect.tasks import TaskInspector
 from nbagora_lab.inspect.topics import TopicInspector, TopicLook
 from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
+from nbagora_lab.registry import Registry
 from nbagora_lab.tasks import Tasks
 
-__all__ = ["TopicViewSource", "ViewSource"]
+__all__ = ["RegistryViewSource", "TopicViewSource", "ViewSource"]
 
 
 class _Source:
@@ -62,6 +65,10 @@ class _Source:
             NotStarted: The lab does not run.
         """
         self._service.submit(function)
+
+    def _aside(self, work: Callable[[], object]) -> Future[object]:
+        """Does what may wait for the disk on a thread of its own."""
+        return self._service.submit(asyncio.to_thread, work)
 
 
 class ViewSource(_Source):
@@ -177,5 +184,33 @@ class TopicViewSource(_Source):
         content = media if media == "application/json" else f"{media}; charset=utf-8"
         return self._aside(lambda: self._broker.send(topic, body, type=type, datacontenttype=content))
 
-    def _aside(self, work: Callable[[], object]) -> Future[object]:
-        return self._service.submit(asyncio.to_thread, work)
+
+class RegistryViewSource(_Source):
+    """A registry, as one registry view sees it.
+
+    Args:
+        service: The service thread.
+        registry: The registry, as the view's user may use it.
+        url: The lab's URL, for snapshots.
+    """
+
+    def __init__(self, service: ServiceLoop, registry: Registry, url: str) -> None:
+        super().__init__(service)
+        self._registry = registry.because("the registry view")
+        self._inspector = RegistryInspector(registry, url)
+
+    def version(self) -> int:
+        """A number that changes whenever a snapshot could differ from the last one."""
+        return self._inspector.version()
+
+    def registry(self, look: RegistryLook) -> RegistrySnapshot:
+        """What a view looks at, as it is now; see `RegistryInspector.snapshot`."""
+        return self._inspector.snapshot(look)
+
+    def point(self, kind: Any, name: str, label: str, version: str) -> Future[object]:
+        """Points a label at a version; its end is when it does."""
+        return self._aside(lambda: self._registry.label(name, label, version, kind=kind))
+
+    def roll_back(self, kind: Any, name: str, label: str) -> Future[object]:
+        """Points a label at what it pointed at before; its end is when it does."""
+        return self._aside(lambda: self._registry.rollback(name, label, kind=kind))

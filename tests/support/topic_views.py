@@ -23,7 +23,7 @@ from nbagora_lab.inspect.topics import TopicInspector
 from nbagora_lab.views import TopicViewSource
 from nbagora_widgets import TopicView
 
-__all__ = ["T0", "CountingLog", "FakeGroups", "HereSource", "KernelComm", "TopicViews", "open_log", "put"]
+__all__ = ["T0", "CountingLog", "FakeGroups", "Here", "HereSource", "KernelComm", "TopicViews", "open_log", "put"]
 
 T0 = 1_790_000_000.0
 
@@ -115,13 +115,10 @@ class KernelComm:
         return sent
 
 
-class HereSource(TopicViewSource):
-    """A source whose service thread is the caller's."""
+class Here:
+    """What makes a source's service thread the caller's."""
 
-    def __init__(self, broker: Any, groups: Any = None) -> None:
-        super().__init__(SimpleNamespace(), broker, "http://127.0.0.1:1")  # type: ignore[arg-type]
-        self.now = 0.0
-        self._inspector = TopicInspector(broker.log, groups, "http://127.0.0.1:1", ticks=lambda: self.now)
+    def __init__(self) -> None:
         self.ticking: list[Callable[[], None]] = []
         self.running = True
 
@@ -141,6 +138,16 @@ class HereSource(TopicViewSource):
         except Exception as error:
             future.set_exception(error)
         return future
+
+
+class HereSource(Here, TopicViewSource):
+    """A source whose service thread is the caller's."""
+
+    def __init__(self, broker: Any, groups: Any = None) -> None:
+        TopicViewSource.__init__(self, SimpleNamespace(), broker, "http://127.0.0.1:1")  # type: ignore[arg-type]
+        Here.__init__(self)
+        self.now = 0.0
+        self._inspector = TopicInspector(broker.log, groups, "http://127.0.0.1:1", ticks=lambda: self.now)
 
 
 class TopicViews:

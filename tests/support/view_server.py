@@ -45,12 +45,13 @@ window.ready = true;
 class ViewServer:
     """Serves ``/light.html``, ``/dark.html`` and ``/none.html``; ``mount(snapshot)`` there shows the task view.
 
-    Below ``/topics/`` it is the topic view, and ``mountKernel(name, state)`` adds one that asks ``window.kernel``.
+    Below ``/topics/`` and ``/registry/`` it is these views, and ``mountKernel(name, state)`` adds one that asks
+    ``window.kernel``.
     """
 
     def __init__(self) -> None:
         self._files = {"/mock.js": _MOCK.read_text(encoding="utf-8")}
-        for view in ("tasks", "topics"):
+        for view in ("tasks", "topics", "registry"):
             self._files[f"/{view}.js"] = bundle(view)
             self._files[f"/{view}.css"] = style(view)
         for theme in THEMES:
@@ -60,7 +61,8 @@ class ViewServer:
                 css = _JUPYTER / f"theme-{theme}-extension" / "index.css"
                 self._files[f"/{theme}.css"] = css.read_text(encoding="utf-8")
             self._files[f"/{theme}.html"] = _PAGE.format(style=link, view="tasks")
-            self._files[f"/topics/{theme}.html"] = _PAGE.format(style=link, view="topics")
+            for view in ("topics", "registry"):
+                self._files[f"/{view}/{theme}.html"] = _PAGE.format(style=link, view=view)
 
     @property
     def url(self) -> str:

@@ -1,4 +1,4 @@
-"""The pure parts of the views' JavaScript, tested by node in `view.test.mjs` and `topics.test.mjs`."""
+"""The pure parts of the views' JavaScript, tested by node in the files named ``*.test.mjs``."""
 
 import subprocess
 from pathlib import Path
@@ -21,7 +21,7 @@ def test_the_pure_parts_hold_in_node(require):
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("module", [*MODULES, "bundle of tasks", "bundle of topics"])
+@pytest.mark.parametrize("module", [*MODULES, "bundle of tasks", "bundle of topics", "bundle of registry"])
 def test_a_module_parses_as_it_ships(require, module):
     name = module.removeprefix("bundle of ")
     text = bundle(name) if name != module else (STATIC / f"{name}.js").read_text(encoding="utf-8")

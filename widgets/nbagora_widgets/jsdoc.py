@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from nbagora_lab.inspect import model, topicview
+from nbagora_lab.inspect import model, registryview, topicview
 from nbagora_widgets.esm import STATIC
 
 __all__ = ["TYPES", "types"]
@@ -19,7 +19,7 @@ TYPES = STATIC / "types.js"
 """The file that `types` is the text of."""
 
 _HEAD = """\
-// Made from nbagora_lab/inspect/model.py and topicview.py by `python -m nbagora_widgets.jsdoc`. Do not edit.
+// Made from the models of nbagora_lab/inspect by `python -m nbagora_widgets.jsdoc`. Do not edit.
 """
 
 
@@ -40,7 +40,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 def types() -> str:
     """The text of ``types.js``: one JSDoc typedef for each public model of the views' modules."""
-    named = (getattr(module, name) for module in (model, topicview) for name in module.__all__)
+    named = (getattr(module, name) for module in (model, registryview, topicview) for name in module.__all__)
     bases = (model.Command, model.Snapshot)
     shapes = [each for each in named if isinstance(each, type) and issubclass(each, BaseModel) and each not in bases]
     _, schema = models_json_schema([(each, "serialization") for each in shapes])

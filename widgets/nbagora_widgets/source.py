@@ -10,10 +10,12 @@ from concurrent.futures import Future
 from typing import Protocol
 
 from nbagora_lab.inspect.model import TasksSnapshot
+from nbagora_lab.inspect.registry import RegistryLook
+from nbagora_lab.inspect.registryview import RegistrySnapshot
 from nbagora_lab.inspect.topics import TopicLook
 from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 
-__all__ = ["LiveSource", "TaskSource", "TopicSource"]
+__all__ = ["LiveSource", "RegistrySource", "TaskSource", "TopicSource"]
 
 
 class LiveSource(Protocol):
@@ -40,6 +42,22 @@ class LiveSource(Protocol):
         Raises:
             NotStarted: The lab does not run.
         """
+        ...
+
+
+class RegistrySource(LiveSource, Protocol):
+    """What the registry view needs; all of it is called on the service thread."""
+
+    def registry(self, look: RegistryLook) -> RegistrySnapshot:
+        """What is looked at, as it is now."""
+        ...
+
+    def point(self, kind: str, name: str, label: str, version: str) -> Future[object]:
+        """Begins to point a label at a version; its end may raise a `LabError`."""
+        ...
+
+    def roll_back(self, kind: str, name: str, label: str) -> Future[object]:
+        """Begins to roll a label back; its end may raise a `LabError`."""
         ...
 
 

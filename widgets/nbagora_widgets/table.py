@@ -13,7 +13,16 @@ from html import escape
 from nbagora_lab.inspect.model import STOPPED, Snapshot, TaskDetail, TasksSnapshot, first_words
 from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 
-__all__ = ["tasks_html", "tasks_text", "topics_html", "topics_text"]
+__all__ = [
+    "aligned",
+    "html_table",
+    "lab_of",
+    "tasks_html",
+    "tasks_text",
+    "topics_html",
+    "topics_text",
+    "when",
+]
 
 _TOPIC_HEADS = ("Topic", "Records", "State", "Lag", "Last write")
 _RECORD_HEADS = ("Offset", "Time", "Type", "Bytes", "Text")
@@ -22,7 +31,8 @@ _TEXT_ROWS = 20  # a terminal's worth
 _TEXT_WORDS = 60  # characters
 
 
-def _when(seconds: float) -> str:
+def when(seconds: float) -> str:
+    """A time as tables show it, here."""
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -30,7 +40,8 @@ def _label(state: str) -> str:
     return state.lower().replace("_", " ")
 
 
-def _lab(snapshot: Snapshot) -> str:
+def lab_of(snapshot: Snapshot) -> str:
+    """Which lab a snapshot is of."""
     return "the lab is not running" if snapshot.lab == STOPPED else snapshot.lab
 
 
@@ -38,17 +49,18 @@ def _title(snapshot: TasksSnapshot) -> str:
     count = f"{snapshot.total:,} task{'' if snapshot.total == 1 else 's'}"
     if len(snapshot.rows) < snapshot.total:
         count = f"{len(snapshot.rows)} newest of {count}"
-    return f"{count} ({_lab(snapshot)})"
+    return f"{count} ({lab_of(snapshot)})"
 
 
 def _rows(snapshot: TasksSnapshot) -> list[tuple[str, ...]]:
     return [
-        (_label(row.state), row.agent, row.id, row.question or row.text, str(row.events), _when(row.updated))
+        (_label(row.state), row.agent, row.id, row.question or row.text, str(row.events), when(row.updated))
         for row in snapshot.rows
     ]
 
 
-def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; every text escaped."""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
     lines = "\n".join(f"<tr>{''.join(f'<td>{escape(text)}</td>' for text in row)}</tr>" for row in rows)
     table = f"<thead><tr>{head}</tr></thead>\n<tbody>\n{lines}\n</tbody>"
@@ -57,19 +69,19 @@ def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]
 
 def _events(detail: TaskDetail) -> list[tuple[str, ...]]:
     return [
-        (f"#{event.offset}", _when(event.time), _label(event.state) if event.state else event.kind, event.text)
+        (f"#{event.offset}", when(event.time), _label(event.state) if event.state else event.kind, event.text)
         for event in detail.events
     ]
 
 
 def tasks_html(snapshot: TasksSnapshot) -> str:
     """A table of the tasks, and one of the selected task's events; every text escaped."""
-    html = _html_table(_title(snapshot), _HEADS, _rows(snapshot))
+    html = html_table(_title(snapshot), _HEADS, _rows(snapshot))
     if snapshot.selected is not None:
         caption = f"Events of task {snapshot.selected.row.id}"
         if snapshot.selected.skipped:
             caption += f", without the first {snapshot.selected.skipped:,}"
-        html += "\n" + _html_table(caption, ("Offset", "Time", "Event", "Text"), _events(snapshot.selected))
+        html += "\n" + html_table(caption, ("Offset", "Time", "Event", "Text"), _events(snapshot.selected))
     return html
 
 
@@ -78,7 +90,7 @@ def _width(text: str) -> int:
     return sum(2 if unicodedata.east_asian_width(letter) in "WF" else 1 for letter in text)
 
 
-def _aligned(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A title and columns that stand below each other; the title alone where there are no rows."""
     if not rows:
         return [title]
@@ -98,12 +110,12 @@ def tasks_text(snapshot: TasksSnapshot) -> str:
     rows = []
     for state, agent, task, words, events, updated in _rows(snapshot)[:_TEXT_ROWS]:
         rows.append((state, agent, task, first_words(" ".join(words.split()), _TEXT_WORDS), events, updated))
-    return "\n".join(_aligned(_title(snapshot), _HEADS, rows))
+    return "\n".join(aligned(_title(snapshot), _HEADS, rows))
 
 
 def _topics_title(snapshot: TopicsSnapshot) -> str:
     of = f"Topics of {snapshot.parent}" if snapshot.parent else "No topics"
-    return f"{of}{', and more' if snapshot.until else ''} ({_lab(snapshot)})"
+    return f"{of}{', and more' if snapshot.until else ''} ({lab_of(snapshot)})"
 
 
 def _topics(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
@@ -113,7 +125,7 @@ def _topics(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
             f"{row.next - row.first:,}",
             row.state,
             "" if row.lag is None else f"{row.lag:,}",
-            _when(row.last_write),
+            when(row.last_write),
         )
         for row in snapshot.topics
     ]
@@ -131,7 +143,7 @@ def _records(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
     if snapshot.selected is None:
         return []
     return [
-        (f"#{each.offset}", _when(each.time), each.type, f"{each.size:,}", each.text)
+        (f"#{each.offset}", when(each.time), each.type, f"{each.size:,}", each.text)
         for each in snapshot.selected.records
     ]
 
@@ -151,11 +163,11 @@ def _groups(snapshot: TopicsSnapshot) -> list[tuple[str, ...]]:
 
 def topics_html(snapshot: TopicsSnapshot, picked: Payload | None = None) -> str:
     """A table of the topics, one of the records of the topic that is shown, and its groups; every text escaped."""
-    tables = [_html_table(_topics_title(snapshot), _TOPIC_HEADS, _topics(snapshot))]
+    tables = [html_table(_topics_title(snapshot), _TOPIC_HEADS, _topics(snapshot))]
     if snapshot.topic is not None:
-        tables.append(_html_table(_records_title(snapshot), _RECORD_HEADS, _records(snapshot)))
+        tables.append(html_table(_records_title(snapshot), _RECORD_HEADS, _records(snapshot)))
     if snapshot.groups:
-        tables.append(_html_table("Groups", ("Group", "State", "Next", "Lag", "Locked by"), _groups(snapshot)))
+        tables.append(html_table("Groups", ("Group", "State", "Next", "Lag", "Locked by"), _groups(snapshot)))
     if picked is not None and picked.kind != "image":
         caption = f"#{picked.offset} of {picked.topic}, {picked.media}, {picked.size:,} bytes"
         tables.append(f"<p>{escape(caption)}</p>\n<pre>{escape(picked.text)}</pre>")
@@ -164,10 +176,10 @@ def topics_html(snapshot: TopicsSnapshot, picked: Payload | None = None) -> str:
 
 def topics_text(snapshot: TopicsSnapshot, picked: Payload | None = None) -> str:
     """The first 20 topics, the last 20 records of the window, and the record that is looked at, as plain text."""
-    lines = _aligned(_topics_title(snapshot), _TOPIC_HEADS, _topics(snapshot)[:_TEXT_ROWS])
+    lines = aligned(_topics_title(snapshot), _TOPIC_HEADS, _topics(snapshot)[:_TEXT_ROWS])
     if snapshot.topic is not None:
         rows = [(*row[:-1], first_words(row[-1], _TEXT_WORDS)) for row in _records(snapshot)[-_TEXT_ROWS:]]
-        lines += ["", *_aligned(_records_title(snapshot), _RECORD_HEADS, rows)]
+        lines += ["", *aligned(_records_title(snapshot), _RECORD_HEADS, rows)]
     if picked is not None and picked.kind != "image":
         lines += ["", f"#{picked.offset} of {picked.topic}", first_words(picked.text)]
     return "\n".join(lines)

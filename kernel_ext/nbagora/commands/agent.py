@@ -104,7 +104,7 @@ class Find(Command, noun="agent", verb="find"):
 
     def run(self, face: Face) -> object:
         """The versions that fit, best first."""
-        from nbagora.commands.registry import found_table
+        from nbagora.listings import found_table
 
         return found_table(face.lab.registry.find(text=self.text or None, skill=self.skill, tag=self.tag))
 

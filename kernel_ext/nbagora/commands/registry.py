@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from nbagora.command import Arg, Command, Face
-from nbagora.listings import changes_table, endpoints_table, versions_table
+from nbagora.listings import changes_table, endpoints_table, found_table, versions_table
 from nbagora.show import Json, Note
 from nbagora.table import Table
 
@@ -33,9 +33,9 @@ __all__ = [
     "Rollback",
     "Show",
     "Versions",
+    "View",
     "Watch",
     "Withdraw",
-    "found_table",
 ]
 
 _Kind = Literal["agent", "mcp", "prompt"]
@@ -45,21 +45,6 @@ _Version = Annotated[str, Arg(positional=True, metavar="VERSION")]
 _KIND = "agent, mcp (an MCP server) or prompt"
 _NAME = "the agent's name"
 _WHY = "the reason, which stands in the audit"
-
-
-def found_table(found: list[Found]) -> Table[Found]:
-    """Findings in rows, with why they were found."""
-    return Table(
-        found,
-        {
-            "name": lambda one: one.agent.name,
-            "version": lambda one: one.agent.version,
-            "description": lambda one: one.agent.description,
-            "skills": lambda one: one.agent.skills,
-            "why": lambda one: [f"{why.field}: {why.text}" for why in one.why],
-        },
-        "no agent fits",
-    )
 
 
 class List(Command, noun="registry", verb="ls"):
@@ -394,3 +379,22 @@ class Audit(Command, noun="registry", verb="audit"):
             what = "whole" if verdict.whole else f"broken: {verdict.reason}"
             return Note(f"the audit of {verdict.changes} changes is {what}; seal {verdict.seal.chain}")
         return changes_table(face.lab.registry.audit(self.name or None, kind=self.kind), "nothing was changed yet")
+
+
+class View(Command, noun="registry", verb="view"):
+    """Shows the registry live: search with facets, versions and labels, endpoints, changes; moves labels."""
+
+    name: Annotated[str | None, Arg(kind="agent", positional=True)] = Field(None, description="what to look at first")
+    text: str = Field("", description="words to search for at first")
+    kind: _Kind = Field("agent", description=_KIND)
+
+    def run(self, face: Face) -> object:
+        """The widget."""
+        from nbagora_lab.views import RegistryViewSource
+        from nbagora_widgets import RegistryView
+
+        lab = face.lab
+        if self.name is not None:
+            lab.registry.get(self.name, kind=self.kind)
+        source = RegistryViewSource(lab.service, lab.registry, lab.url)
+        return RegistryView(source, name=self.name, kind=self.kind, text=self.text, rate=lab.settings.view_rate)

@@ -108,3 +108,12 @@ def test_publish_takes_a_file_and_a_url(lab: Any, run: Any, tmp_path: Any) -> No
 def test_the_registry_goes_into_files_and_back(two: None, run: Any, tmp_path: Any) -> None:
     assert run(f"%registry export {tmp_path / 'kept'}") == f"2 versions are in {tmp_path / 'kept'}"
     assert run(f"%registry import {tmp_path / 'kept'}") == "0 versions are new, 2 were there; 0 labels moved"
+
+
+def test_a_view_shows_what_is_published_and_closes_with_the_lab(two: None, run: Any) -> None:
+    view = run("%registry view echo --text twice")
+    assert view.snapshot["selected"]["name"] == "echo"
+    assert [row["name"] for row in view.snapshot["rows"]] == ["echo"]
+    view.close()
+    with pytest.raises(AgentNotFound):
+        run("%registry view nobody")

@@ -23,6 +23,14 @@ const TOPIC_ICONS = {
   idle: RING,
 };
 
+/** @type {Record<string, string>} the same of a thing of the registry, and of its endpoints */
+const PLACE_ICONS = {
+  up: `${RING}M5.2 8.3l2 2 3.7-4.2`,
+  draining: `${RING}M8 5v5.6M5.6 8.4L8 10.8l2.4-2.4`,
+  down: `${RING}M5.8 5.8l4.4 4.4M10.2 5.8l-4.4 4.4`,
+  none: `${RING}M5.2 8h5.6`,
+};
+
 export const STATES = Object.keys(ICONS);
 export const TOPIC_STATES = Object.keys(TOPIC_ICONS);
 
@@ -34,6 +42,6 @@ export const badge = () => h("span", { class: "state" }, icon(), h("span"));
 /** @param {any} node made by `badge` @param {string} state */
 export function setBadge(node, state) {
   put(node, "data-state", state);
-  put(node.querySelector("path"), "d", ICONS[state] ?? TOPIC_ICONS[state] ?? RING);
+  put(node.querySelector("path"), "d", ICONS[state] ?? TOPIC_ICONS[state] ?? PLACE_ICONS[state] ?? RING);
   say(node.lastChild, label(state));
 }

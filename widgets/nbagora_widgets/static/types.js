@@ -1,4 +1,4 @@
-// Made from nbagora_lab/inspect/model.py and topicview.py by `python -m nbagora_widgets.jsdoc`. Do not edit.
+// Made from the models of nbagora_lab/inspect by `python -m nbagora_widgets.jsdoc`. Do not edit.
 
 /**
  * Answers a task that asked for input.
@@ -45,6 +45,58 @@
  */
 
 /**
+ * A change of the registry.
+ * @typedef {object} ChangeRow
+ * @property {number} revision
+ * @property {number} time
+ * @property {string} type
+ * @property {string} name
+ * @property {string} version
+ * @property {string} text
+ * @property {string} who
+ */
+
+/**
+ * Asks for one thing's versions and endpoints; None for none's.
+ * @typedef {object} Choose
+ * @property {number} request
+ * @property {"choose"} do
+ * @property {string | null} name
+ */
+
+/**
+ * Asks where two versions of the chosen thing differ; empty for no comparison.
+ * @typedef {object} Compare
+ * @property {number} request
+ * @property {"compare"} do
+ * @property {string} before
+ * @property {string} after
+ */
+
+/**
+ * Where the cards of two versions differ.
+ * @typedef {object} Difference
+ * @property {string} before
+ * @property {string} after
+ * @property {string[]} lines
+ * @property {number} more
+ */
+
+/**
+ * A place where a version answers.
+ * @typedef {object} EndpointRow
+ * @property {string} id
+ * @property {string} version
+ * @property {string} url
+ * @property {string} transport
+ * @property {string} state
+ * @property {string} reason
+ * @property {number} weight
+ * @property {string} zone
+ * @property {number} expires
+ */
+
+/**
  * One event of a task.
  * @typedef {object} EventRow
  * @property {number} offset
@@ -53,6 +105,21 @@
  * @property {string} state
  * @property {string} text
  * @property {number} time
+ */
+
+/**
+ * A filter that would narrow the search.
+ * @typedef {object} Facet
+ * @property {string} field
+ * @property {FacetValue[]} values
+ */
+
+/**
+ * One value of a filter, and how many of what is found have it.
+ * @typedef {object} FacetValue
+ * @property {string} value
+ * @property {number} count
+ * @property {boolean} chosen
  */
 
 /**
@@ -72,6 +139,17 @@
  * @property {string} topic
  * @property {number} at
  * @property {string} to
+ */
+
+/**
+ * One thing that a search found.
+ * @typedef {object} FoundRow
+ * @property {string} name
+ * @property {string} version
+ * @property {string} description
+ * @property {string} health
+ * @property {number} endpoints
+ * @property {string} why
  */
 
 /**
@@ -101,6 +179,13 @@
  * @property {number} request
  * @property {"hello"} do
  * @property {string} view
+ */
+
+/**
+ * A label, and the version that it points at.
+ * @typedef {object} LabelRow
+ * @property {string} label
+ * @property {string} version
  */
 
 /**
@@ -155,6 +240,16 @@
  */
 
 /**
+ * Points a label of the chosen thing at a version.
+ * @typedef {object} Point
+ * @property {number} request
+ * @property {"point"} do
+ * @property {string} name
+ * @property {string} label
+ * @property {string} version
+ */
+
+/**
  * A `LabError` for a view: the same two lines.
  * @typedef {object} Problem
  * @property {string} name
@@ -174,10 +269,45 @@
  */
 
 /**
+ * What a registry view shows.
+ * @typedef {object} RegistrySnapshot
+ * @property {number} seq
+ * @property {string} lab
+ * @property {string} kind
+ * @property {string} text
+ * @property {string[]} filters
+ * @property {number} total
+ * @property {FoundRow[]} rows
+ * @property {Facet[]} facets
+ * @property {ThingDetail | null} selected
+ * @property {ChangeRow[]} changes
+ * @property {string} problem
+ */
+
+/**
  * The answer to a command.
  * @typedef {object} Reply
  * @property {number} reply
  * @property {Problem | null} problem
+ */
+
+/**
+ * Points a label back at the version that it pointed at before.
+ * @typedef {object} RollBack
+ * @property {number} request
+ * @property {"roll-back"} do
+ * @property {string} name
+ * @property {string} label
+ */
+
+/**
+ * Asks for what fits words and filters.
+ * @typedef {object} Search
+ * @property {number} request
+ * @property {"search"} do
+ * @property {"agent" | "mcp" | "prompt"} kind
+ * @property {string} text
+ * @property {string[]} filters
  */
 
 /**
@@ -244,6 +374,19 @@
  */
 
 /**
+ * The thing that is looked at.
+ * @typedef {object} ThingDetail
+ * @property {string} name
+ * @property {string} owner
+ * @property {string} description
+ * @property {string} rule
+ * @property {LabelRow[]} labels
+ * @property {VersionRow[]} versions
+ * @property {EndpointRow[]} endpoints
+ * @property {Difference | null} difference
+ */
+
+/**
  * The topic that is shown, and a window of its records.
  * @typedef {object} TopicDetail
  * @property {TopicRow} row
@@ -285,6 +428,17 @@
  * @property {GroupRow[]} groups
  * @property {string | null} topic
  * @property {TopicDetail | null} selected
+ */
+
+/**
+ * A version of the thing that is looked at.
+ * @typedef {object} VersionRow
+ * @property {string} version
+ * @property {string} state
+ * @property {number} published
+ * @property {string[]} labels
+ * @property {number | null} share
+ * @property {string} hash
  */
 
 export {};
