@@ -30,6 +30,7 @@ from nbagora_lab.core.settings import Settings
 from nbagora_lab.discovery import Discovered, Discovery, registry_app, verify_signatures
 from nbagora_lab.engines import open_catalog, open_groups, open_log
 from nbagora_lab.hosting import Hosting
+from nbagora_lab.inspect.lanesview import StepRow
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
 from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
 from nbagora_lab.outcomes import Outcomes
@@ -37,7 +38,7 @@ from nbagora_lab.registry import Registry
 from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
 from nbagora_lab.upkeep import Upkeep
-from nbagora_lab.views import ViewSource
+from nbagora_lab.views import LanesViewSource, ViewSource
 from nbagora_lab.wellknown import WellKnown
 
 __all__ = ["Lab"]
@@ -393,6 +394,16 @@ class Lab:
         """
         self._check_running()
         return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
+
+    def steps(self, task: Task | str) -> list[StepRow]:
+        """The steps of a task and of those that it called, in the order in which they began."""
+        known = task if isinstance(task, Task) else self.task(task)
+        return self._tasks.lanes().steps(known.id)
+
+    def lanes_source(self, task: Task | str) -> LanesViewSource:
+        """What a view of the steps of one task reads from."""
+        known = task if isinstance(task, Task) else self.task(task)
+        return LanesViewSource(self.service, self._tasks.lanes(), known.id)
 
     def view_source(self) -> ViewSource:
         """What a live view of this lab reads from and hands its commands to."""

@@ -12,6 +12,7 @@ from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags
 from nbagora_lab.inspect.directory import DirectoryEntry
 from nbagora_lab.inspect.fold import LOG_EXTENSION
+from nbagora_lab.inspect.lanes import LanesInspector
 from nbagora_lab.inspect.tasks import TaskInspector
 
 __all__ = ["Tasks"]
@@ -83,6 +84,10 @@ class Tasks:
                 raise TaskNotFound("there is no last context", "ask an agent first")
             return next(reversed(entries.values())).context
         return context.removeprefix("sessions/")
+
+    def lanes(self) -> LanesInspector:
+        """What makes the lanes of a task."""
+        return LanesInspector(self._tasklog, self._log, self._url)
 
     def inspector(self) -> TaskInspector:
         """See `Lab.inspector`."""

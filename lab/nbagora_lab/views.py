@@ -15,6 +15,8 @@ from nbagora_lab.calls import Calls
 from nbagora_lab.core.errors import LabError, NotStarted, Unsupported, UsageError
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
+from nbagora_lab.inspect.lanes import LanesInspector
+from nbagora_lab.inspect.lanesview import LanesSnapshot
 from nbagora_lab.inspect.model import TasksSnapshot
 from nbagora_lab.inspect.registry import RegistryInspector, RegistryLook
 from nbagora_lab.inspect.registryview import RegistrySnapshot
@@ -24,7 +26,7 @@ from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 from nbagora_lab.registry import Registry
 from nbagora_lab.tasks import Tasks
 
-__all__ = ["RegistryViewSource", "TopicViewSource", "ViewSource"]
+__all__ = ["LanesViewSource", "RegistryViewSource", "TopicViewSource", "ViewSource"]
 
 
 class _Source:
@@ -124,6 +126,37 @@ class ViewSource(_Source):
 
         with contextlib.suppress(NotStarted):
             self._service.submit(finish)
+
+
+class LanesViewSource(_Source):
+    """The steps of one task, as its lanes view sees them.
+
+    Args:
+        service: The service loop.
+        inspector: Makes snapshots; used on the service thread alone.
+        task: The task's id.
+    """
+
+    def __init__(self, service: ServiceLoop, inspector: LanesInspector, task: str) -> None:
+        super().__init__(service)
+        self._inspector = inspector
+        self._task = task
+
+    def version(self) -> int:
+        """A number that changes whenever a snapshot could differ from the last one."""
+        return self._inspector.version()
+
+    def lanes(self, selected: str | None) -> LanesSnapshot:
+        """See `LanesInspector.snapshot`."""
+        return self._inspector.snapshot(self._task, selected=selected)
+
+    def rerun(self, step: str, output: str | None) -> Future[object]:  # noqa: ARG002 -- the protocol's
+        """Begins a run that goes on from a step.
+
+        Raises:
+            Unsupported: No run can be forked yet.
+        """
+        raise Unsupported(f"the run can't go on from {step}", "fork its topic, and ask anew")
 
 
 class TopicViewSource(_Source):

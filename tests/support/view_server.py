@@ -45,15 +45,16 @@ window.ready = true;
 class ViewServer:
     """Serves ``/light.html``, ``/dark.html`` and ``/none.html``; ``mount(snapshot)`` there shows the task view.
 
-    Below ``/topics/`` and ``/registry/`` it is these views, and ``mountKernel(name, state)`` adds one that asks
-    ``window.kernel``.
+    Below ``/topics/``, ``/registry/`` and ``/flow/`` it is these views, and ``mountKernel(name, state)`` adds one that
+    asks ``window.kernel``.
     """
 
     def __init__(self) -> None:
         self._files = {"/mock.js": _MOCK.read_text(encoding="utf-8")}
-        for view in ("tasks", "topics", "registry"):
+        looks = {"tasks": "tasks", "topics": "topics", "registry": "registry", "flow": "lanes"}
+        for view, look in looks.items():
             self._files[f"/{view}.js"] = bundle(view)
-            self._files[f"/{view}.css"] = style(view)
+            self._files[f"/{view}.css"] = style(look)
         for theme in THEMES:
             link = ""
             if theme != "none":
@@ -61,7 +62,7 @@ class ViewServer:
                 css = _JUPYTER / f"theme-{theme}-extension" / "index.css"
                 self._files[f"/{theme}.css"] = css.read_text(encoding="utf-8")
             self._files[f"/{theme}.html"] = _PAGE.format(style=link, view="tasks")
-            for view in ("topics", "registry"):
+            for view in ("topics", "registry", "flow"):
                 self._files[f"/{view}/{theme}.html"] = _PAGE.format(style=link, view=view)
 
     @property

@@ -21,7 +21,9 @@ def test_the_pure_parts_hold_in_node(require):
 
 
 @pytest.mark.node
-@pytest.mark.parametrize("module", [*MODULES, "bundle of tasks", "bundle of topics", "bundle of registry"])
+@pytest.mark.parametrize(
+    "module", [*MODULES, "bundle of tasks", "bundle of topics", "bundle of registry", "bundle of flow"]
+)
 def test_a_module_parses_as_it_ships(require, module):
     name = module.removeprefix("bundle of ")
     text = bundle(name) if name != module else (STATIC / f"{name}.js").read_text(encoding="utf-8")

@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from nbagora_lab.inspect import model, registryview, topicview
+from nbagora_lab.inspect import lanesview, model, registryview, topicview
 from nbagora_widgets import esm
 from nbagora_widgets.jsdoc import TYPES, types
 
 MODULES = sorted(path.stem for path in esm.STATIC.glob("*.js"))
 STYLES = sorted(path.stem for path in esm.STATIC.glob("*.css"))
 TASKS = ("TaskRow", "TaskDetail", "EventRow", "TasksSnapshot", "Reply", "Problem", "Cancel", "Answer")
+LANES = ("LaneRow", "StepRow", "StepDetail", "LanesSnapshot", "ShowStep", "Rerun")
 TOPICS = ("TopicRow", "RecordRow", "TopicDetail", "GroupRow", "LeaseRow", "TopicsSnapshot", "Payload", "Look", "Send")
 
 REGISTRY = ("FoundRow", "Facet", "ThingDetail", "VersionRow", "EndpointRow", "ChangeRow", "RegistrySnapshot", "Point")
@@ -22,7 +23,7 @@ def test_the_types_are_those_of_the_models():
 
 def test_every_field_of_a_model_is_in_its_typedef():
     text = types()
-    homes = {model: TASKS, topicview: TOPICS, registryview: REGISTRY}
+    homes = {model: TASKS, topicview: TOPICS, registryview: REGISTRY, lanesview: LANES}
     for home, name in ((home, name) for home, names in homes.items() for name in names):
         typedef = re.search(rf"@typedef {{object}} {name}\n(.*?)\*/", text, re.DOTALL).group(1)
         shape = getattr(home, name)
@@ -30,7 +31,7 @@ def test_every_field_of_a_model_is_in_its_typedef():
         assert set(re.findall(r"@property {.*?} (\w+)", typedef)) == fields
 
 
-@pytest.mark.parametrize("view", ["tasks", "topics", "registry"])
+@pytest.mark.parametrize("view", ["tasks", "topics", "registry", "flow"])
 def test_a_bundle_has_each_module_once_and_no_import(view):
     text = esm.bundle(view)
     assert text.count("export class Link") == 1
@@ -49,7 +50,7 @@ def test_a_module_is_short_and_builds_no_markup_from_texts(name):
 
 
 def test_the_modules_of_a_bundle_share_no_name():
-    for view in ("tasks", "topics", "registry"):
+    for view in ("tasks", "topics", "registry", "flow"):
         names = re.findall(r"^(?:export )?(?:const|let|class|function) (\w+)", esm.bundle(view), re.MULTILINE)
         assert len(names) > 20
         assert sorted(names) == sorted(set(names))

@@ -6,13 +6,16 @@ whole snapshots, sends commands, and leaves a plain table where there is no kern
 
 from __future__ import annotations
 
+from nbagora_widgets.lanes import LanesView
 from nbagora_widgets.live import LiveView, flush_all, living, stop_all
 from nbagora_widgets.registry import RegistryView
-from nbagora_widgets.source import LiveSource, RegistrySource, TaskSource, TopicSource
+from nbagora_widgets.source import LanesSource, LiveSource, RegistrySource, TaskSource, TopicSource
 from nbagora_widgets.tasks import TaskView
 from nbagora_widgets.topics import TopicView
 
 __all__ = [
+    "LanesSource",
+    "LanesView",
     "LiveSource",
     "LiveView",
     "RegistrySource",

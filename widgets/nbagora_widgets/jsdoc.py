@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from nbagora_lab.inspect import model, registryview, topicview
+from nbagora_lab.inspect import lanesview, model, registryview, topicview
 from nbagora_widgets.esm import STATIC
 
 __all__ = ["TYPES", "types"]
@@ -40,7 +40,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 def types() -> str:
     """The text of ``types.js``: one JSDoc typedef for each public model of the views' modules."""
-    named = (getattr(module, name) for module in (model, registryview, topicview) for name in module.__all__)
+    named = (getattr(module, name) for module in (lanesview, model, registryview, topicview) for name in module.__all__)
     bases = (model.Command, model.Snapshot)
     shapes = [each for each in named if isinstance(each, type) and issubclass(each, BaseModel) and each not in bases]
     _, schema = models_json_schema([(each, "serialization") for each in shapes])

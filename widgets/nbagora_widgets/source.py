@@ -9,13 +9,14 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Protocol
 
+from nbagora_lab.inspect.lanesview import LanesSnapshot
 from nbagora_lab.inspect.model import TasksSnapshot
 from nbagora_lab.inspect.registry import RegistryLook
 from nbagora_lab.inspect.registryview import RegistrySnapshot
 from nbagora_lab.inspect.topics import TopicLook
 from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 
-__all__ = ["LiveSource", "RegistrySource", "TaskSource", "TopicSource"]
+__all__ = ["LanesSource", "LiveSource", "RegistrySource", "TaskSource", "TopicSource"]
 
 
 class LiveSource(Protocol):
@@ -89,6 +90,22 @@ class TaskSource(LiveSource, Protocol):
         Raises:
             LabError: It can't be; the view shows both lines.
         """
+        ...
+
+
+class LanesSource(LiveSource, Protocol):
+    """What the lanes of one task need; all of it is called on the service thread."""
+
+    def lanes(self, selected: str | None) -> LanesSnapshot:
+        """The lanes of now, with one step whole.
+
+        Args:
+            selected: Its id; None for none.
+        """
+        ...
+
+    def rerun(self, step: str, output: str | None) -> Future[object]:
+        """Begins a run that goes on from a step, with another output if one is given; its end may raise `LabError`."""
         ...
 
 

@@ -13,8 +13,9 @@ from nbagora_lab.inspect.model import last_words
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.task import Task, TaskEvent
+    from nbagora_lab.inspect.lanesview import StepRow
 
-__all__ = ["Answer", "Cancel", "Events", "List", "Show", "View", "Wait", "Watch"]
+__all__ = ["Answer", "Cancel", "Events", "Lanes", "List", "Show", "Steps", "View", "Wait", "Watch"]
 
 _TaskId = Annotated[str, Arg(kind="task", positional=True)]
 _Timeout = Annotated[float | None, Arg(metavar="SECONDS")]
@@ -128,6 +129,44 @@ class Cancel(Command, noun="task", verb="cancel"):
     def run(self, face: Face) -> Task:
         """The task as it is then."""
         return face.lab.cancel(self.task)
+
+
+class Steps(Command, noun="task", verb="steps"):
+    """Lists the steps of a task and of those that it called: who did what, what came of it, what it took."""
+
+    task: _TaskId = Field("last", description=_TASK)
+
+    def run(self, face: Face) -> Table[StepRow]:
+        """The steps, in the order in which they began."""
+        return Table(
+            face.lab.steps(self.task),
+            {
+                "step": lambda row: "  " * row.depth + row.name,
+                "who": lambda row: row.lane,
+                "kind": lambda row: row.pattern or row.kind,
+                "state": lambda row: row.state,
+                "input": lambda row: row.input,
+                "output": lambda row: row.output,
+                "model": lambda row: row.model,
+                "tokens": lambda row: row.tokens,
+                "cost": lambda row: row.cost,
+                "seconds": lambda row: row.seconds,
+                "offset": lambda row: row.offset,
+            },
+            "no steps: this task's agent runs no flow and no model",
+        )
+
+
+class Lanes(Command, noun="task", verb="lanes"):
+    """Shows the steps of a task live, as a lane for each who does something; the slider replays them."""
+
+    task: _TaskId = Field("last", description=_TASK)
+
+    def run(self, face: Face) -> object:
+        """The widget."""
+        from nbagora_widgets import LanesView
+
+        return LanesView(face.lab.lanes_source(self.task), rate=face.lab.settings.view_rate)
 
 
 class View(Command, noun="task", verb="view"):

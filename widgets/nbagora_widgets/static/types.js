@@ -189,6 +189,31 @@
  */
 
 /**
+ * One who did something: an agent, or a member of a flow.
+ * @typedef {object} LaneRow
+ * @property {string} name
+ * @property {string} kind
+ * @property {number} steps
+ */
+
+/**
+ * What the lanes of one task show.
+ * @typedef {object} LanesSnapshot
+ * @property {number} seq
+ * @property {string} lab
+ * @property {string} task
+ * @property {string} agent
+ * @property {string} state
+ * @property {number} length
+ * @property {LaneRow[]} lanes
+ * @property {StepRow[]} steps
+ * @property {number} skipped
+ * @property {number} tokens
+ * @property {number | null} cost
+ * @property {StepDetail | null} selected
+ */
+
+/**
  * A lease that is out: while it holds, its topic is locked for the group.
  * @typedef {object} LeaseRow
  * @property {string} topic
@@ -292,6 +317,15 @@
  */
 
 /**
+ * Asks for a fork at a step that goes on live from there.
+ * @typedef {object} Rerun
+ * @property {number} request
+ * @property {"rerun"} do
+ * @property {string} id
+ * @property {string | null} output
+ */
+
+/**
  * Points a label back at the version that it pointed at before.
  * @typedef {object} RollBack
  * @property {number} request
@@ -335,6 +369,47 @@
  * @property {number} request
  * @property {"show"} do
  * @property {string | null} topic
+ */
+
+/**
+ * Asks for the whole of a step; None for nobody's.
+ * @typedef {object} ShowStep
+ * @property {number} request
+ * @property {"step"} do
+ * @property {string | null} id
+ */
+
+/**
+ * The step that is looked at, as long as it is.
+ * @typedef {object} StepDetail
+ * @property {string} id
+ * @property {string} input
+ * @property {string} output
+ * @property {boolean} can_rerun
+ */
+
+/**
+ * One step, or the whole of a task.
+ * @typedef {object} StepRow
+ * @property {string} id
+ * @property {string} lane
+ * @property {string} parent
+ * @property {string} name
+ * @property {string} kind
+ * @property {string} pattern
+ * @property {number} depth
+ * @property {string} state
+ * @property {number} began
+ * @property {number} ended
+ * @property {string} topic
+ * @property {number} offset
+ * @property {number} until
+ * @property {number | null} seconds
+ * @property {number} tokens
+ * @property {number | null} cost
+ * @property {string} model
+ * @property {string} input
+ * @property {string} output
  */
 
 /**
