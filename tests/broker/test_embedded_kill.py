@@ -29,9 +29,8 @@ def append_and_kill(process: Process, store: Path, durability: str, chance: rand
     lines += process.kill()
     acknowledged: Acknowledged = defaultdict(dict)
     for line in lines:
-        if line.count(" ") == 2:  # the last one may be cut
-            topic, offset, body = line.split(" ")
-            acknowledged[topic][int(offset)] = body
+        topic, offset, body = line.split(" ")
+        acknowledged[topic][int(offset)] = body
     return acknowledged
 
 

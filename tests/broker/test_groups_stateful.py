@@ -115,7 +115,11 @@ class GroupMachine(RuleBasedStateMachine):
         return any(Pattern.parse(text).matches(lite) for text in self.patterns.get(client, ()))
 
     def due(self) -> None:
-        """Ends the leases whose time has come."""
+        """Ends the leases, pauses and suspensions whose time has come, for good if the clock goes back."""
+        now = self.clock.now()
+        self.pauses = {key: until for key, until in self.pauses.items() if until > now}
+        for topic in self.topics.values():
+            topic.suspended = topic.suspended if topic.suspended > now else 0.0
         for key, out in list(self.out.items()):
             if out.until <= self.clock.now():
                 self.end(key, failed=[one for one in out.offsets if one not in self.topics[key[0]].done])

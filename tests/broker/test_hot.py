@@ -10,7 +10,7 @@ import pytest
 from faults import FaultyLog
 from logs import record
 from nbagora_lab.broker import hot
-from nbagora_lab.broker.hot import UNSETTLED, HotTopics
+from nbagora_lab.broker.hot import HotTopics
 from nbagora_lab.broker.model import TopicSpec
 
 
@@ -57,13 +57,30 @@ def test_what_is_not_there_is_not_kept(topics: HotTopics) -> None:
     assert names(topics) == []
 
 
-def test_an_unsettled_topic_is_loaded_again(topics: HotTopics) -> None:
-    first = topics.load("chat/4")
+def test_what_was_being_written_is_loaded_again(topics: HotTopics) -> None:
+    first, other = topics.load("chat/4"), topics.load("chat/2")
     assert first is not None
-    first.next = UNSETTLED
+    first.next = 9  # as an interrupted write may leave it
+    topics.writing = ["chat/4"]
+    looked = topics.look("chat/4")
+    assert looked is not None
+    assert looked.next == 5
     again = topics.load("chat/4")
     assert again is not None
     assert (again.number, again.next) == (first.number, 5)
+    assert topics.load("chat/2") is other
+
+
+def test_many_are_warmed_in_one_go(topics: HotTopics) -> None:
+    three = topics.load("chat/3")
+    topics.warm(["chat/3", "chat/5", "chat/5", "chat/0"])
+    assert names(topics) == ["chat/3"], "so few come one by one"
+    topics.warm(["chat/3", "chat/5", "chat/nothing", "nowhere", "chat/0"])
+    assert names(topics) == ["chat/3", "chat/5", "chat/0"]
+    assert [found and found.next for found in map(topics.hot, names(topics))] == [4, 6, 1]
+    assert topics.load("chat/3") is three
+    topics.warm(["chat/1", "chat/2", "chat/\ud800"])
+    assert names(topics) == ["chat/5", "chat/0", "chat/3"]
 
 
 def test_what_is_forgotten_is_loaded_again(topics: HotTopics) -> None:

@@ -46,8 +46,8 @@ def test_the_picture_of_the_families_is_what_a_store_has(log: FaultyLog) -> None
     drawn = re.findall(r"^\| `(\w+)` \|", keys.__doc__ or "", re.MULTILINE)
     log.append([("chat/a", record())])
     EmbeddedGroups(log).create_group("workers", GroupSpec(topic="chat"))
-    families = ["parents", "topics", "records", "groups", "progress", "waiting", "due", "blobs", "subscribers"]
-    assert drawn == ["default", *families]
+    families = ["parents", "topics", "records", "groups", "progress", "handed", "waiting", "due", "blobs"]
+    assert drawn == ["default", *families, "subscribers"]
     assert sorted(log._rocks.db.list_cf(str(log.path))) == sorted(drawn)
     named = set(re.findall(r"``([a-z-]+)``", keys.__doc__ or ""))
     kept = {key.decode() for key in log._rocks.db.keys()}  # noqa: SIM118 -- no dictionary

@@ -12,12 +12,13 @@ import json
 import os
 import pickle  # noqa: F401 -- rocksdict wants it when a store is opened, and who has no rights can't read it then
 import random  # noqa: TID251 -- seeded by the job
+import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,14 @@ class Process:
 
 
 def say(*words: object) -> None:
-    os.write(1, (" ".join(map(str, words)) + "\n").encode())
+    write([" ".join(map(str, words))])
+
+
+def write(lines: Iterable[str]) -> None:
+    """Writes lines at once: a kill leaves all of them or none, which a pipe promises of so few bytes."""
+    told = "".join(f"{line}\n" for line in lines).encode()
+    assert len(told) <= select.PIPE_BUF, "a kill could cut it"
+    os.write(1, told)
 
 
 def opened(job: dict[str, Any]) -> EmbeddedLog:
@@ -108,7 +116,7 @@ def append(job: dict[str, Any]) -> None:
                 topics.append(f"chat/only-{body}")
             stored = encode("test", body.encode() + b" " * job["size"])
             placed = zip(topics, log.append([(topic, stored) for topic in topics]), strict=True)
-            os.write(1, "".join(f"{topic} {offset} {body}\n" for topic, offset in placed).encode())
+            write(f"{topic} {offset} {body}" for topic, offset in placed)
             count += 1
 
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(job["threads"])]
@@ -135,9 +143,7 @@ def consume(job: dict[str, Any]) -> None:
             body = f"{log.epoch}.{number}.{count}"
             topics = [f"chat/{number}-{lite}" for lite in chance.sample(range(job["topics"]), 2)]
             offsets = log.append([(topic, encode("test", body.encode())) for topic in topics])
-            os.write(
-                1, "".join(f"sent {topic} {at} {body}\n" for topic, at in zip(topics, offsets, strict=True)).encode()
-            )
+            write(f"sent {topic} {at} {body}" for topic, at in zip(topics, offsets, strict=True))
             if count % 50 == 49:
                 time.sleep(0.002)
 
@@ -145,13 +151,13 @@ def consume(job: dict[str, Any]) -> None:
         groups.subscribe("workers", client, "*", durable=True)
         while True:
             batch = groups.receive("workers", client, limit=chance.choice([1, 3, 20]))
-            os.write(1, "".join(f"got {one.topic} {one.offset} {one.attempt}\n" for one in batch).encode())
+            write(f"got {one.topic} {one.offset} {one.attempt}" for one in batch)
             some = [one for one in batch if chance.random() < 0.9]
             rest = [one for one in batch if one not in some]
             try:
                 if chance.random() < 0.5:
                     groups.ack("workers", [one.handle for one in some])
-                    os.write(1, "".join(f"acked {one.topic} {one.offset}\n" for one in some).encode())
+                    write(f"acked {one.topic} {one.offset}" for one in some)
                 else:
                     for one in some:
                         groups.ack("workers", [one.handle])

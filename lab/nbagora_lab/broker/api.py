@@ -18,7 +18,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Protocol
 
 from nbagora_lab.broker.blobs import BlobReader, BlobRef
-from nbagora_lab.broker.delivery import Batch, Handle
+from nbagora_lab.broker.delivery import Batch, Given, Handle
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.model import TopicInfo, TopicSpec
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
@@ -319,7 +319,7 @@ class Groups(Protocol):
     def ack(
         self,
         group: str,
-        handles: Collection[Handle],
+        handles: Collection[Given],
         *,
         costs: dict[Handle, float] | None = None,
         send: Sequence[tuple[str, bytes]] = (),
@@ -328,7 +328,7 @@ class Groups(Protocol):
 
         Args:
             group: The group.
-            handles: Of the deliveries.
+            handles: Of the deliveries, or these themselves.
             costs: What they really cost, where that is not what was said at sending.
             send: Records to append in the same step: all of it happens, or nothing (capability ``transaction``).
 
@@ -341,7 +341,7 @@ class Groups(Protocol):
         """
         ...
 
-    def extend(self, group: str, handles: Collection[Handle], lease: float) -> None:
+    def extend(self, group: str, handles: Collection[Given], lease: float) -> None:
         """Has their leases end `lease` seconds from now.
 
         Raises:
@@ -349,7 +349,7 @@ class Groups(Protocol):
         """
         ...
 
-    def fail(self, group: str, handles: Collection[Handle], *, pause: float | None = None) -> None:
+    def fail(self, group: str, handles: Collection[Given], *, pause: float | None = None) -> None:
         """Gives deliveries back as failed: handed out again after the back-off, or `pause` seconds; then dead letters.
 
         Raises:

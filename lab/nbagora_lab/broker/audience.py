@@ -72,7 +72,7 @@ class Audiences:
         self._names: dict[str, dict[Client, int]] = {}
         self._globs: dict[str, tuple[Pattern, dict[Client, int]]] = {}
         self._known: dict[frozenset[Client], Audience] = {}
-        self._everything: Audience | None = None  # the audience of every topic, where only `*` is subscribed to
+        self._only: tuple[Pattern, Audience] | None = None  # of every topic, where only this glob is subscribed to
         self._count = 0
 
     def all(self) -> list[Audience]:
@@ -81,16 +81,12 @@ class Audiences:
 
     def of(self, lite: str) -> Audience | None:
         """Who may be handed a lite topic; None: nobody."""
-        if self._everything is not None and not self._names:
-            return self._everything
+        if self._only is not None:
+            return self._only[1] if self._only[0].matches(lite) else None
         found = dict(self._names.get(lite, ()))
-        plain = not found
         for pattern, readers in self._globs.values():
             if pattern.matches(lite):
                 found |= readers
-                plain = plain and pattern.regex is None
-            else:
-                plain = False
         if not found:
             return None
         clients: frozenset[Client] = frozenset([max(found, key=found.__getitem__)] if self._exclusive else found)
@@ -99,9 +95,14 @@ class Audiences:
             audience = self._known[clients] = Audience(clients, self._new_ready())
             for client in clients:
                 client.audiences.add(audience)
-        if plain:
-            self._everything = audience
+        if not self._names and len(self._globs) == 1:
+            self._only = next(iter(self._globs.values()))[0], audience
         return audience
+
+    def clear(self, new_ready: Callable[[], Ready]) -> None:
+        """Gives every audience a new and empty ready set."""
+        for audience in self._known.values():
+            audience.ready = new_ready()
 
     def renew(self, new_ready: Callable[[], Ready]) -> None:
         """Gives every audience a new ready set with what the former one held."""
@@ -128,7 +129,7 @@ class Audiences:
         if twin is not None:
             self._rename(lambda clients: clients | {client} if twin in clients else clients)
             return False
-        self._everything = None
+        self._only = None
         return any(pattern.name is None for pattern in patterns)
 
     def leave(self, client: Client, patterns: Collection[Pattern]) -> list[Audience]:
@@ -148,7 +149,7 @@ class Audiences:
             if not held:
                 self._names.pop(pattern.name or "", None)
                 self._globs.pop(pattern.text, None)
-        self._everything = None
+        self._only = None
         if not client.patterns and not self._exclusive:
             left = [one.clients - {client} for one in client.audiences]
             if all(left) and not any(clients in self._known for clients in left):
@@ -162,7 +163,7 @@ class Audiences:
         self._known.pop(audience.clients, None)
         for client in audience.clients:
             client.audiences.discard(audience)
-        self._everything = None
+        self._only = None
 
     def holders(self, pattern: Pattern) -> list[Client]:
         """Who subscribes to this very pattern."""
@@ -189,4 +190,4 @@ class Audiences:
             for client in audience.clients:
                 client.audiences.add(audience)
         self._known = renamed
-        self._everything = None
+        self._only = None

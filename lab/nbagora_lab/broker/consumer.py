@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any, Self
 
 from nbagora_lab.broker.api import Groups
-from nbagora_lab.broker.delivery import Batch, Delivery, Handle
+from nbagora_lab.broker.delivery import Batch, Delivery, Given, Handle
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import UsageError
 
@@ -18,7 +18,7 @@ __all__ = ["Consumer"]
 
 _SLICE = 0.5  # seconds after which a waiting thread looks up, so that Ctrl-C is heard on every platform
 
-_Given = Delivery | Handle | Iterable[Delivery | Handle]
+_Given = Given | Iterable[Given]
 
 
 class Consumer:
@@ -155,20 +155,20 @@ class Consumer:
         Raises:
             LeaseLost: Some are not leased to this client any more; the others are acked, unless there was `send`.
         """
-        handles = _handles(given)
-        costs = None if cost is None else dict.fromkeys(handles, cost)
-        return self.groups.ack(self.group, handles, costs=costs, send=list(send))
+        deliveries = _all(given)
+        costs = None if cost is None else {Handle(one.topic, one.offset, one.lease): cost for one in deliveries}
+        return self.groups.ack(self.group, deliveries, costs=costs, send=list(send))
 
     def extend(self, given: _Given, lease: float) -> None:
         """Has their leases end `lease` seconds from now."""
-        self.groups.extend(self.group, _handles(given), lease)
+        self.groups.extend(self.group, _all(given), lease)
 
     def fail(self, given: _Given, *, pause: float | None = None) -> None:
         """Gives deliveries back as failed; what else is out of their topics goes back uncounted, to keep the order.
 
         They come again after the group's back-off, or `pause` seconds, and become dead letters in the end.
         """
-        self.groups.fail(self.group, _handles(given), pause=pause)
+        self.groups.fail(self.group, _all(given), pause=pause)
 
     def suspend(self, topic: str, pause: float) -> None:
         """Has nothing of a lite topic handed out for `pause` seconds; what is out of it goes back, uncounted."""
@@ -205,12 +205,10 @@ class Consumer:
         return f"<Consumer {self.client} of {self.group}>"
 
 
-def _handles(given: _Given) -> list[Handle]:
-    if isinstance(given, Delivery):
-        return [given.handle]
-    if isinstance(given, Handle):
+def _all(given: _Given) -> Collection[Given]:
+    if isinstance(given, Delivery | Handle):
         return [given]
-    return [one.handle if isinstance(one, Delivery) else one for one in given]
+    return given if isinstance(given, list) else list(given)
 
 
 def _check_wait(wait: float) -> None:

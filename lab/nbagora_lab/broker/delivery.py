@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from nbagora_lab.core.errors import UsageError
 from nbagora_lab.core.events import Record, decode
 
-__all__ = ["Batch", "Delivery", "Handle"]
+__all__ = ["Batch", "Delivery", "Given", "Handle"]
 
 
 class Handle(NamedTuple):
@@ -82,6 +82,10 @@ class Delivery:
 
     def __repr__(self) -> str:
         return f"Delivery({self.topic!r}, offset={self.offset}, attempt={self.attempt})"
+
+
+Given = Handle | Delivery
+"""What says which delivery is meant."""
 
 
 class Batch(list[Delivery]):

@@ -10,16 +10,17 @@ a quota is refilled, a suspension or back-off is over. Nothing else looks for it
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from typing import cast
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 from nbagora_lab.broker.audience import Audience, Audiences, Client, Wake
 from nbagora_lab.broker.grant import Grant
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.meters import Meters
+from nbagora_lab.broker.parent import Parent
 from nbagora_lab.broker.pattern import Pattern
-from nbagora_lab.broker.ready import Ready
+from nbagora_lab.broker.ready import Ready, ticks
 from nbagora_lab.broker.shares import Shares
 from nbagora_lab.broker.tally import Tally
 from nbagora_lab.broker.timers import Timer, Timers
@@ -27,7 +28,13 @@ from nbagora_lab.broker.turn import UNKNOWN, Turn, TurnKey
 from nbagora_lab.core.errors import NotSubscribed
 from nbagora_lab.core.events import Scheduling
 
-__all__ = ["Dispatch"]
+if TYPE_CHECKING:
+    from nbagora_lab.broker.hot import HotTopic
+
+__all__ = ["Dispatch", "News"]
+
+News = tuple[str, "HotTopic", int, list[Scheduling]]
+"""What was appended to a topic: its name, the topic, the first offset, and each record's scheduling fields."""
 
 _FINISHED = 4096  # leases whose last ack may come twice
 
@@ -39,6 +46,7 @@ class Dispatch:
         name: Its name.
         number: Its number in the keys.
         spec: Its settings.
+        parent: What it reads.
         stored: What is stored of it.
         now: Seconds since the Unix epoch.
 
@@ -48,27 +56,32 @@ class Dispatch:
         turns: What has something to read and somebody to read it.
         clients: Those that are subscribed.
         dormant: Patterns of durable subscribers that are not here.
-        unsure: Topics on which a write was under way; a topic that stays here was interrupted: the disk knows.
+        torn: Whether this memory is being changed. If it is so when somebody comes, a write failed or a thread was
+            interrupted in the midst of that, and it is made again from the store.
         grants: The leases that are out, by number.
     """
 
-    def __init__(self, name: str, number: int, spec: GroupSpec, stored: GroupStore, *, now: float) -> None:
+    def __init__(
+        self, name: str, number: int, spec: GroupSpec, parent: Parent, stored: GroupStore, *, now: float
+    ) -> None:
         self.name = name
         self.number = number
         self.spec = spec
+        self.parent = parent
         self.stored = stored
         self.single = stored.single
         self.bit = 1 << number
         self.turns: dict[TurnKey, Turn] = {}
         self.clients: dict[str, Client] = {}
         self.dormant: dict[str, list[str]] = {}
-        self.unsure: set[str] = set()
+        self.torn = False
         self.grants: dict[int, Grant] = {}
         self.tally = Tally()
         self.timers = Timers()
         self._finished: OrderedDict[int, frozenset[tuple[str, int]]] = OrderedDict()
         self._refill: Timer | None = None
         self.latest = now
+        self._cut = len(parent.name) + 1  # where the names of lite topics begin
         self._suspended: dict[str, float] = {}
         self._parked: dict[str, int] = {}
         self.shares = Shares(spec.weights)
@@ -87,7 +100,7 @@ class Dispatch:
         for turn in list(self.turns.values()):
             if turn.parked == "topic quota":
                 self.unpark(turn)
-                self.make_ready(turn, now)
+                self.make_ready([turn], now)
         for audience in self.audiences.all():
             self._wake(audience, audience.ready.count)
 
@@ -175,62 +188,78 @@ class Dispatch:
 
     # -- what becomes ready -----------------------------------------------------------------------------------------
 
-    def arrived(self, topic: str, number: int, first: int, plans: list[Scheduling], now: float) -> None:
-        """Records have been appended, from offset `first` on."""
-        end = first + len(plans)
+    def arrived(self, news: Collection[News], now: float) -> None:
+        """Records have been appended."""
         if not self.clients:
             return
-        if self.single:
-            for index, plan in enumerate(plans):
-                turn = Turn(topic, number, first + index, first + index + 1, single=True)
-                self.turns[turn.key] = turn
-                self.make_ready(turn, now, plan)
-        elif (known := self.turns.get(topic)) is not None:
-            if known.end != UNKNOWN:
-                known.end = end
-        else:
-            turn = Turn(topic, number, first, end)  # there was nothing to read, or there would be a turn
-            self.turns[topic] = turn
-            self.make_ready(turn, now, plans[0])
+        turns, fresh = self.turns, []
+        for topic, hot, first, plans in news:
+            if self.single:
+                for offset, plan in enumerate(plans, first):
+                    turn = Turn(topic, hot.number, offset, offset + 1, single=True)
+                    turn.plan = plan
+                    turns[turn.key] = turn
+                    fresh.append(turn)
+            elif (known := turns.get(topic)) is None:  # there was nothing to read, or there would be a turn
+                turns[topic] = turn = Turn(topic, hot.number, first, first + len(plans))
+                turn.plan = plans[0]
+                fresh.append(turn)
+            elif known.end != UNKNOWN:
+                known.end = first + len(plans)
+        if fresh:
+            self._admit(fresh, now)
 
-    def found(self, turn: Turn, now: float) -> None:
-        """Something that waits was found in the store."""
-        if turn.key not in self.turns:
-            self.turns[turn.key] = turn
-            self.make_ready(turn, now)
+    def found(self, turns: Iterable[Turn], now: float) -> None:
+        """What waits was found in the store."""
+        fresh = [turn for turn in turns if turn.key not in self.turns]
+        self.turns.update((turn.key, turn) for turn in fresh)
+        self.make_ready(fresh, now)
 
     def move(self, turn: Turn, now: float) -> None:
         """Gives a turn that is ready to the audience that it has now; its place by age stays."""
-        since = turn.since
         self.withdraw(turn)
-        self.make_ready(turn, now, turn.plan, since)
+        self._admit([turn], now, aged=True)
 
-    def make_ready(self, turn: Turn, now: float, plan: Scheduling | None = None, since: float | None = None) -> None:
-        """Puts a turn into the ready set, if nothing keeps it back; forgets it where nobody reads it."""
-        if turn.grant is not None or turn.ready or turn.parked:
-            return
-        until = self._suspended.get(turn.topic, 0.0)
-        if until > now:
-            self.park(turn, "suspended", until)
-            return
-        audience = self.audiences.of(turn.topic.partition("/")[2])
-        if audience is None:
-            self.turns.pop(turn.key, None)
-            return
-        turn.plan = self.stored.plan(turn, turn.committed) if plan is None else plan
-        if since is None:  # a clock that jumped back puts nobody in front of those who wait
-            since = self.latest = max(self.latest, now)
-            turn.tick = 0
-        turn.since = since
-        turn.audience = audience
-        audience.ready.add(turn)
-        self._wake(audience)
+    def make_ready(self, turns: Iterable[Turn], now: float) -> None:
+        """Puts turns into the ready set, if nothing keeps them back; forgets them where nobody reads them."""
+        free = [turn for turn in turns if turn.grant is None and not turn.ready and not turn.parked]
+        if self.parent.scheduled:
+            self.stored.load([turn for turn in free if turn.end == UNKNOWN])
+            self.stored.plans(free)
+        if free:
+            self._admit(free, now)
+
+    def _admit(self, turns: Sequence[Turn], now: float, *, aged: bool = False) -> None:
+        """The same for turns that are out of it and whose plans are known; those that are `aged` keep their age."""
+        since = self.latest = max(self.latest, now)  # a clock that jumped back puts nobody in front of those who wait
+        suspended, audience_of, cut = self._suspended, self.audiences.of, self._cut
+        admitted: dict[Audience, list[Turn]] = {}
+        for turn in turns:
+            if suspended and (until := suspended.get(turn.topic, 0.0)) > now:
+                self.park(turn, "suspended", until)
+                continue
+            audience = audience_of(turn.topic[cut:])
+            if audience is None:
+                self.turns.pop(turn.key, None)
+                continue
+            if not aged:
+                turn.since = since
+                turn.tick = next(ticks)
+            turn.audience = audience
+            if audience in admitted:
+                admitted[audience].append(turn)
+            else:
+                admitted[audience] = [turn]
+        for audience, those in admitted.items():
+            audience.ready.extend(those)
+            self._wake(audience, len(those))
 
     def park(self, turn: Turn, why: str, until: float) -> None:
         """Keeps a turn back until a time, and for no other reason any more."""
         self.withdraw(turn)
         self.unpark(turn)
         turn.parked = why
+        turn.until = until
         turn.ticket = ticket = turn.ticket + 1
         self._parked[why] = self._parked.get(why, 0) + 1
 
@@ -238,7 +267,7 @@ class Dispatch:
             if turn.parked and turn.ticket == ticket:
                 self.unpark(turn)
                 if self.turns.get(turn.key) is turn:
-                    self.make_ready(turn, until)
+                    self.make_ready([turn], until)
 
         self.timers.at(until, over)
 
@@ -296,7 +325,7 @@ class Dispatch:
                 self.park(turn, "suspended", until)
             elif until <= now and turn.parked == "suspended":
                 self.unpark(turn)
-                self.make_ready(turn, now)
+                self.make_ready([turn], now)
 
     def _resume(self, topic: str, until: float) -> None:
         if self._suspended.get(topic) == until:
@@ -310,13 +339,6 @@ class Dispatch:
         self.meters.take(topic, plan.tenant, difference)
         self.tally.correct(plan.tenant, difference)
 
-    def lease(self, grant: Grant, turn: Turn, leased: int, until: float) -> None:
-        """A turn is out."""
-        turn.grant = grant
-        turn.leased = leased
-        turn.until = until
-        grant.turns.add(turn)
-
     def end_grant(self, turn: Turn, *, acked: bool = False) -> None:
         """A turn is not out any more; it is not ready yet."""
         grant = turn.grant
@@ -325,13 +347,32 @@ class Dispatch:
             grant.turns.discard(turn)
             if not acked:
                 grant.lost.update((turn.topic, offset) for offset in turn.out())
-            if not grant.turns and self.grants.pop(grant.number, None) is not None:
-                grant.batch = None
-                if grant.timer is not None:
-                    self.timers.cancel(grant.timer)
-                self._finished[grant.number] = frozenset(grant.lost)
-                if len(self._finished) > _FINISHED:
-                    self._finished.popitem(last=False)
+            if not grant.turns:
+                self.finish(grant)
+
+    def finish(self, grant: Grant) -> None:
+        """Nothing is out under a lease any more."""
+        if self.grants.pop(grant.number, None) is not None:
+            grant.batch = None
+            if grant.timer is not None:
+                self.timers.cancel(grant.timer)
+            self._finished[grant.number] = frozenset(grant.lost)
+            if len(self._finished) > _FINISHED:
+                self._finished.popitem(last=False)
+
+    def start_anew(self) -> list[Turn]:
+        """Throws away what may be half done, after an interruption; returns the turns that are out or held back."""
+        kept = dict.fromkeys(turn for grant in self.grants.values() for turn in grant.turns)
+        kept |= dict.fromkeys(turn for turn in self.turns.values() if turn.parked)
+        self.turns = {turn.key: turn for turn in kept}
+        self.audiences.clear(self._new_ready)
+        self._parked.clear()
+        for turn in kept:
+            turn.ready, turn.level, turn.audience = False, None, None
+            if why := turn.parked:
+                turn.parked = ""
+                self.park(turn, why, turn.until)
+        return list(kept)
 
     def was_acked(self, topic: str, offset: int, number: int) -> bool:
         """Whether what is not out any more under a lease of not long ago ended by an ack, if it was out at all."""

@@ -17,8 +17,8 @@
 
 Threads: the core is synchronous and runs in the caller's thread under one lock; readers take none. A write may be
 interrupted anywhere, by a failing disk, by Ctrl-C or by the cancelling of an agent: before it, the topics that it
-touches are marked unsettled, and whoever finds such a mark asks the disk. So memory can't differ from it, and readers
-see a batch's records together.
+touches are noted in `HotTopics.writing`, and whoever finds such a note asks the disk. So memory can't differ from it,
+and readers see a batch's records together.
 `os` durability means the write-ahead log has reached the operating system: it survives the death of the process, not
 of the machine. `fsync` has it on the disk before anybody reads it; callers that meet share one write (group commit).
 """
@@ -56,7 +56,7 @@ from nbagora_lab.core.events import head_of
 
 __all__ = ["EmbeddedLog"]
 
-_FAMILIES = ("parents", "topics", "records", "groups", "progress", "waiting", "due", "blobs", "subscribers")
+_FAMILIES = ("parents", "topics", "records", "groups", "progress", "handed", "waiting", "due", "blobs", "subscribers")
 
 
 class EmbeddedLog:
@@ -193,7 +193,7 @@ class EmbeddedLog:
             except QuotaExceeded:
                 self._remove_records(number)
                 raise
-        self._watches.tell([to, *touched])
+        self._watches.tell({to, *touched})
         return self.info(to)
 
     def _copy(self, topic: str, number: int, at: int) -> int:
@@ -229,7 +229,7 @@ class EmbeddedLog:
 
     def unstage(self, ref: BlobRef) -> None:
         """See `Log.unstage`."""
-        with self.store.entered():
+        with self.store.lock, self.store.entered():
             self.store.blobs.drop(ref.sha256)
 
     def open_body(self, ref: BlobRef) -> BlobReader:
@@ -276,11 +276,12 @@ class EmbeddedLog:
         """See `Log.scan`."""
         found: list[Stored] = []
         with self._edge:
+            written = not self._hot.writing  # looked at before the topic is, as a write may begin in between
             hot = self._hot.look(topic)
             if hot is None:
                 split_topic(topic)
                 return found
-            if after + 1 >= hot.next or limit < 1:
+            if limit < 1 or (written and after + 1 >= hot.next):
                 return found
             prefix = keys.u64(hot.number)
             within = ReadOptions()  # else looking past the last record walks over removed topics

@@ -3,16 +3,16 @@
 | operation | write batch | a crash leaves |
 |---|---|---|
 | append | the records, and in `waiting` that their topics have something to read | all of it or nothing |
-| receive | the attempts | the lease is lost, the attempt counts |
+| receive | in `handed` what is out under the lease | the lease is lost, the attempts count |
 | ack | progress; out of `waiting` what is drained; with `send`, those records | all of it or nothing |
 | fail, lease over | dead letters, with the progress past them | all of it or nothing |
 | seek | progress, `waiting` | all of it or nothing |
 | create a group | where it starts on the topics that exist, then its name | no group before the last batch |
 | delete a group | its name; then its ranges of keys | remains that no group's number refers to |
 
-Threads: everything is called under the engine's lock, in the caller's thread. As with topics, a write may be
-interrupted anywhere: the topics it touches are noted in `Dispatch.unsure` before, and whoever finds one there asks the
-disk.
+Threads: everything is called under the engine's lock, in the caller's thread. A call may be interrupted anywhere, in a
+write or between any two lines, by a failing disk or by Ctrl-C: `Dispatch.torn` is set before, and whoever finds it set
+makes the group's memory again from the store.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rocksdict import WriteBatch
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.dead import DEAD_LETTERS, dead_topic
-from nbagora_lab.broker.delivery import Batch, Handle
+from nbagora_lab.broker.delivery import Batch, Given, Handle
 from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.group import GroupSpec, Start
@@ -61,7 +61,7 @@ class EmbeddedGroups:
         self._leases = Leases(store, log.tell)
         self._starts = Starts(log)
         self._subscribers = Subscribers(store, self._leases)
-        with store.entered():
+        with store.lock, store.entered():
             for name, value in store.rocks.families["groups"].items():
                 number = int.from_bytes(value[_NUMBER])
                 self._add(name.decode(), number, GroupSpec.model_validate_json(value[4:]))
@@ -70,9 +70,9 @@ class EmbeddedGroups:
     def _add(self, name: str, number: int, spec: GroupSpec) -> Dispatch:
         store = self._store
         parent = store.parent(spec.topic)
-        single = parent.spec.type == "PRIORITY"
-        stored = GroupStore(store.rocks, store.hot, number, single=single)
-        group = Dispatch(name, number, spec, stored, now=store.clock.now())
+        stored = GroupStore(store, number, parent)
+        stored.count_handed()
+        group = Dispatch(name, number, spec, parent, stored, now=store.clock.now())
         self._subscribers.load(group)
         parent.groups.append(group)
         self._groups[name] = group
@@ -83,7 +83,7 @@ class EmbeddedGroups:
         if check_name(name, "group") == EVENTS:
             raise BadName(f"no group can be named {EVENTS}", "its dead letters would lie where topics are told of")
         self._log.create_topic(DEAD_LETTERS, TopicSpec())
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             there = self._groups.get(name)
             if there is not None:
                 if there.spec != spec:
@@ -108,7 +108,7 @@ class EmbeddedGroups:
 
     def alter_group(self, name: str, spec: GroupSpec) -> None:
         """See `Groups.alter_group`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             group = self._group(name)
             fixed = [key for key in ("topic", "mode", "start") if getattr(spec, key) != getattr(group.spec, key)]
             if fixed:
@@ -123,18 +123,18 @@ class EmbeddedGroups:
 
     def groups(self) -> dict[str, GroupSpec]:
         """See `Groups.groups`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             return {name: group.spec for name, group in sorted(self._groups.items())}
 
     def delete_group(self, name: str) -> None:
         """See `Groups.delete_group`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             group = self._group(name)
             handles = self._store.rocks.handles
             batch = WriteBatch(raw_mode=True)
             batch.delete(name.encode(), handles["groups"])
             first, past = keys.group_prefix(group.number), keys.group_prefix(group.number + 1)
-            for family in ("progress", "waiting", "subscribers"):
+            for family in ("progress", "waiting", "handed", "subscribers"):
                 batch.delete_range(first, past, handles[family])
             self._store.write(batch)
             del self._groups[name]
@@ -157,7 +157,7 @@ class EmbeddedGroups:
         """See `Groups.subscribe`."""
         check_name(client, "client")
         parsed = [Pattern.parse(text) for text in dict.fromkeys(patterns)]
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             told = self._subscribers.join(known, client, parsed, durable=durable, evicted=evicted)
         for callback, lost in told:
@@ -166,7 +166,7 @@ class EmbeddedGroups:
     def unsubscribe(self, group: str, client: str, patterns: Collection[str] | None = None) -> None:
         """See `Groups.unsubscribe`."""
         parsed = None if patterns is None else [Pattern.parse(text) for text in patterns]
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             there = known.clients.get(client)
             if there is not None:
@@ -183,7 +183,7 @@ class EmbeddedGroups:
 
     def subscriptions(self, group: str) -> dict[str, list[str]]:
         """See `Groups.subscriptions`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             return known.dormant | {name: list(client.patterns) for name, client in known.clients.items()}
 
@@ -197,7 +197,7 @@ class EmbeddedGroups:
             raise UsageError(f"a receive of {limit} records", f"ask for 1 to {_MOST}")
         if lease is not None and not 0 < lease < float("inf"):
             raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group, client)
             now = self._store.clock.now()
             there = known.client(client, now)
@@ -206,7 +206,7 @@ class EmbeddedGroups:
 
     def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Groups.when_ready`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group, client)
             end = known.watch(known.client(client, self._store.clock.now()), wake)
 
@@ -219,7 +219,7 @@ class EmbeddedGroups:
     def ack(
         self,
         group: str,
-        handles: Collection[Handle],
+        handles: Collection[Given],
         *,
         costs: dict[Handle, float] | None = None,
         send: Sequence[tuple[str, bytes]] = (),
@@ -228,7 +228,7 @@ class EmbeddedGroups:
         for handle, cost in (costs or {}).items():
             if not 0 <= cost < float("inf"):
                 raise UsageError(f"a cost of {cost} for record {handle.offset} of {handle.topic}", "it is 0 or more")
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             now = self._store.clock.now()
             try:
@@ -243,21 +243,21 @@ class EmbeddedGroups:
             raise lost_leases(group, lost)
         return offsets
 
-    def extend(self, group: str, handles: Collection[Handle], lease: float) -> None:
+    def extend(self, group: str, handles: Collection[Given], lease: float) -> None:
         """See `Groups.extend`."""
         if not 0 < lease < float("inf"):
             raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             lost = self._leases.extend(known, handles, lease, self._store.clock.now())
         if lost:
             raise lost_leases(group, lost)
 
-    def fail(self, group: str, handles: Collection[Handle], *, pause: float | None = None) -> None:
+    def fail(self, group: str, handles: Collection[Given], *, pause: float | None = None) -> None:
         """See `Groups.fail`."""
         if pause is not None and not 0 <= pause < float("inf"):
             raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             lost = self._leases.fail(known, handles, pause, self._store.clock.now())
         if lost:
@@ -267,7 +267,7 @@ class EmbeddedGroups:
         """See `Groups.suspend`."""
         if not 0 <= pause < float("inf"):
             raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             _check(known, topic)
             now = self._store.clock.now()
@@ -277,11 +277,10 @@ class EmbeddedGroups:
     def seek(self, group: str, topic: str, start: Start) -> int:
         """See `Groups.seek`."""
         start = Start.parse(start)
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             _check(known, topic)
             self._log.info(topic)
-            known.unsure.add(topic)
             if (hot := self._store.hot.load(topic)) is not None:
                 hot.listed &= ~known.bit
             batch = WriteBatch(raw_mode=True)
@@ -289,12 +288,12 @@ class EmbeddedGroups:
             self._store.write(batch)
             for turn in known.turns_of(topic):
                 known.forget(turn)
-            self._settle(known)
+            known.found(known.stored.of(topic), self._store.clock.now())
             return offset
 
     def progress(self, group: str, topic: str) -> TopicProgress:
         """See `Groups.progress`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             known = self._entered(group)
             _check(known, topic)
             info = self._log.info(topic)
@@ -306,7 +305,7 @@ class EmbeddedGroups:
                 lag, attempts = len(left), left[0].attempts(committed) if left else 0
             else:
                 turn = Turn(topic, hot.number, 0, info.next)
-                known.stored.load(turn)
+                known.stored.load([turn])
                 committed = turn.committed
                 lag, attempts = info.next - committed - turn.done.bit_count(), turn.attempts(committed)
             state = "drained" if not lag else state_of(known, topic)
@@ -314,14 +313,16 @@ class EmbeddedGroups:
 
     def stats(self, group: str) -> GroupStats:
         """See `Groups.stats`."""
-        with self._store.entered():
+        with self._store.lock, self._store.entered():
             return stats_of(self._entered(group), self._store.clock.now())
 
     def _entered(self, name: str, client: str | None = None) -> Dispatch:
-        """A group, settled, with everything done that is due; a client that calls lives, and is back if it rested."""
+        """A group, whole, with everything done that is due; a client that calls lives, and is back if it rested."""
         group = self._group(name)
-        if group.unsure:
-            self._settle(group)
+        torn = group.torn
+        self._store.act(group)
+        if torn:
+            self._mend(group)
         now = self._store.clock.now()
         if client in group.clients:
             group.clients[client].seen = now
@@ -336,21 +337,17 @@ class EmbeddedGroups:
             raise GroupNotFound(f"no group '{name}'", did_you_mean(name, self._groups))
         return group
 
-    def _settle(self, group: Dispatch) -> None:
-        """Brings what an interrupted write may have left half done in line with the store; leases stay."""
+    def _mend(self, group: Dispatch) -> None:
+        """Makes a group's memory again from the store, after an interruption; leases, and what is held back, stay."""
         now = self._store.clock.now()
-        for topic in list(group.unsure):
-            hot = self._store.hot.load(topic)
-            for turn in group.turns_of(topic):
-                if hot is None or hot.number != turn.number:
-                    group.forget(turn)
-                else:
-                    self._leases.settle(group, turn, now)
-            if hot is not None:
-                hot.listed &= ~group.bit
-            for turn in group.stored.of(topic):
-                group.found(turn, now)
-            group.unsure.discard(topic)
+        group.stored.count_handed(out=group.grants)
+        for turn in group.start_anew():
+            hot = self._store.hot.load(turn.topic)
+            if hot is None or hot.number != turn.number:
+                group.forget(turn)
+            else:
+                self._leases.settle(group, turn, now)
+        group.found(group.stored.all(), now)
 
     def _close(self) -> None:
         for group in self._groups.values():

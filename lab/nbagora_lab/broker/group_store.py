@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rocksdict import WriteBatch
 
 from nbagora_lab.broker import keys
-from nbagora_lab.broker.hot import HotTopics
-from nbagora_lab.broker.rocks import Rocks
+from nbagora_lab.broker.parent import Parent
 from nbagora_lab.broker.turn import UNKNOWN, Turn
 from nbagora_lab.core.events import PLAIN, Scheduling, scheduling_of
+
+if TYPE_CHECKING:
+    from nbagora_lab.broker.store import Store
 
 __all__ = ["GroupStore"]
 
@@ -16,45 +21,101 @@ __all__ = ["GroupStore"]
 class GroupStore:
     """Reads one group's keys; under the engine's lock.
 
+    An attempt is durable before its records are handed out, in one key for all of a receive (`handed`). It comes to be
+    counted with the topic's other attempts when something else is written of the topic, or at the next opening; the
+    number of the lease beside them says which leases are counted, so that none is twice.
+
     Args:
-        rocks: The open store.
-        hot: Topics in use.
+        store: The open store.
         number: The group's number.
-        single: Whether its parent is of type PRIORITY.
+        parent: What it reads.
+
+    Attributes:
+        single: Whether that is of type PRIORITY.
     """
 
-    def __init__(self, rocks: Rocks, hot: HotTopics, number: int, *, single: bool) -> None:
-        self._rocks = rocks
-        self._hot = hot
+    def __init__(self, store: Store, number: int, parent: Parent) -> None:
+        self._store = store
+        self._parent = parent
+        self._rocks = store.rocks
+        self._hot = store.hot
         self._number = number
-        self.single = single
+        self.single = parent.spec.type == "PRIORITY"
 
-    def load(self, turn: Turn) -> None:
-        """Fills in progress and end."""
-        if not turn.single:
-            turn.unpack(self._rocks.families["progress"].get(keys.waiting_key(self._number, turn.number)))
+    def load(self, turns: Sequence[Turn]) -> None:
+        """Fills in progress and end, of many at once."""
+        turns = [turn for turn in turns if not turn.single]
+        if not turns:
+            return
+        self._hot.warm([turn.topic for turn in turns])
+        found = self._rocks.families["progress"].get([keys.waiting_key(self._number, turn.number) for turn in turns])
+        for turn, stored in zip(turns, found, strict=True):
+            lease = turn.unpack(stored)
             hot = self._hot.load(turn.topic)
             turn.end = hot.next if hot is not None else turn.committed
+            if turn.grant is not None and turn.grant.number > lease:
+                turn.runs = turn.tried(turn.leased)
 
     def reload(self, turn: Turn) -> None:
         """The same for one that may lag behind; a single record that is acked has its end as its progress."""
-        if turn.single:
-            key = keys.waiting_record_key(self._number, turn.number, turn.end - 1)
-            stored = self._rocks.families["waiting"].get(key)
-            attempts = 0 if stored is None else keys.ATTEMPTS.unpack_from(stored)[0]
-            turn.committed = turn.end if stored is None else turn.end - 1
-            turn.runs = ((turn.end, attempts),) if attempts else ()
-        else:
-            self.load(turn)
+        if not turn.single:
+            self.load([turn])
+            return
+        key = keys.waiting_record_key(self._number, turn.number, turn.end - 1)
+        stored = self._rocks.families["waiting"].get(key)
+        attempts, lease = (0, 0) if stored is None else keys.ATTEMPTS.unpack_from(stored)
+        turn.committed = turn.end if stored is None else turn.end - 1
+        if stored is not None and turn.grant is not None and turn.grant.number > lease:
+            attempts += 1
+        turn.runs = ((turn.end, attempts),) if attempts else ()
+
+    def count_handed(self, out: Container[int] = ()) -> None:
+        """Counts with the others the attempts of all leases but those that are out."""
+        prefix, handles = keys.group_prefix(self._number), self._rocks.handles
+        for key, value in list(self._rocks.families["handed"].items(from_key=prefix)):
+            if not key.startswith(prefix):
+                break
+            lease = keys.parse_u64(key[4:])
+            if lease in out:
+                continue
+            batch = WriteBatch(raw_mode=True)
+            for number, end in keys.parse_handed(value):
+                if self.single:
+                    self._count_single(batch, number, end, lease)
+                else:
+                    self._count(batch, number, end, lease)
+            batch.delete(key, handles["handed"])
+            self._store.write(batch)
+
+    def _count(self, batch: WriteBatch, number: int, end: int, lease: int) -> None:
+        key = keys.waiting_key(self._number, number)
+        if self._rocks.families["waiting"].get(key) is None:  # all of it is acked, or the topic is no more
+            return
+        turn = Turn("", number, 0, end)
+        if turn.unpack(self._rocks.families["progress"].get(key)) < lease:
+            runs = turn.tried(end) if turn.committed < end else turn.runs
+            batch.put(key, Turn.pack(turn.committed, turn.done, runs, lease), self._rocks.handles["progress"])
+
+    def _count_single(self, batch: WriteBatch, number: int, end: int, lease: int) -> None:
+        key = keys.waiting_record_key(self._number, number, end - 1)
+        stored = self._rocks.families["waiting"].get(key)
+        if stored is not None:
+            attempts, counted = keys.ATTEMPTS.unpack_from(stored)
+            if counted < lease:
+                value = keys.ATTEMPTS.pack(attempts + 1, lease) + stored[keys.ATTEMPTS.size :]
+                batch.put(key, value, self._rocks.handles["waiting"])
+
+    def plans(self, turns: Sequence[Turn]) -> None:
+        """Fills in the scheduling fields of what is next, of turns that are loaded."""
+        looked = [turn for turn in turns if not turn.drained]
+        wanted = [keys.record_key(turn.number, turn.waiting(1)[0]) for turn in looked]
+        for turn, stored in zip(looked, self._rocks.families["records"].get(wanted) if wanted else (), strict=True):
+            turn.plan = PLAIN if stored is None else scheduling_of(stored)
 
     def plan(self, turn: Turn, offset: int) -> Scheduling:
-        """The scheduling fields of a record; not looked for where no record of the parent has any."""
-        hot = self._hot.look(turn.topic)
-        if hot is None or not hot.parent.scheduled:
+        """The scheduling fields of one record."""
+        if not self._parent.scheduled:
             return PLAIN
-        if turn.end == UNKNOWN:
-            self.load(turn)
-            offset = turn.waiting(1)[0]
         stored = self._rocks.families["records"].get(keys.record_key(turn.number, offset))
         return PLAIN if stored is None else scheduling_of(stored)
 
@@ -68,7 +129,7 @@ class GroupStore:
                 self._rocks.families["waiting"].get(keys.waiting_record_key(self._number, hot.number, offset)) is None
             )
         turn = Turn(topic, hot.number, 0, hot.next)
-        self.load(turn)
+        self.load([turn])
         return turn.is_done(offset)
 
     def all(self) -> Iterator[Turn]:
@@ -101,6 +162,6 @@ class GroupStore:
             return Turn(value.decode(), number, 0, UNKNOWN)
         offset = keys.parse_u64(key[12:])
         turn = Turn(value[keys.ATTEMPTS.size :].decode(), number, offset, offset + 1, single=True)
-        (attempts,) = keys.ATTEMPTS.unpack_from(value)
+        attempts, _ = keys.ATTEMPTS.unpack_from(value)
         turn.runs = ((offset + 1, attempts),) if attempts else ()
         return turn

@@ -9,8 +9,9 @@
 | `records` | u64 topic number, u64 offset | the record, as `core.events.encode` packs it |
 | `groups` | name of the group | u32 group number, JSON of its `GroupSpec` |
 | `progress` | u32 group number, u64 topic number | the stored part of a `Turn`; absent: nothing is acked |
+| `handed` | u32 group number, u64 lease | what was handed out under it: pairs of u64 topic number, u64 end of offsets |
 | `waiting` | u32 group number, u64 topic number | the topic's full name: it has something that is not acked |
-| ditto, PRIORITY parent | the same, u64 offset | u32 attempts, the topic's full name: this record is not acked |
+| ditto, PRIORITY parent | the same, u64 offset | `ATTEMPTS`, the topic's full name: this record is not acked |
 | `due` | u64 µs, u64 topic number | u8 what is then due, the topic's full name: when to look whether it has expired |
 | `blobs` | SHA-256 of a large body, hexadecimal | u64 references, u64 size, u32 CRC of each chunk of 1 MiB |
 | `subscribers` | u32 group number, name of the client | JSON list of patterns of a durable subscriber |
@@ -23,6 +24,7 @@ an unfinished fork or removal leaves can't be taken for another topic's.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator, Sequence
 
 __all__ = [
     "ATTEMPTS",
@@ -34,10 +36,14 @@ __all__ = [
     "GROUP_NUMBER",
     "TELL",
     "TOPIC_NUMBER",
+    "UNTRIED",
     "count_key",
     "due_key",
     "group_prefix",
+    "handed_key",
+    "pack_handed",
     "parse_due",
+    "parse_handed",
     "parse_topic",
     "parse_u64",
     "record_key",
@@ -48,7 +54,7 @@ __all__ = [
     "waiting_record_key",
 ]
 
-FORMAT = 2
+FORMAT = 3
 """Raised when any layout in this table, or a record's, changes; a store of a higher one is refused."""
 
 FORMAT_KEY = b"format"
@@ -64,11 +70,28 @@ _GROUPED_RECORD = struct.Struct(">IQQ")
 COUNTS = struct.Struct(">QQB")
 """What a parent has."""
 
-ATTEMPTS = struct.Struct(">I")
-"""How `waiting` begins on a PRIORITY parent."""
+ATTEMPTS = struct.Struct(">IQ")
+"""How `waiting` begins on a PRIORITY parent: attempts, and the last lease that is counted in them."""
+
+UNTRIED = ATTEMPTS.pack(0, 0)
+"""The same of a record that was never handed out."""
 
 waiting_key = _GROUPED.pack
 """``waiting_key(group_number, topic_number)``: 12 bytes; also the key in `progress`."""
+
+handed_key = _GROUPED.pack
+"""``handed_key(group_number, lease)``: 12 bytes."""
+
+
+def pack_handed(pairs: Sequence[int]) -> bytes:
+    """What was handed out under a lease: topic number, end, topic number, end, and so on."""
+    return struct.pack(f">{len(pairs)}Q", *pairs)
+
+
+def parse_handed(value: bytes) -> Iterator[tuple[int, int]]:
+    """The pairs that `pack_handed` packed."""
+    return _PAIR.iter_unpack(value)
+
 
 waiting_record_key = _GROUPED_RECORD.pack
 """``waiting_record_key(group_number, topic_number, offset)``: 20 bytes."""

@@ -6,31 +6,27 @@ Everything that moves a group forward is a list of moves, written in one batch a
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from rocksdict import WriteBatch
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.audience import Client
 from nbagora_lab.broker.dead import dead_topic, pack_letter
-from nbagora_lab.broker.delivery import Batch, Delivery, Handle
+from nbagora_lab.broker.delivery import Batch, Delivery, Given, Handle
 from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.grant import Grant
 from nbagora_lab.broker.picks import Pick, pick
 from nbagora_lab.broker.report import fill
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.turn import Turn
-from nbagora_lab.core.errors import BadName, LeaseLost, QuotaExceeded, StoreCorrupt, TooLarge, TopicNotFound
+from nbagora_lab.core.errors import LeaseLost, StoreCorrupt
 from nbagora_lab.core.events import scheduling_of
 
 __all__ = ["Leases", "lost_leases"]
 
 _Tell = Callable[[Collection[str], Sequence[tuple[str, bytes]], Sequence[int]], None]
-_REFUSED = (BadName, QuotaExceeded, TooLarge, TopicNotFound)
-_PER_EPOCH = 1 << 40  # numbers of leases, so that they grow over restarts
 
 
-@dataclass(slots=True)
 class _Move:
     """How a turn moves on.
 
@@ -42,11 +38,16 @@ class _Move:
         pause: Seconds for which it is then kept back.
     """
 
-    turn: Turn
-    done: list[int]
-    uncounted: Collection[int] = ()
-    over: bool = False
-    pause: float = 0.0
+    __slots__ = ("done", "over", "pause", "turn", "uncounted")
+
+    def __init__(
+        self, turn: Turn, done: list[int], *, uncounted: Collection[int] = (), over: bool = False, pause: float = 0.0
+    ) -> None:
+        self.turn = turn
+        self.done = done
+        self.uncounted = uncounted
+        self.over = over
+        self.pause = pause
 
 
 class Leases:
@@ -59,11 +60,11 @@ class Leases:
 
     def __init__(self, store: Store, tell: _Tell) -> None:
         self._tell = tell
+        self._store = store
         self._rocks = store.rocks
         self._hot = store.hot
         self._writer = store.writer
         self._clock = store.clock
-        self._count = 0
 
     def receive(
         self, group: Dispatch, client: Client, *, limit: int, lease: float, attempt_id: str, now: float
@@ -75,13 +76,10 @@ class Leases:
         batch = Batch()
         picks = pick(group, client, limit, now, batch.held)
         if picks:
-            self._count += 1
-            grant = Grant(self._writer.epoch * _PER_EPOCH + self._count, client.name, attempt_id)
+            grant = Grant(self._store.next_lease(), client.name, attempt_id)
             self._lease(group, grant, picks, now + lease, batch)
             if attempt_id:
                 grant.batch = batch
-            group.grants[grant.number] = grant
-            self._watch(group, grant, now + lease)
         if len(batch) < limit:
             fill(group, batch, client, now)
         return batch
@@ -96,39 +94,39 @@ class Leases:
         return None
 
     def _lease(self, group: Dispatch, grant: Grant, picks: list[Pick], until: float, batch: Batch) -> None:
-        ends = {turn: offset + 1 for turn, offset in picks}
-        topics = [turn.topic for turn in ends]
-        group.unsure.update(topics)
-        found = self._rocks.families["records"].get([keys.record_key(turn.number, offset) for turn, offset in picks])
+        ends = {turn: offsets[-1] + 1 for turn, offsets in picks}
+        record_key = keys.record_key
+        wanted = [record_key(turn.number, offset) for turn, offsets in picks for offset in offsets]
+        found = self._rocks.families["records"].get(wanted)
+        if None in found:
+            offset, turn = [(offset, turn) for turn, offsets in picks for offset in offsets][found.index(None)]
+            raise StoreCorrupt(f"record {offset} of {turn.topic} is missing", "restore the store from a copy")
         write = WriteBatch(raw_mode=True)
-        handles = self._rocks.handles  # never one of them by itself: a traceback must not keep the store open
-        runs = {}
-        for turn, end in ends.items():
-            runs[turn] = tried = turn.tried(end)
-            if turn.single:
-                key = keys.waiting_record_key(group.number, turn.number, turn.committed)
-                write.put(key, keys.ATTEMPTS.pack(tried[0][1]) + turn.topic.encode(), handles["waiting"])
-            else:
-                key = keys.waiting_key(group.number, turn.number)
-                write.put(key, Turn.pack(turn.committed, turn.done, tried), handles["progress"])
+        handed = keys.pack_handed([number for turn, end in ends.items() for number in (turn.number, end)])
+        write.put(keys.handed_key(group.number, grant.number), handed, self._rocks.handles["handed"])
         self._writer.write(write)
         for turn, end in ends.items():
-            turn.runs = runs[turn]
-            group.lease(grant, turn, end, until)
-        tally = group.tally
-        for (turn, offset), stored in zip(picks, found, strict=True):
-            if stored is None:
-                raise StoreCorrupt(f"record {offset} of {turn.topic} is missing", "restore the store from a copy")
-            attempt = turn.runs[0][1] if len(turn.runs) == 1 else turn.attempts(offset)
-            tally.redelivered += attempt > 1
-            batch.append(Delivery(turn.topic, offset, grant.number, attempt, stored))
-        tally.received += len(picks)
-        group.unsure.difference_update(topics)
+            turn.runs = turn.tried(end) if turn.runs else ((end, 1),)
+            turn.grant = grant
+            turn.leased = end
+            turn.until = until
+        grant.turns.update(ends)
+        group.grants[grant.number] = grant
+        self._watch(group, grant, until)
+        number, redelivered, stored = grant.number, 0, iter(found)
+        for turn, offsets in picks:
+            topic, runs = turn.topic, turn.runs
+            for offset in offsets:
+                attempt = runs[0][1] if len(runs) == 1 else turn.attempts(offset)
+                redelivered += attempt > 1
+                batch.append(Delivery(topic, offset, number, attempt, next(stored)))
+        group.tally.redelivered += redelivered
+        group.tally.received += len(found)
 
     def ack(
         self,
         group: Dispatch,
-        handles: Collection[Handle],
+        handles: Collection[Given],
         costs: dict[Handle, float],
         send: Sequence[tuple[str, bytes]],
         now: float,
@@ -157,7 +155,7 @@ class Leases:
             said = 1.0 if group.spec.unit == "messages" else plan.cost
             group.correct(handle.topic, plan, cost - said)
 
-    def extend(self, group: Dispatch, handles: Collection[Handle], lease: float, now: float) -> list[Handle]:
+    def extend(self, group: Dispatch, handles: Collection[Given], lease: float, now: float) -> list[Handle]:
         """See `Groups.extend`; returns the handles that were lost."""
         held, lost = self._held(group, handles, now)
         until = now + lease
@@ -169,7 +167,7 @@ class Leases:
                 self._watch(group, grant, until)
         return lost
 
-    def fail(self, group: Dispatch, handles: Collection[Handle], pause: float | None, now: float) -> list[Handle]:
+    def fail(self, group: Dispatch, handles: Collection[Given], pause: float | None, now: float) -> list[Handle]:
         """See `Groups.fail`; returns the handles that were lost."""
         held, lost = self._held(group, handles, now)
         moves = []
@@ -198,9 +196,8 @@ class Leases:
                 return
         if turn.drained:
             group.forget(turn)
-        elif not turn.parked:
-            group.withdraw(turn)
-            group.make_ready(turn, now)
+        else:
+            group.make_ready([turn], now)
 
     def _watch(self, group: Dispatch, grant: Grant, until: float) -> None:
         """Looks at a grant when something of it may end; what is extended is looked at when it would have ended."""
@@ -242,79 +239,82 @@ class Leases:
     ) -> tuple[list[int], Collection[str]]:
         batch = WriteBatch(raw_mode=True)
         handles = self._rocks.handles  # never one of them by itself: a traceback must not keep the store open
-        topics = [move.turn.topic for move in moves]
-        group.unsure.update(topics)
+        number, counted, hot_of = group.number, self._store.lease, self._hot.hot
         stands = []
+        leaving: dict[Grant, int] = {}
         for move in moves:
             turn = move.turn
             committed, done = turn.acked(move.done)
             runs = turn.recount(dict.fromkeys(move.uncounted, -1)) if move.uncounted else turn.runs
-            stands.append((turn, committed, done, runs))
+            stands.append((committed, done, runs))
+            if turn.grant is not None and (move.over or committed >= turn.leased):
+                leaving[turn.grant] = leaving.get(turn.grant, 0) + 1
             if turn.single:
-                key = keys.waiting_record_key(group.number, turn.number, turn.committed)
+                key = keys.waiting_record_key(number, turn.number, turn.committed)
                 if committed > turn.committed:
                     batch.delete(key, handles["waiting"])
-                elif move.uncounted:
-                    attempts = keys.ATTEMPTS.pack(runs[0][1] if runs else 0)
+                else:
+                    attempts = keys.ATTEMPTS.pack(runs[0][1] if runs else 0, counted)
                     batch.put(key, attempts + turn.topic.encode(), handles["waiting"])
                 continue
-            key = keys.waiting_key(group.number, turn.number)
-            batch.put(key, Turn.pack(committed, done, runs), handles["progress"])
+            key = keys.waiting_key(number, turn.number)
+            batch.put(key, Turn.pack(committed, done, runs, counted), handles["progress"])
             if committed >= turn.end:
                 batch.delete(key, handles["waiting"])
-                if (hot := self._hot.hot(turn.topic)) is not None:
+                if (hot := hot_of(turn.topic)) is not None:
                     hot.listed &= ~group.bit
+        for grant, many in leaving.items():
+            if many == len(grant.turns):
+                batch.delete(keys.handed_key(number, grant.number), handles["handed"])
         offsets: list[int] = []
         touched: Collection[str] = ()
         if send:
-            try:
-                offsets, touched = self._writer.commit(send, batch)
-            except _REFUSED:  # before anything was written, so leases stay as they are
-                group.unsure.difference_update(topics)
-                raise
-            group.unsure.update(topics)  # the commit has cleared what was sent to
+            offsets, touched = self._writer.commit(send, batch)
         elif stands:
             self._writer.write(batch)
-        for move, (turn, committed, done, runs) in zip(moves, stands, strict=True):
-            self._take_over(group, move, turn.key if turn.single else "", committed)
-            turn.committed, turn.done, turn.runs = committed, done, runs
+        waiting = []
+        for move, (committed, done, runs) in zip(moves, stands, strict=True):
+            turn = move.turn
+            if move.over or committed >= turn.leased:
+                group.end_grant(turn, acked=not move.over)
+            turn_key = turn.key
+            turn.committed, turn.done, turn.runs = committed, done, runs if runs and runs[-1][0] > committed else ()
             if turn.grant is not None:
                 continue
-            if turn.drained:
-                group.forget(turn)
+            if committed >= turn.end:
+                if turn.parked:
+                    group.unpark(turn)
+                del group.turns[turn_key]
             elif move.pause > 0:
                 group.park(turn, "back-off", now + move.pause)
             else:
-                group.make_ready(turn, now)
-        group.unsure.difference_update(topics)
+                waiting.append(turn)
+        group.make_ready(waiting, now)
         return offsets, touched
 
     @staticmethod
-    def _take_over(group: Dispatch, move: _Move, key: object, committed: int) -> None:
-        turn = move.turn
-        if move.over or committed >= turn.leased:
-            group.end_grant(turn, acked=not move.over)
-        if turn.single and committed > turn.committed:
-            group.turns.pop(key, None)  # type: ignore[call-overload]
-
-    @staticmethod
-    def _held(group: Dispatch, handles: Collection[Handle], now: float) -> tuple[dict[Turn, list[int]], list[Handle]]:
+    def _held(group: Dispatch, handles: Collection[Given], now: float) -> tuple[dict[Turn, list[int]], list[Handle]]:
         """What is out under these handles, and those that were lost. Who names them lives."""
         held: dict[Turn, list[int]] = {}
         lost = []
-        for handle in handles:
-            topic, offset, number = handle
-            key = (topic, offset) if group.single else topic
-            turn = group.turns.get(key)
-            if turn is not None and turn.grant is not None and turn.grant.number == number:
-                if turn.committed <= offset < turn.leased and not turn.is_done(offset):
-                    held.setdefault(turn, []).append(offset)
+        turns, single, heard = group.turns, group.single, None
+        for one in handles:
+            topic, offset, number = one.topic, one.offset, one.lease
+            turn = turns.get((topic, offset) if single else topic)
+            if turn is not None and (grant := turn.grant) is not None and grant.number == number:
+                if turn.committed <= offset < turn.leased and not (turn.done and turn.is_done(offset)):
+                    if turn in held:
+                        held[turn].append(offset)
+                    else:
+                        held[turn] = [offset]
                 elif not 0 <= offset < turn.leased:
-                    lost.append(handle)
-                if (client := group.clients.get(turn.grant.client)) is not None:
-                    client.seen = now
+                    lost.append(Handle(topic, offset, number))
+                if grant is not heard:
+                    heard = grant
+                    if (client := group.clients.get(grant.client)) is not None:
+                        client.seen = now
             elif not (group.was_acked(topic, offset, number) and group.stored.is_acked(topic, offset)):
-                lost.append(handle)
+                lost.append(Handle(topic, offset, number))
         return held, lost
 
 

@@ -19,18 +19,20 @@ class Parent:
         name: Its name.
         spec: Its settings.
         topics: Number of its lite topics, `_events` not counted.
-        size: Bytes of its records, where its settings limit them; else 0.
+        limited: Whether its settings limit the bytes of its records.
+        size: These bytes, where they are limited; else 0.
         scheduled: Whether any record on it ever had scheduling fields; if not, nobody looks for them.
         referring: Whether any record on it ever referred to a large body.
         groups: The groups that read it.
     """
 
-    __slots__ = ("groups", "name", "referring", "scheduled", "size", "spec", "topics")
+    __slots__ = ("groups", "limited", "name", "referring", "scheduled", "size", "spec", "topics")
 
     def __init__(self, name: str, spec: TopicSpec, topics: int = 0, size: int = 0, flags: int = 0) -> None:
         self.name = name
         self.spec = spec
         self.topics = topics
+        self.limited = spec.max_bytes is not None
         self.size = size
         self.scheduled = bool(flags & 1)
         self.referring = bool(flags & 2)

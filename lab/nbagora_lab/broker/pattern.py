@@ -21,7 +21,7 @@ class Pattern(NamedTuple):
     Attributes:
         text: As it was written; a name with no more backslashes than it needs.
         name: The one lite topic that it names; None for a glob.
-        regex: What a glob matches; None for a name, and for ``*``, which matches all.
+        regex: What a glob matches; None for a name, and for a prefix before one ``*``.
         prefix: What every name that it matches begins with.
 
     Example:
@@ -66,7 +66,7 @@ class Pattern(NamedTuple):
         if not glob:
             return cls.literal(check_name(literal, "lite topic"))
         try:
-            whole = None if set(text) == {"*"} else re.compile(_expression(parts), re.DOTALL)
+            whole = None if not least and not any(parts[1:]) else re.compile(_expression(parts), re.DOTALL)
         except re.error as error:
             raise BadName(f"the pattern '{text[:60]}' is no glob: {error}", _HINT) from None
         if "/" in literal or len(literal.encode("utf-8", "surrogatepass")) + least > 512:
@@ -82,7 +82,7 @@ class Pattern(NamedTuple):
         """Whether it names this lite topic."""
         if self.name is not None:
             return lite == self.name
-        return self.regex is None or self.regex.fullmatch(lite) is not None
+        return lite.startswith(self.prefix) if self.regex is None else self.regex.fullmatch(lite) is not None
 
 
 def _expression(parts: list[str]) -> str:

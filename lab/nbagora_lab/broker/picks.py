@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import cast
 
 from nbagora_lab.broker.audience import Audience, Client
@@ -13,12 +13,12 @@ from nbagora_lab.broker.turn import UNKNOWN, Turn
 
 __all__ = ["Pick", "pick"]
 
-Pick = tuple[Turn, int]
-"""A record whose turn it is: the turn, and its offset."""
+Pick = tuple[Turn, Sequence[int]]
+"""Records whose turn it is: the turn, and their offsets, one at least."""
 
 
 def pick(group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int]) -> list[Pick]:
-    """The records whose turn it is, in order, each taken out of the ready set.
+    """The records whose turn it is, in order, each taken out of the ready set; a turn may come several times.
 
     Args:
         group: The group's memory.
@@ -31,35 +31,40 @@ def pick(group: Dispatch, client: Client, limit: int, now: float, held: dict[str
         [audience] = client.audiences
         if audience.ready.plain:
             return _pick_by_age(group, audience.ready, limit, now)
-    return list(_pick_by_plan(group, client, limit, now, held))
+    return _pick_by_plan(group, client, limit, now, held)
 
 
 def _pick_by_age(group: Dispatch, ready: Ready, limit: int, now: float) -> list[Pick]:
     """Where nothing but age decides: whole runs of records at a time."""
     picks: list[Pick] = []
-    left, unsure, serve = limit, group.unsure, group.tally.serve
-    while left > 0 and (unit := ready.pop()) is not None:
+    waits = []
+    left = limit
+    for unit in ready.oldest_first():
         turn = cast("Turn", unit)
-        unsure.add(turn.topic)
         turn.audience = None
         if turn.end == UNKNOWN:
-            group.stored.load(turn)
+            coming = cast("list[Turn]", ready.coming(left))
+            group.stored.load([turn, *(one for one in coming if one.end == UNKNOWN)])
         offsets = turn.waiting(left)
-        count = len(offsets)
-        left -= count
-        picks += [(turn, offset) for offset in offsets]
-        serve("", count, float(count), max(0.0, now - turn.since), missed=False)
+        picks.append((turn, offsets))
+        waits.append(now - turn.since)
+        left -= len(offsets)
+        if left <= 0:
+            break
+    if picks:
+        group.tally.serve("", limit - left, float(limit - left), waits, missed=0)
     return picks
 
 
-def _pick_by_plan(group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int]) -> Iterator[Pick]:
+def _pick_by_plan(group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int]) -> list[Pick]:
     """Where more decides: record by record."""
+    picks: list[Pick] = []
     taken: dict[Turn, list[int]] = {}
     left = limit
     while left > 0 and (found := _next(group, client, now)) is not None:
         audience, turn = found
         if turn.end == UNKNOWN:
-            group.stored.load(turn)
+            group.stored.load([turn])
         cost = audience.ready.cost(turn.plan)
         if (seconds := group.meters.group_wait(cost, now)) > 0:
             held["quota"] = sum(one.ready.count for one in client.audiences)
@@ -69,23 +74,22 @@ def _pick_by_plan(group: Dispatch, client: Client, limit: int, now: float, held:
             group.park(turn, "topic quota", now + seconds)
             continue
         plain = audience.ready.plain
-        group.unsure.add(turn.topic)
         group.withdraw(turn)
         before = taken.setdefault(turn, [])
         offsets = list(turn.waiting(left if plain else len(before) + 1))[len(before) :]
         left -= len(offsets)
         before += offsets
         _charge(group, turn, len(offsets), cost, now)
-        for offset in offsets:
-            yield turn, offset
-        if not plain and not turn.single and turn.waiting(len(before) + 1)[len(before) :]:
-            turn.plan = group.stored.plan(turn, turn.waiting(len(before) + 1)[-1])
+        picks.append((turn, offsets))
+        if not plain and not turn.single and (more := turn.waiting(len(before) + 1)[len(before) :]):
+            turn.plan = group.stored.plan(turn, more[0])
             turn.since = group.latest = max(group.latest, now)
             turn.tick = 0
             turn.audience = audience
             audience.ready.add(turn)
     for turn in taken:
         group.withdraw(turn)
+    return picks
 
 
 def _next(group: Dispatch, client: Client, now: float) -> tuple[Audience, Turn] | None:
@@ -113,4 +117,4 @@ def _charge(group: Dispatch, turn: Turn, records: int, cost: float, now: float) 
         group.shares.charge(plan.tenant, total, plan.priority)
         group.meters.take(turn.topic, plan.tenant, total)
     missed = plan.deadline is not None and now > plan.deadline
-    group.tally.serve(plan.tenant, records, total, max(0.0, now - turn.since), missed=missed)
+    group.tally.serve(plan.tenant, records, total, (now - turn.since,), missed=missed)

@@ -14,17 +14,19 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.shares import Shares
 from nbagora_lab.core.events import PLAIN, Scheduling
 
-__all__ = ["Ready", "Unit"]
+__all__ = ["Ready", "Unit", "ticks"]
 
 _age = attrgetter("tick")
-_ticks = itertools.count(1)
+
+ticks = itertools.count(1)
+"""What tells which of two became ready first."""
 
 
 class Unit:
@@ -164,7 +166,7 @@ class Ready:
         if line is None:
             line = level.lines[tenant] = _Line(plan.priority, tenant)
         unit.ready, unit.level = True, level
-        unit.tick = unit.tick or next(_ticks)
+        unit.tick = unit.tick or next(ticks)
         self.count += 1
         if plan.deadline is None:
             line.mixed |= bool(line.by_age) and line.by_age[-1].tick > unit.tick
@@ -179,6 +181,24 @@ class Ready:
             self.held += 1
         elif not line.listed:
             self._list(level, line)
+
+    def extend(self, units: Sequence[Unit]) -> None:
+        """Puts units into the set, quickly where they have no plan and come in the order of their age."""
+        level = self._levels.get(0)
+        line = level.lines.get("") if level is not None else None
+        if line is None or not line.listed or line.held or self._scheduled or self._spec.aging is not None:
+            for unit in units:
+                self.add(unit)
+            return
+        last = line.by_age[-1].tick if line.by_age else 0
+        for unit in units:
+            if unit.plan is PLAIN and unit.tick > last:
+                last = unit.tick
+                unit.ready, unit.level = True, level
+                line.by_age.append(unit)
+                self.count += 1
+            else:
+                self.add(unit)
 
     def discard(self, unit: Unit) -> None:
         """Takes a unit out; one that is not in does no harm."""
@@ -213,19 +233,23 @@ class Ready:
                 return unit
         return None
 
-    def pop(self) -> Unit | None:
-        """The oldest unit, taken out, where the set is `plain`; None where it is empty."""
+    def oldest_first(self) -> Iterator[Unit]:
+        """Takes one unit out after the other, where the set is `plain`."""
         level = self._levels.get(0)
         line = level.lines.get("") if level is not None else None
-        if not line or line.held or line.mixed or line.urgent:
-            unit = self.next(0.0)
-            if unit is not None:
-                self.discard(unit)
-            return unit
-        unit = line.by_age.popleft()
-        unit.ready, unit.level = False, None
-        self.count -= 1
-        return unit
+        while line and not (line.held or line.mixed or line.urgent):
+            unit = line.by_age.popleft()
+            unit.ready, unit.level = False, None
+            self.count -= 1
+            yield unit
+        while (found := self.next(0.0)) is not None:
+            self.discard(found)
+            yield found
+
+    def coming(self, count: int) -> list[Unit]:
+        """About as many of those that `oldest_first` takes out next."""
+        line = self._levels[0].lines.get("") if 0 in self._levels else None
+        return list(itertools.islice(line.by_age, count)) if line is not None else []
 
     def _remove(self, line: _Line, unit: Unit) -> None:
         line.remove(unit)
@@ -267,7 +291,7 @@ class Ready:
             elif not self._scheduled:
                 return line
             elif (due := self._tag(line)) > tag:
-                heapq.heapreplace(heap, (due, next(_ticks), line))
+                heapq.heapreplace(heap, (due, next(ticks), line))
             elif not self._holds(line, line.head(), now):
                 return line
         return None
@@ -289,7 +313,7 @@ class Ready:
             self._list(self._levels[line.priority], line)
 
     def _list(self, level: _Level, line: _Line) -> None:
-        heapq.heappush(level.heap, (self._tag(line), next(_ticks), line))
+        heapq.heappush(level.heap, (self._tag(line), next(ticks), line))
         line.listed = True
 
     def _tag(self, line: _Line) -> float:

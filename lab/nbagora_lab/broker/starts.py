@@ -7,7 +7,7 @@ from rocksdict import WriteBatch
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.group import GroupSpec, Start
-from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED
+from nbagora_lab.broker.hot import LAST_OFFSET
 from nbagora_lab.broker.model import EVENTS
 from nbagora_lab.broker.turn import Turn
 
@@ -41,8 +41,6 @@ class Starts:
     def put(self, batch: WriteBatch, number: int, topic: str, start: Start, *, single: bool) -> int:
         """Puts where a group stands on a topic; returns that offset."""
         store, hot = self._store, self._store.hot.look(topic)
-        if hot is None or hot.next == UNSETTLED:
-            hot = store.hot.load(topic)
         assert hot is not None
         offset = self._offset(topic, start, hot.next)
         key = keys.waiting_key(number, hot.number)
@@ -51,11 +49,9 @@ class Starts:
             first, past = (keys.waiting_record_key(number, hot.number, at) for at in (0, LAST_OFFSET))
             batch.delete_range(first, past, store.rocks.handles["waiting"])
             for at in range(offset, hot.next):
-                batch.put(
-                    keys.waiting_record_key(number, hot.number, at), keys.ATTEMPTS.pack(0) + name, handles["waiting"]
-                )
+                batch.put(keys.waiting_record_key(number, hot.number, at), keys.UNTRIED + name, handles["waiting"])
             return offset
-        batch.put(key, Turn.pack(offset, 0, ()), handles["progress"])
+        batch.put(key, Turn.pack(offset, 0, (), store.lease), handles["progress"])
         if offset < hot.next:
             batch.put(key, name, handles["waiting"])
         else:

@@ -76,11 +76,9 @@ class Subscribers:
             for turn in group.turns_of(topic):
                 if turn.ready:
                     group.move(turn, now)
-            for turn in group.stored.of(topic):
-                group.found(turn, now)
+            group.found(group.stored.of(topic), now)
         if len(names) < len(new):
-            for turn in group.stored.all():
-                group.found(turn, now)
+            group.found(group.stored.all(), now)
         group.wake(client)
         return told
 

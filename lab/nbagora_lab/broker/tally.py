@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from nbagora_lab.broker.ready import Ready
 from nbagora_lab.broker.stats import TenantStats
@@ -39,15 +40,15 @@ class Tally:
         self.dead = 0
         self._served: dict[str, _Served] = {}
 
-    def serve(self, tenant: str, records: int, cost: float, wait: float, *, missed: bool) -> None:
-        """Records of a tenant are handed out, after `wait` seconds."""
+    def serve(self, tenant: str, records: int, cost: float, waits: Iterable[float], *, missed: int) -> None:
+        """Records of a tenant are handed out, of topics that were ready for so many seconds; some were late."""
         served = self._served.get(tenant)
         if served is None:
             served = self._served[tenant] = _Served()
         served.records += records
         served.cost += cost
         served.missed += missed
-        served.waits.append(wait)
+        served.waits.extend(waits)
 
     def correct(self, tenant: str, difference: float) -> None:
         """A record cost more, or less, than was said."""
@@ -75,8 +76,8 @@ class Tally:
                     served=served.records,
                     cost=served.cost,
                     share=served.cost / total if total else 0.0,
-                    wait_p50=waits[len(waits) // 2] if waits else 0.0,
-                    wait_p99=waits[len(waits) * 99 // 100] if waits else 0.0,
+                    wait_p50=max(0.0, waits[len(waits) // 2]) if waits else 0.0,
+                    wait_p99=max(0.0, waits[len(waits) * 99 // 100]) if waits else 0.0,
                     starving=max(0.0, now - since) if count else 0.0,
                     missed=served.missed,
                 )

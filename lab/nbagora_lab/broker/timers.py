@@ -63,8 +63,12 @@ class Timers:
             action, timer.action = timer.action, None
             if action is None:
                 self._off -= 1
-            else:
+                continue
+            try:
                 action()
+            except BaseException:  # interrupted, or the disk failed: it is still due
+                self.at(timer.when, action)
+                raise
 
     def next(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing ever is."""

@@ -6,7 +6,7 @@ One write batch a commit; the commit point is RocksDB's write-ahead log. Called 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,15 @@ from rocksdict import WriteBatch
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.blobs import BlobRef, Blobs
 from nbagora_lab.broker.commit import Committed, Entries
-from nbagora_lab.broker.dispatch import Dispatch
-from nbagora_lab.broker.hot import LAST_OFFSET, UNSETTLED, HotTopic, HotTopics
+from nbagora_lab.broker.dispatch import Dispatch, News
+from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic, HotTopics
 from nbagora_lab.broker.life import life_record
 from nbagora_lab.broker.model import EVENTS, split_topic
 from nbagora_lab.broker.parent import Parent
 from nbagora_lab.broker.rocks import Rocks
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import QuotaExceeded
-from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, Flags, RecordType, Scheduling, head_of, scheduling_of
+from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, Flags, RecordType, head_of, scheduling_of
 
 __all__ = ["Writer"]
 
@@ -49,6 +49,7 @@ class Writer:
         number: The last one that a topic has got; None: the disk knows.
         unsure: Parents on whose counts a write was under way; one that stays here was interrupted: the disk knows.
         last: What the last commit wrote, and one key of it, where that is remembered.
+        acting: The group in whose call this is; None: in nobody's.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Writer:
         self.number: int | None = None
         self.unsure: set[Parent] = set()
         self.last: tuple[Entries, bytes, Committed] | None = None
+        self.acting: Dispatch | None = None
 
     def commit(self, entries: Entries, batch: WriteBatch | None = None) -> Committed:
         """One batch for `entries`, beside what `batch` holds already.
@@ -88,22 +90,44 @@ class Writer:
 
     def _commit_one(self, topic: str, stored: bytes, hot: HotTopic) -> Committed:
         """The same for one record on a topic that is there, as most appends are; spares two thirds of the time."""
-        if stored[SCHEDULED_AT] or stored[1] & Flags.REFERENCE or hot.parent.spec.max_bytes is not None:
+        if stored[SCHEDULED_AT] or stored[1] & Flags.REFERENCE or hot.parent.limited:
             return _Commit(self, WriteBatch(raw_mode=True)).run([(topic, stored)])
         offset, handles = hot.next, self.rocks.handles
         batch = WriteBatch(raw_mode=True)
         batch.put(keys.record_key(hot.number, offset), stored, handles["records"])
         for group in hot.groups:
-            group.unsure.add(topic)
             _put_waiting(batch, handles, group, hot, topic, offset)
-        hot.next = UNSETTLED
+        news = [(topic, hot, offset, _PLAIN)]
+        told = dict.fromkeys(hot.groups, news)
+        changed = self.begin(told)
+        self.hot.writing = topics = (topic,)
         self.write(batch)
         hot.next = offset + 1
-        for group in hot.groups:
-            hot.listed |= group.bit
-            group.arrived(topic, hot.number, offset, _PLAIN, self.clock.now())
-            group.unsure.discard(topic)
-        return [offset], (topic,)
+        self.hot.writing = ()
+        if told:
+            self.tell(told, changed)
+        return [offset], topics
+
+    def begin(self, told: Mapping[Dispatch, object]) -> list[Dispatch]:
+        """Notes that the memory of groups is being changed; returns those that were whole."""
+        changed = [group for group in told if not group.torn]
+        for group in changed:
+            group.torn = True
+        return changed
+
+    def tell(self, told: Mapping[Dispatch, Collection[News]], changed: list[Dispatch]) -> None:
+        """Has groups take over what was written for them."""
+        now = self.clock.now()
+        for group, news in told.items():
+            if group in changed or group is self.acting:
+                bit = group.bit
+                for _, hot, _, _ in news:
+                    hot.listed |= bit
+                group.arrived(news, now)
+            else:  # interrupted a while ago: who comes next makes its memory anew, so somebody must come
+                group.wake_all()
+        for group in changed:
+            group.torn = False
 
     def written(self, entries: Entries) -> Committed | None:
         """What an interrupted commit of these very entries has stored, None if nothing."""
@@ -145,10 +169,13 @@ class Writer:
             commit = _Commit(self, WriteBatch(raw_mode=True))
             commit.close(topic, hot)
             self.hot.forget(topic)
+            changed = self.begin(dict.fromkeys(hot.groups))
             committed = commit.run([])
             for group in hot.groups:
-                group.expired(topic)
-                group.unsure.discard(topic)
+                if group in changed or group is self.acting:
+                    group.expired(topic)
+            for group in changed:
+                group.torn = False
             return committed
 
 
@@ -170,11 +197,9 @@ class _Commit:
         self._handles = writer.rocks.handles
         self._batch = batch
         self._fresh: dict[str, HotTopic] = {}
-        self._nexts: dict[str, int] = {}
-        self._news: dict[str, tuple[HotTopic, int, list[Scheduling]]] = {}
+        self._news: dict[str, News] = {}
         self._counts: dict[Parent, _Added] = {}
         self._number = writer.last_number()
-        self._key = b""
         self._refs: Counter[BlobRef] = Counter()
         self._due: float | None = None  # when the last of the new topics is due to expire
         for parent in list(writer.unsure):
@@ -186,35 +211,30 @@ class _Commit:
     def run(self, entries: Entries) -> Committed:
         """Writes it, and takes it over into memory."""
         writer = self._writer
-        offsets = [self._put(topic, stored) for topic, stored in entries]
+        if len(entries) > 1:
+            self._hot.warm([topic for topic, _ in entries])
+        offsets = self._put_all(entries)
         counts = [(parent, *self._count(parent, added)) for parent, added in self._counts.items()]
         for parent, *count in counts:
             self._batch.put(keys.count_key(parent.name), keys.COUNTS.pack(*count))
         refs = self._count_refs()
-        committed = offsets, self._nexts.keys()
-        if writer.remember:
-            writer.last = entries, self._key, committed
+        committed = offsets, self._news.keys()
+        if writer.remember and entries:
+            _, hot, _, _ = self._news[entries[-1][0]]
+            writer.last = entries, keys.record_key(hot.number, offsets[-1]), committed
         if self._number != writer.last_number():
             self._batch.put(keys.TOPIC_NUMBER, keys.u64(self._number))
             writer.number = None
-        touched: dict[Dispatch, list[str]] = {}
-        for topic, (hot, first, plans) in self._news.items():
-            for group in hot.groups:
-                for offset in range(first, first + (len(plans) if group.single else 1)):
-                    _put_waiting(self._batch, self._handles, group, hot, topic, offset)
-                touched.setdefault(group, []).append(topic)
-        for group, topics in touched.items():
-            group.unsure.update(topics)
-        for topic in self._nexts:
-            if (known := self._hot.hot(topic)) is not None:
-                known.next = UNSETTLED
+        told = self._put_waiting()
+        changed = writer.begin(told)
+        self._hot.writing = self._news.keys()
         writer.unsure.update(self._counts)
         for parent, _, _, flags in counts:  # at once, as nobody may look past what an interrupted write has stored
             parent.scheduled, parent.referring = bool(flags & 1), bool(flags & 2)
         try:
             writer.write(self._batch)
         except BaseException:  # it may have been written, and who waits would not hear of it
-            for group in touched:
+            for group in told:
                 group.wake_all()
             raise
         writer.number = self._number
@@ -223,23 +243,31 @@ class _Commit:
         writer.unsure.difference_update(self._counts)
         for ref, kept in refs.items():
             writer.blobs.settle(ref.sha256, kept=kept)
-        for topic, following in self._nexts.items():
-            if (new := self._fresh.get(topic)) is not None:
-                new.next = following
-                self._hot.remember(topic, new)
-            elif (known := self._hot.hot(topic)) is not None:
-                known.next = following
-        if touched:
-            now = writer.clock.now()
-            for topic, (hot, first, plans) in self._news.items():
-                for group in hot.groups:
-                    hot.listed |= group.bit
-                    group.arrived(topic, hot.number, first, plans, now)
-            for group, topics in touched.items():
-                group.unsure.difference_update(topics)
+        for _, hot, first, plans in self._news.values():
+            hot.next = first + len(plans)
+        for topic, hot in self._fresh.items():
+            self._hot.remember(topic, hot)
+        self._hot.writing = ()
+        if told:
+            writer.tell(told, changed)
         if self._due is not None:
             writer.on_due(self._due)
         return committed
+
+    def _put_waiting(self) -> dict[Dispatch, list[News]]:
+        """Puts what is new into the groups' indexes of what waits; returns what each group is to be told."""
+        told: dict[Dispatch, list[News]] = {}
+        for one in self._news.values():
+            topic, hot, first, plans = one
+            for group in hot.groups:
+                if group.single or not hot.listed & group.bit:
+                    for offset in range(first, first + (len(plans) if group.single else 1)):
+                        _put_waiting(self._batch, self._handles, group, hot, topic, offset)
+                if group in told:
+                    told[group].append(one)
+                else:
+                    told[group] = [one]
+        return told
 
     def open(self, topic: str, hot: HotTopic, forked_from: str = "") -> None:
         """Has a topic come into being."""
@@ -254,14 +282,14 @@ class _Commit:
                 stage = keys.TELL if parent.spec.expiring is not None else keys.END
                 self._batch.put(keys.due_key(self._due, hot.number), stage + topic.encode(), self._handles["due"])
             told = RecordType.TOPIC_FORKED if forked_from else RecordType.TOPIC_OPENED
-            self._put(f"{parent.name}/{EVENTS}", life_record(writer.epoch, told, topic, forked_from, now))
+            self._put_all([(f"{parent.name}/{EVENTS}", life_record(writer.epoch, told, topic, forked_from, now))])
 
     def close(self, topic: str, hot: HotTopic) -> None:
         """Has a topic end."""
         writer, parent = self._writer, hot.parent
         _, lite = split_topic(topic)
         batch, handles = self._batch, self._handles
-        if parent.spec.max_bytes is not None:
+        if parent.limited:
             self._added(parent).size -= sum(map(len, self._hot.records(hot.number)))
         if parent.referring:
             for stored in self._hot.records(hot.number):
@@ -269,7 +297,6 @@ class _Commit:
         batch.delete(topic.encode(), handles["topics"])
         self._delete(hot.number, hot.next)
         for group in hot.groups:
-            group.unsure.add(topic)
             batch.delete(keys.waiting_key(group.number, hot.number), handles["progress"])
             batch.delete(keys.waiting_key(group.number, hot.number), handles["waiting"])
             if group.single:
@@ -279,7 +306,7 @@ class _Commit:
         if lite != EVENTS:
             self._added(parent).topics -= 1
             told = life_record(writer.epoch, RecordType.TOPIC_EXPIRED, topic, "", writer.clock.now())
-            self._put(f"{parent.name}/{EVENTS}", told)
+            self._put_all([(f"{parent.name}/{EVENTS}", told)])
 
     def _delete(self, number: int, following: int) -> None:
         """Deletes a topic's records: one by one where they are few, since each range that is deleted slows reading."""
@@ -293,7 +320,7 @@ class _Commit:
 
     def take_in(self, topic: str, hot: HotTopic, count: int, size: int) -> None:
         """Counts records that were put before, and has groups read them."""
-        if hot.parent.spec.max_bytes is not None:
+        if hot.parent.limited:
             self._added(hot.parent).size += size
         families = self._writer.rocks.families
         stored = families["records"].get([keys.record_key(hot.number, offset) for offset in range(count)])
@@ -301,33 +328,44 @@ class _Commit:
         self._added(hot.parent).flags |= any(plan != PLAIN for plan in plans)
         for one in stored:
             self._refer(hot.parent, one, 1)
-        if hot.groups and count:
-            self._news[topic] = hot, 0, plans
+        if count:
+            self._news[topic] = topic, hot, 0, plans
 
-    def _put(self, topic: str, stored: bytes) -> int:
-        hot: HotTopic | None = self._fresh.get(topic) or self._hot.load(topic)
-        if hot is None:
-            self._number += 1
-            hot = HotTopic(topic, self._number, 0, self._writer.parent_of(split_topic(topic)[0]))
-            self._fresh[topic] = hot
-            self.open(topic, hot)
-        offset = self._nexts.get(topic, hot.next)
-        self._key = keys.record_key(hot.number, offset)
-        self._batch.put(self._key, stored, self._handles["records"])
-        self._nexts[topic] = offset + 1
-        parent = hot.parent
+    def _put_all(self, entries: Entries) -> list[int]:
+        """Puts records, and with the first of a topic what makes it; returns their offsets."""
+        news, load, offsets = self._news, self._hot.load, []
+        put, record_key = self._batch.put, keys.record_key
+        handles = self._handles  # never one of them by itself: a traceback must not keep the store open
+        for topic, stored in entries:
+            one = news.get(topic)
+            if one is None:
+                hot = load(topic) or self._begin(topic)
+                one = news[topic] = topic, hot, hot.next, []
+            _, hot, first, plans = one
+            offset = first + len(plans)
+            put(record_key(hot.number, offset), stored, handles["records"])
+            if stored[SCHEDULED_AT] or stored[1] & Flags.REFERENCE or hot.parent.limited:
+                self._account(topic, hot.parent, stored)
+                plans.append(scheduling_of(stored) if hot.groups else PLAIN)
+            else:
+                plans.append(PLAIN)
+            offsets.append(offset)
+        return offsets
+
+    def _begin(self, topic: str) -> HotTopic:
+        self._number += 1
+        hot = HotTopic(topic, self._number, 0, self._writer.parent_of(split_topic(topic)[0]))
+        self._fresh[topic] = hot
+        self.open(topic, hot)
+        return hot
+
+    def _account(self, topic: str, parent: Parent, stored: bytes) -> None:
+        """Counts a record that is more than its bytes."""
         if stored[SCHEDULED_AT] and not parent.scheduled:
             self._added(parent).flags |= 1
-        if stored[1] & Flags.REFERENCE:
-            self._refer(parent, stored, 1)
-        if parent.spec.max_bytes is not None and not topic.endswith(f"/{EVENTS}"):
+        self._refer(parent, stored, 1)
+        if parent.limited and not topic.endswith(f"/{EVENTS}"):
             self._added(parent).size += len(stored)
-        if hot.groups:
-            news = self._news.get(topic)
-            if news is None:
-                news = self._news[topic] = hot, offset, []
-            news[2].append(scheduling_of(stored))
-        return offset
 
     def _refer(self, parent: Parent, stored: bytes, change: int) -> None:
         if stored[1] & Flags.REFERENCE:
@@ -372,6 +410,6 @@ def _put_waiting(
     """Puts a record into a group's index of what waits; of an ordered topic one entry stands for all."""
     if group.single:
         key = keys.waiting_record_key(group.number, hot.number, offset)
-        batch.put(key, keys.ATTEMPTS.pack(0) + topic.encode(), handles["waiting"])
+        batch.put(key, keys.UNTRIED + topic.encode(), handles["waiting"])
     elif not hot.listed & group.bit:
         batch.put(keys.waiting_key(group.number, hot.number), topic.encode(), handles["waiting"])
