@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -14,6 +13,8 @@ from nbagora_lab.a2a.server import Server
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.definition import define
+from nbagora_lab.agents.inbox import inbox_name
+from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.agents.runner import Runner, Runs
 from nbagora_lab.broker.model import check_name
 from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, LabError, did_you_mean
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from a2a.types import a2a_pb2 as pb
 
     from nbagora_lab.a2a.direct import DirectClient
+    from nbagora_lab.a2a.outbox import Outbox
 
 __all__ = ["Hosting"]
 
@@ -59,6 +61,7 @@ class Hosting:
         tasks: The task log.
         server: Where their doors are mounted.
         runs: What runs their tasks.
+        outbox: What tells webhooks of them.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Hosting:
         tasks: TaskLog,
         server: Server,
         runs: Runs,
+        outbox: Outbox,
     ) -> None:
         self._settings = settings
         self._url = url
@@ -78,6 +82,7 @@ class Hosting:
         self._tasks = tasks
         self._server = server
         self._runs = runs
+        self._outbox = outbox
         self._hosted: dict[str, _Hosted] = {}
         self._former: dict[tuple[str, str], _Hosted] = {}  # earlier versions that callers may still be led to
         self._direct: dict[str, DirectClient] = {}  # by the URL of the doors
@@ -91,13 +96,7 @@ class Hosting:
         self,
         name: str,
         target: object,
-        *,
-        skills: Sequence[str],
-        tags: Sequence[str],
-        version: str | None,
-        reply: str,
-        description: str | None,
-        model: str = "",
+        options: AgentOptions,
     ) -> AgentInfo:
         """See `Lab.define`."""
         from a2a.types import a2a_pb2 as pb
@@ -106,14 +105,20 @@ class Hosting:
         from nbagora_lab.a2a.cards import build_card, with_interfaces
 
         check_name(name, "agent")
-        defaults = Defaults.of(self._settings)
-        definition = define(name, target, reply=reply, description=description, model=model, defaults=defaults)
-        card = build_card(
-            name, definition.description, version or "", skills=skills, tags=tags, token=bool(self._token)
+        check_name(inbox_name(name), "agent")
+        definition = define(
+            name,
+            target,
+            reply=options.reply,
+            description=options.description,
+            model=options.model,
+            defaults=Defaults.of(self._settings),
+            resumable=options.resumable,
         )
+        card = build_card(name, definition.description, options, token=bool(self._token))
         url = f"{self._url}/agents/{quote(name, safe='')}"
         with self._lock:
-            published = self._registry.publish(card, version=version)
+            published = self._registry.publish(card, version=options.version)
             card = with_interfaces({**card, "version": published.version}, url)
             before = self._hosted.get(name)
             if before is not None and before.version != published.version:
@@ -121,6 +126,7 @@ class Hosting:
             elif before is not None:
                 self._registry.deregister(before.endpoint)
             self._drop(name, published.version)
+            concurrency = options.concurrency or self._settings.concurrency
             endpoint = self._endpoint(name, published.version, url)
             message = ParseDict(card, pb.AgentCard())
             if before is not None and before.version == published.version:
@@ -130,9 +136,9 @@ class Hosting:
             else:
                 hosted = _Hosted(Runner(self._runs, definition), card, message, published.version, url, endpoint)
                 self._hosted[name] = hosted
+            self._runs.open_inbox(name, hosted.runner.begin, concurrency)
+            if hosted is not before:
                 self._mount(name, name, hosted)
-        if before is None:
-            self._take_up(name, hosted.runner)
         logger.info("agent %s %s at %s", name, published.version, url)
         return self._info(name, hosted)
 
@@ -143,7 +149,7 @@ class Hosting:
         from nbagora_lab.a2a.doors import build_doors
         from nbagora_lab.a2a.handler import LogRequestHandler
 
-        handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner)
+        handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner, self._outbox)
         self._server.mount(at, build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, hosted.url)))
         self._direct[hosted.url] = DirectClient(name, hosted.url, handler, lambda: hosted.card)
 
@@ -181,20 +187,6 @@ class Hosting:
             self._direct.pop(hosted.url, None)
             self._registry.deregister(hosted.endpoint)
 
-    def _take_up(self, name: str, runner: Runner) -> None:
-        """Runs the agent's tasks that were SUBMITTED before it came."""
-        for entry in list(self._tasks.directory().values()):
-            if entry.agent != name or entry.ended or self._tasks.live(entry.task) is not None:
-                continue
-            try:
-                fold = self._tasks.find(entry.owner, entry.task)
-            except LabError:
-                continue
-            if fold.state == "TASK_STATE_SUBMITTED" and fold.history:
-                live = self._tasks.revive(entry, fold)
-                self._tasks.log.append([(live.topic, live.claim_record())])
-                runner.start(live, fold.history[-1], restarted=True)
-
     def remove(self, name: str) -> None:
         """See `Lab.remove`."""
         with self._lock:
@@ -203,6 +195,7 @@ class Hosting:
                 raise AgentNotFound(f"no agent '{name}' here", did_you_mean(name, self._hosted))
             self._server.unmount(name)
             self._direct.pop(hosted.url, None)
+            self._runs.close_inbox(name)
             self._registry.deregister(hosted.endpoint)
             for of, version in list(self._former):
                 if of == name:
@@ -221,6 +214,7 @@ class Hosting:
 
     def _info(self, name: str, hosted: _Hosted) -> AgentInfo:
         definition = hosted.runner.definition
+        inbox = self._runs.inboxes.get(name)
         return AgentInfo(
             name=name,
             version=hosted.version,
@@ -231,6 +225,8 @@ class Hosting:
             model=definition.model,
             reply=definition.reply,
             running=self._runs.open_tasks(name),
+            queued=inbox.queued if inbox is not None else 0,
+            concurrency=inbox.concurrency if inbox is not None else 0,
         )
 
     def close(self) -> None:

@@ -8,25 +8,30 @@ from __future__ import annotations
 import atexit
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
+from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.server import Server, bind
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import SESSIONS, TaskLog
+from nbagora_lab.a2a.webhooks import Webhooks
 from nbagora_lab.agents import prints
+from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.agents.runner import Runs
 from nbagora_lab.broker import EVENTS, Broker
 from nbagora_lab.broker.keeper import keep
+from nbagora_lab.broker.topics import settings_of
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
 from nbagora_lab.core.errors import NotStarted, TimedOut
 from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
 from nbagora_lab.core.log import LogLine, RingLog, logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
+from nbagora_lab.core.vault import Vault
 from nbagora_lab.discovery import Discovered, Discovery, registry_app, verify_signatures
 from nbagora_lab.engines import open_catalog, open_groups, open_log
 from nbagora_lab.hosting import Hosting
@@ -106,10 +111,12 @@ class Lab:
         stops.callback(log.close)
         self.epoch = log.epoch
         self.token = store_token(self.store) if settings.token is None else settings.token
+        self.vault = Vault(self.store / "keys.json")
         ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
         catalog = open_catalog(self.store, self.clock, ids, settings)
         stops.callback(catalog.close)
-        self.broker = Broker(log, self.clock, open_groups(log), ids)
+        groups = open_groups(log)
+        self.broker = Broker(log, self.clock, groups, ids)
         self.registry = Registry(catalog, clock=self.clock, verify=verify_signatures)
         tasklog = TaskLog(log, self.clock, ids)
         self.settled = tasklog.settle()
@@ -129,11 +136,13 @@ class Lab:
         http = self._calls.http
         self.discovery = Discovery(self.registry, WellKnown(http, private=settings.private_cards))
         self.upkeep = Upkeep(self.registry, self.discovery, http, self.url, settings.probe)
-        self._runs = Runs(tasklog, self._calls.call, settings.cancel_grace)
+        self._runs = Runs(tasklog, groups, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
         server.serve_broker(self.broker, self.clock, self.url)
         server.serve_registry(registry_app(self.registry, self.url, self.token), self.registry.admits)
-        self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs)
+        outbox = Outbox(tasklog, groups, self.vault, Webhooks(settings.push_allow))
+        tasklog.due = outbox.due
+        self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs, outbox)
         self._calls.refresh, self._calls.direct = self._hosting.refresh, self._hosting.direct
         self.service.call(server.start, listener)
         stops.callback(self.service.call, server.stop)
@@ -148,6 +157,7 @@ class Lab:
         self.service.submit(outcomes.run)
         if settings.probe:
             self.service.submit(self.upkeep.run)
+        outbox.start(self.service)
         write_lab(self.store, url=self.url, token=self.token)
         stops.callback(remove_lab, self.store)
 
@@ -208,35 +218,23 @@ class Lab:
         self,
         name: str,
         target: object,
-        *,
-        skills: Sequence[str] = (),
-        tags: Sequence[str] = (),
-        version: str | None = None,
-        reply: str = "task",
-        description: str | None = None,
-        model: str = "",
+        **options: Any,
     ) -> AgentInfo:
         """Hosts an agent under `name`; one that is there is replaced, its running tasks end as they began.
 
         Args:
             name: The agent's name.
             target: A function of ``(message, task)``, or a pydantic-ai `Agent`.
-            skills: ``"id: description"`` each.
-            tags: Words to find it by.
-            version: Its version; by default the next ``0.0.N`` when its card has changed.
-            reply: ``task``, ``message`` or ``either``.
-            description: What it does; by default the first paragraph of its docstring.
-            model: What answers for a pydantic-ai `Agent`: ``rules``, ``tape:FILE``, ``live:NAME``, …; empty: its own
-                model, or else the lab's.
+            options: Fields of `AgentOptions`: ``skills``, ``tags``, ``version``, ``reply``, ``description``, ``model``,
+                ``concurrency``, ``resumable``.
 
         Raises:
             BadAgent: It can't be one.
+            UsageError: An option that does not fit.
             VersionExists: That version is published with another card.
         """
         self._check_running()
-        info = self._hosting.define(
-            name, target, skills=skills, tags=tags, version=version, reply=reply, description=description, model=model
-        )
+        info = self._hosting.define(name, target, settings_of(AgentOptions, "agent", options))
         self.service.call(self._calls.forget, info.url)
         return info
 

@@ -8,6 +8,7 @@ from a2a.types import a2a_pb2 as pb
 from google.protobuf.json_format import ParseDict
 
 from nbagora_lab.a2a.cards import build_card, card_v03, parse_skill, read_card, with_interfaces
+from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.core.errors import UsageError
 
 
@@ -37,7 +38,7 @@ def test_a_skill_without_an_id_is_refused(text):
 @pytest.mark.parametrize("token", [True, False])
 @pytest.mark.parametrize("skills", [(), ("a: b",), ("a", "b: c")])
 def test_a_card_is_whole(token, skills):
-    card = build_card("weather", "", "0.0.1", skills=skills, tags=("travel",), token=token)
+    card = build_card("weather", "", AgentOptions(version="0.0.1", skills=skills, tags=("travel",)), token=token)
     message = ParseDict(with_interfaces(card, "http://127.0.0.1:1/agents/weather"), pb.AgentCard())
     assert (message.name, message.description, message.version) == ("weather", "weather", "0.0.1")
     assert all((one.id, one.name, one.description, list(one.tags)) for one in message.skills)
@@ -51,7 +52,7 @@ def test_a_card_is_whole(token, skills):
 
 def test_a_card_of_0_3_says_the_same():
     skills, tags = ("forecast: the weather",), ("travel",)
-    card = build_card("天气", "Tells the weather.", "0.0.1", skills=skills, tags=tags, token=True)
+    card = build_card("天气", "Tells the weather.", AgentOptions(version="0.0.1", skills=skills, tags=tags), token=True)
     old = AgentCard03.model_validate(card_v03(card, "http://127.0.0.1:1/agents/x"))
     assert (old.name, old.description, old.version, old.url) == (
         "天气", "Tells the weather.", "0.0.1", "http://127.0.0.1:1/agents/x",

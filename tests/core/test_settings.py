@@ -64,6 +64,8 @@ HEARD: dict[str, tuple[str, object]] = {
     "record_limit": ("4096", 4096),
     "stored_body_limit": ("2097152", 2097152),
     "cancel_grace": ("0", 0.0),
+    "concurrency": ("3", 3),
+    "push_allow": ("localhost,127.0.0.1:80", ("localhost", "127.0.0.1:80")),
     "lease": ("0.5", 0.5),
     "probe": ("0", 0.0),
     "private_cards": ("true", True),

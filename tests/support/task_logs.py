@@ -14,11 +14,13 @@ from google.protobuf.json_format import ParseDict
 
 from nbagora_lab.a2a.cards import build_card
 from nbagora_lab.a2a.handler import LogRequestHandler
-from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.live import Entries, LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, COMPLETED, INPUT_REQUIRED, WORKING, message_of
+from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.core.clock import Clock, VirtualClock
+from nbagora_lab.core.events import Scheduling
 from nbagora_lab.core.ids import SeededIds
 
 __all__ = ["Named", "ObedientRunner", "as_owner", "handler_on", "say", "task_log", "user_says"]
@@ -48,11 +50,17 @@ def say(live: LiveTask, text: str) -> dict[str, Any]:
 class ObedientRunner:
     """Runs tasks at once and in the caller's thread: ``ask`` asks, ``work`` goes on working, all else is completed."""
 
+    resumable = False
+
     def __init__(self, reply: str = "task") -> None:
         self.reply = reply
         self.started: list[LiveTask] = []
 
-    def start(self, live: LiveTask, message: dict[str, Any]) -> None:
+    def entries(self, live: LiveTask, message: dict[str, Any], generation: int, plan: Scheduling) -> Entries:
+        """It has no inbox."""
+        return ()
+
+    def start(self, live: LiveTask, message: dict[str, Any], generation: int) -> None:
         """Does as the message says."""
         self.started.append(live)
         live.status(WORKING)
@@ -63,10 +71,6 @@ class ObedientRunner:
             live.artifact(b'"artifactId":"a",', b'{"text":"done"}', last=True)
             live.status(COMPLETED)
 
-    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
-        """Nobody waits."""
-        return False
-
     async def cancel(self, live: LiveTask) -> None:
         """Ends it."""
         live.end_if_open(CANCELED)
@@ -74,7 +78,7 @@ class ObedientRunner:
 
 def handler_on(tasks: TaskLog, agent: str = "agent", runner: ObedientRunner | None = None) -> LogRequestHandler:
     """The operations of an agent that does as it is told."""
-    card = ParseDict(build_card(agent, "", "1", skills=(), tags=(), token=False), pb.AgentCard())
+    card = ParseDict(build_card(agent, "", AgentOptions(version="1"), token=False), pb.AgentCard())
     obedient = runner or ObedientRunner()
     return LogRequestHandler(tasks, agent, lambda: card, lambda: obedient)
 

@@ -40,6 +40,7 @@ def _agents_table(agents: list[AgentInfo], empty: str) -> Table[AgentInfo]:
             "skills": lambda agent: agent.skills,
             "kind": lambda agent: agent.kind,
             "running": lambda agent: agent.running,
+            "queued": lambda agent: agent.queued,
             "url": lambda agent: agent.url,
         },
         empty,
@@ -134,6 +135,8 @@ class Define(Command, cell="agent"):
     version: str | None = Field(None, description="version of its card; unset, the next 0.0.N where the card changed")
     reply: Literal["task", "message", "either"] = Field("task", description="what it may answer with")
     description: str | None = Field(None, description="what it does; unset, the first paragraph of its docstring")
+    concurrency: int | None = Field(None, ge=1, description="tasks at once; the others wait in its inbox")
+    resumable: bool = Field(False, description="called anew for what was at work when its process died")
     source: Annotated[str, Arg(rest=True)] = Field(description="the cell's body")
 
     def run(self, face: Face) -> AgentInfo:
@@ -146,4 +149,6 @@ class Define(Command, cell="agent"):
             version=self.version,
             reply=self.reply,
             description=self.description,
+            concurrency=self.concurrency,
+            resumable=self.resumable,
         )

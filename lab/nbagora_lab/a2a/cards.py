@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from nbagora_lab.a2a.wire import INBOX_EXTENSION
 from nbagora_lab.core.errors import UsageError
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 
@@ -50,17 +51,32 @@ def parse_skill(text: str, tags: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def build_card(
-    name: str, description: str, version: str, *, skills: Sequence[str], tags: Sequence[str], token: bool
-) -> dict[str, Any]:
+class CardOptions(Protocol):
+    """What a card is made of, beside the agent's name and description."""
+
+    @property
+    def version(self) -> str | None:
+        """Its version; None where the registry is to choose one."""
+        ...
+
+    @property
+    def skills(self) -> Sequence[str]:
+        """As `parse_skill` takes them; none makes one skill of the agent itself."""
+        ...
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """Words to find it by."""
+        ...
+
+
+def build_card(name: str, description: str, options: CardOptions, *, token: bool) -> dict[str, Any]:
     """A card without interfaces, which are put in when it is served.
 
     Args:
         name: The agent's name.
         description: What it does; the name stands in where there is none.
-        version: Its version, empty where the registry is to choose one.
-        skills: As `parse_skill` takes them; none makes one skill of the agent itself.
-        tags: Words to find it by.
+        options: What else it says.
         token: Whether the doors ask for the bearer token.
     """
     description = description or name
@@ -71,16 +87,21 @@ def build_card(
     return {
         "name": name,
         "description": description,
-        "version": version,
+        "version": options.version or "",
         "capabilities": {
             "streaming": True,
+            "pushNotifications": True,
             "extensions": [
-                {"uri": LOG_EXTENSION, "description": "topic, offset and generation of each event; resume by offset"}
+                {"uri": LOG_EXTENSION, "description": "topic, offset and generation of each event; resume by offset"},
+                {
+                    "uri": INBOX_EXTENSION,
+                    "description": "priority, tenant, cost and deadline of a message; place in line",
+                },
             ],
         },
         "defaultInputModes": list(INPUT_MODES),
         "defaultOutputModes": list(OUTPUT_MODES),
-        "skills": [parse_skill(skill, tags) for skill in skills] or [parse_skill(f"{name}: {description}", tags)],
+        "skills": [parse_skill(skill, options.tags) for skill in options.skills or [f"{name}: {description}"]],
     } | (security if token else {})
 
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 from a2a.server.context import ServerCallContext
 from a2a.server.owner_resolver import resolve_user_scope
-from a2a.server.request_handlers.request_handler import RequestHandler, validate_request_params
+from a2a.server.request_handlers.request_handler import validate_request_params
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import (
     InvalidParamsError,
-    PushNotificationNotSupportedError,
     TaskNotCancelableError,
     TaskNotFoundError,
     UnsupportedOperationError,
@@ -28,15 +28,26 @@ from google.protobuf.json_format import ParseDict
 
 from nbagora_lab.a2a.frames import Frame, frame_of, parsed, task_frame
 from nbagora_lab.a2a.listing import list_tasks
-from nbagora_lab.a2a.live import LiveTask
-from nbagora_lab.a2a.requests import check_output_modes, content_of, cursor_of, history_length, levels_of, trace_of
+from nbagora_lab.a2a.live import Entries, LiveTask, Refer
+from nbagora_lab.a2a.outbox import Outbox
+from nbagora_lab.a2a.pushing import PushOperations
+from nbagora_lab.a2a.requests import (
+    check_output_modes,
+    content_of,
+    cursor_of,
+    history_length,
+    levels_of,
+    plan_of,
+    trace_of,
+)
+from nbagora_lab.a2a.running import AgentRunner
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES
 from nbagora_lab.core.errors import BadName, TaskEnded, TaskNotFound, TopicNotFound
-from nbagora_lab.core.events import Flags, Head
+from nbagora_lab.core.events import Flags, Head, Scheduling
 from nbagora_lab.inspect.fold import LOG_EXTENSION, TaskFold, message_key
 
-__all__ = ["AgentRunner", "LogRequestHandler"]
+__all__ = ["LogRequestHandler"]
 
 _STOPS_STREAM = Flags.TERMINAL | Flags.MESSAGE
 _STOPS_SEND = _STOPS_STREAM | Flags.INTERRUPTED
@@ -59,29 +70,7 @@ class _Accepted:
     withheld: bool = False
 
 
-class AgentRunner(Protocol):
-    """What runs an agent's tasks; the agents' room implements it."""
-
-    @property
-    def reply(self) -> str:
-        """``task``, ``message`` or ``either``: what the agent may answer with."""
-        ...
-
-    def start(self, live: LiveTask, message: dict[str, Any]) -> None:
-        """Runs the agent on a task that has just been opened, or on the answer to a question of a task that no
-        function waits for any more."""
-        ...
-
-    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
-        """Hands an answer to the function that waits for it; False where none waits."""
-        ...
-
-    async def cancel(self, live: LiveTask) -> None:
-        """Has a task end CANCELED, and returns when it has ended."""
-        ...
-
-
-class LogRequestHandler(RequestHandler):
+class LogRequestHandler(PushOperations):
     """The operations of one agent.
 
     Args:
@@ -89,13 +78,20 @@ class LogRequestHandler(RequestHandler):
         agent: Name of the agent.
         card: Gives the agent's card as it is now.
         runner: Runs its tasks.
+        outbox: What tells webhooks; None where the agent offers no push.
     """
 
     def __init__(
-        self, tasks: TaskLog, agent: str, card: Callable[[], pb.AgentCard], runner: Callable[[], AgentRunner]
+        self,
+        tasks: TaskLog,
+        agent: str,
+        card: Callable[[], pb.AgentCard],
+        runner: Callable[[], AgentRunner],
+        outbox: Outbox | None = None,
     ) -> None:
         self.tasks = tasks
         self.agent = agent
+        self.outbox = outbox
         self._card = card
         self._runner = runner
 
@@ -108,7 +104,7 @@ class LogRequestHandler(RequestHandler):
             ``{"task": …}`` or ``{"message": …}``.
         """
         history = history_length(params.configuration)
-        accepted = self._accept(params, context)
+        accepted = await self._accept(params, context)
         task_id, owner = accepted.task_id, resolve_user_scope(context)
         at_once = params.configuration.return_immediately
         if at_once and not accepted.withheld:
@@ -131,7 +127,7 @@ class LogRequestHandler(RequestHandler):
         The first batch comes at once, empty if need be, so that the response begins before the agent says a word.
         """
         history = history_length(params.configuration)
-        accepted = self._accept(params, context)
+        accepted = await self._accept(params, context)
         owner = resolve_user_scope(context)
         first = [task_frame(accepted.start, self._opening(owner, accepted, history))]
         withheld = accepted.withheld
@@ -159,30 +155,37 @@ class LogRequestHandler(RequestHandler):
         bare = {key: value for key, value in task.items() if key != "history"}
         return bare | ({"history": kept} if kept else {}) | {"metadata": {LOG_EXTENSION: place}}
 
-    def _accept(self, params: pb.SendMessageRequest, context: ServerCallContext) -> _Accepted:
+    async def _accept(self, params: pb.SendMessageRequest, context: ServerCallContext) -> _Accepted:
         """Takes a message in: opens a task, answers one, or finds the one that it opened before."""
         message = params.message
         content = content_of(message)
         validate_input_modes(message, self._card())
         validate_history_length(params.configuration)
-        if params.configuration.HasField("task_push_notification_config"):
-            raise PushNotificationNotSupportedError
         check_output_modes(params.configuration, self._card())
         owner = resolve_user_scope(context)
+        config = None
+        if params.configuration.HasField("task_push_notification_config"):
+            given = params.configuration.task_push_notification_config
+            config = await self.checked_config(given, message.task_id)
         named = message.context_id or message.task_id
         if named and (known := self._repeated(owner, message, content)) is not None:
             return known
         if message.task_id:
-            return self._follow_up(owner, message, content)
+            return self._follow_up(
+                owner, message, content, partial(self._entries, plan_of(params, context, owner), config)
+            )
         runner = self._runner()
         withheld = runner.reply != "task"
+        plan = plan_of(params, context, owner)
         try:
             live, offset, task = self.tasks.open(
                 owner,
                 self.agent,
                 content,
                 context_id=message.context_id,
+                refer=partial(self._entries, plan, config),
                 provisional=withheld,
+                resumable=runner.resumable,
                 traceparent=trace_of(context),
                 parent=context.state.get("headers", {}).get("nbagora-parent-task", ""),
                 version=self._card().version,
@@ -190,8 +193,23 @@ class LogRequestHandler(RequestHandler):
             )
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None
-        runner.start(live, task["history"][0])
+        runner.start(live, task["history"][0], 1)
         return _Accepted(live.id, offset, task, withheld)
+
+    def _entries(
+        self,
+        plan: Scheduling,
+        config: dict[str, Any] | None,
+        live: LiveTask,
+        message: dict[str, Any],
+        generation: int,
+    ) -> Entries:
+        """What is appended in one step with a message: its place in the inbox, and the webhook that came with it."""
+        entries = list(self._runner().entries(live, message, generation, plan))
+        if config is not None and self.outbox is not None:
+            config = {**config, "id": config.get("id") or live.id}
+            entries.append((live.topic, self.outbox.added(live, live.id, config)))
+        return entries
 
     def _repeated(self, owner: str, message: pb.Message, content: dict[str, Any]) -> _Accepted | None:
         """What the very same message, id and content, was taken in as before."""
@@ -207,7 +225,7 @@ class LogRequestHandler(RequestHandler):
                     return _Accepted(task_id, start, withheld=task.provisional and start == task.opened)
         return None
 
-    def _follow_up(self, owner: str, message: pb.Message, content: dict[str, Any]) -> _Accepted:
+    def _follow_up(self, owner: str, message: pb.Message, content: dict[str, Any], refer: Refer) -> _Accepted:
         live = self.tasks.live(message.task_id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, message.task_id)
         context_id = _context_of(fold.id)
@@ -221,15 +239,14 @@ class LogRequestHandler(RequestHandler):
         revived = live is None
         live = live or self.tasks.revive(self.tasks.directory()[fold.id], fold)
         answer = {**content, "contextId": context_id}
+        runner = self._runner()
         try:
-            offset = live.answer(answer, claim=revived)
+            offset = live.answer(answer, refer, claim=revived)
         except TaskEnded as error:
             raise UnsupportedOperationError(error.what) from None
         if offset is None:
             raise at_work
-        runner = self._runner()
-        if not runner.resume(live, answer):
-            runner.start(live, answer)
+        runner.start(live, answer, live.generation)
         return _Accepted(fold.id, offset)
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -342,30 +359,6 @@ class LogRequestHandler(RequestHandler):
         if task["status"]["state"] != CANCELED:
             raise TaskNotCancelableError(f"the task {fold.id} ended before it could be canceled")
         return _filled(task, pb.Task())
-
-    async def on_create_task_push_notification_config(
-        self, _params: pb.TaskPushNotificationConfig, _context: ServerCallContext
-    ) -> pb.TaskPushNotificationConfig:
-        """Refused: the card offers no push."""
-        raise PushNotificationNotSupportedError
-
-    async def on_get_task_push_notification_config(
-        self, _params: pb.GetTaskPushNotificationConfigRequest, _context: ServerCallContext
-    ) -> pb.TaskPushNotificationConfig:
-        """Refused: the card offers no push."""
-        raise PushNotificationNotSupportedError
-
-    async def on_list_task_push_notification_configs(
-        self, _params: pb.ListTaskPushNotificationConfigsRequest, _context: ServerCallContext
-    ) -> pb.ListTaskPushNotificationConfigsResponse:
-        """Refused: the card offers no push."""
-        raise PushNotificationNotSupportedError
-
-    async def on_delete_task_push_notification_config(
-        self, _params: pb.DeleteTaskPushNotificationConfigRequest, _context: ServerCallContext
-    ) -> None:
-        """Refused: the card offers no push."""
-        raise PushNotificationNotSupportedError
 
     async def on_get_extended_agent_card(
         self, _params: pb.GetExtendedAgentCardRequest, _context: ServerCallContext

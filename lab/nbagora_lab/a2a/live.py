@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbagora_lab.a2a.wire import (
     CANCELED,
@@ -31,14 +32,29 @@ from nbagora_lab.inspect.directory import DIRECTORY, LEVELS
 if TYPE_CHECKING:
     from nbagora_lab.a2a.tasklog import TaskLog
 
-__all__ = ["LiveTask", "current_task"]
+__all__ = ["Entries", "LiveTask", "Refer", "current_task", "nothing_more"]
 
 current_task: ContextVar[LiveTask | None] = ContextVar("nbagora_task", default=None)
 """The task of the run that this code is part of."""
 
+Entries = Sequence[tuple[str, bytes]]
+
 _ROUND = 2e-3  # seconds in which every thread that writes gives the interpreter lock away once
 _BREATH = 50e-6  # seconds
 _RECENT = 20e-3  # seconds without a word after which a thread counts as one that writes no more
+
+
+class Refer(Protocol):
+    """Gives the records to append in one step with a message and its SUBMITTED."""
+
+    def __call__(self, live: LiveTask, message: dict[str, Any], generation: int, /) -> Entries:
+        """Full topic names and encoded records; `generation` is that of SUBMITTED."""
+        ...
+
+
+def nothing_more(_live: LiveTask, _message: dict[str, Any], _generation: int) -> Entries:
+    """A `Refer` for who has no inbox."""
+    return ()
 
 
 class _Breath:
@@ -80,6 +96,7 @@ class LiveTask:
         prompts: Versions of the prompts that its agent has used, newest of each, by name; on all that it writes.
         levels: Levels of calls to other agents that it, and those whom it calls, may still go down.
         cancelled: Set once somebody asked to cancel it.
+        targets: Topics of the webhooks that are told of its events.
     """
 
     def __init__(
@@ -104,6 +121,7 @@ class LiveTask:
         self._prompts: tuple[str, ...] = ()
         self.levels = levels
         self.cancelled = threading.Event()
+        self.targets: tuple[str, ...] = ()
         self._log = log
         self._lock = threading.Lock()
         self._ended = False
@@ -130,6 +148,12 @@ class LiveTask:
         if self.prompts.get(name) != version:
             self.prompts = {**self.prompts, name: version}
             self._prompts = tuple(f"{one}@{ref}" for one, ref in sorted(self.prompts.items()))
+
+    def void(self) -> None:
+        """Ends a task of which nothing could be recorded."""
+        with self._lock:
+            self._ended = True
+            self._log.forget(self)
 
     def status(self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> int:
         """Appends a status; a terminal one ends the task.
@@ -182,11 +206,12 @@ class LiveTask:
         body = message_body(message, self.topic, self._prompts)
         return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE")], "MESSAGE")
 
-    def answer(self, message: dict[str, Any], *, claim: bool) -> int | None:
+    def answer(self, message: dict[str, Any], refer: Refer = nothing_more, *, claim: bool) -> int | None:
         """Takes in the user's answer to a question: the message, and SUBMITTED in the same batch.
 
         Args:
             message: The user's message.
+            refer: Gives what is to be appended in the same step.
             claim: Whether this process takes the task over from one that ended.
 
         Returns:
@@ -202,10 +227,11 @@ class LiveTask:
             if self.state not in INTERRUPTED_STATES:
                 return None
             stored = self.event_record(RecordType.STATUS, body, Flags.SPLICED)
-            offsets = self._log.log.append([*before, (self.topic, stored)])
+            more = [*refer(self, message, self.generation + 1), *self._log.due(self, self.generation + 1)]
+            offsets = self._log.log.append([*before, (self.topic, stored), *more])
             self.generation += 1
             self.state = SUBMITTED
-        return offsets[-1]
+        return offsets[len(before)]
 
     def note(self, type_: str, body: dict[str, Any]) -> int:
         """Appends a record about the task that is no event of it: a call, a log line, a step.
@@ -237,11 +263,21 @@ class LiveTask:
             return False
         return True
 
-    def record(self, type_: str, body: bytes, *, flags: int = Flags.NONE, source: bytes | None = None) -> bytes:
+    def record(
+        self,
+        type_: str,
+        body: bytes,
+        *,
+        flags: int = Flags.NONE,
+        source: bytes | None = None,
+        scheduling: bytes = b"",
+    ) -> bytes:
         """Encodes a record of this task that is no event."""
         envelope = self._envelope if source is None else {**self._envelope, "source": source}
         log = self._log
-        return encode(type_, body, time=log.clock.now(), epoch=log.log.epoch, flags=flags, **envelope)
+        return encode(
+            type_, body, time=log.clock.now(), epoch=log.log.epoch, flags=flags, scheduling=scheduling, **envelope
+        )
 
     def claim_record(self) -> bytes:
         """The record by which this process's epoch takes the task."""
@@ -265,6 +301,8 @@ class LiveTask:
             if self._ended:
                 raise self._refusal()
             stored = self.event_record(type_, body, flags)
+            if self.targets:
+                more = [*more, *self._log.due(self, self.generation + 1)]
             offset = self._log.log.append([(self.topic, stored), *more])[0]
             self.generation += 1
             self.state = state

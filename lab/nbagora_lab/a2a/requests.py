@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from datetime import datetime
 from typing import Any
 
 from a2a.server.context import ServerCallContext
@@ -11,10 +13,22 @@ from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
-from nbagora_lab.a2a.wire import DEEPEST, nested_deeper, whole_numbers
+from nbagora_lab.a2a.wire import DEEPEST, INBOX_EXTENSION, nested_deeper, whole_numbers
+from nbagora_lab.core.errors import TooLarge
+from nbagora_lab.core.events import PLAIN, Scheduling
 from nbagora_lab.inspect.directory import LEVELS
 
-__all__ = ["check_output_modes", "content_of", "cursor_of", "history_length", "levels_of", "trace_of", "validated"]
+__all__ = [
+    "check_output_modes",
+    "content_of",
+    "cursor_of",
+    "history_length",
+    "levels_of",
+    "plan_of",
+    "trace_of",
+    "validated",
+]
+
 
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
@@ -78,3 +92,62 @@ def trace_of(context: ServerCallContext) -> str:
     """The W3C trace context that a request carries; empty where it carries none, or one that is malformed."""
     given = str(context.state.get("headers", {}).get("traceparent", ""))
     return given if _TRACEPARENT.fullmatch(given) else ""
+
+
+def plan_of(params: pb.SendMessageRequest, context: ServerCallContext, owner: str) -> Scheduling:
+    """When a message's turn is, as its metadata, the request's tenant and headers say.
+
+    A caller with a name of its own is its own tenant, so that nobody takes another's share.
+
+    Raises:
+        InvalidParamsError: What they say does not fit.
+    """
+    headers = context.state.get("headers", {})
+    said: dict[str, Any] = {
+        name: headers[f"nbagora-{name}"] for name in Scheduling._fields if f"nbagora-{name}" in headers
+    }
+    if params.tenant:
+        said["tenant"] = params.tenant
+    if INBOX_EXTENSION in params.message.metadata:
+        told = MessageToDict(params.message.metadata)[INBOX_EXTENSION]
+        if not isinstance(told, dict):
+            raise InvalidParamsError(f"the metadata {INBOX_EXTENSION} is an object")
+        said |= {name: told[name] for name in Scheduling._fields if name in told}
+    if not said and not owner:
+        return PLAIN
+    try:
+        plan = Scheduling(
+            priority=_whole(said.get("priority", 0)),
+            tenant=owner or str(said.get("tenant", "")),
+            cost=_cost(said.get("cost", 1.0)),
+            deadline=_moment(said["deadline"]) if "deadline" in said else None,
+        )
+        plan.pack()
+    except (TypeError, ValueError, OverflowError, TooLarge) as error:
+        raise InvalidParamsError(f"{INBOX_EXTENSION} does not fit: {error}") from None
+    return plan
+
+
+def _whole(value: Any) -> int:
+    number = float(value)
+    if number != int(number):
+        raise ValueError(f"{value} is no whole number")
+    return int(number)
+
+
+def _cost(value: Any) -> float:
+    cost = float(value)
+    if not 0 <= cost < math.inf:
+        raise ValueError("the cost is 0 or more")
+    return cost
+
+
+def _moment(value: Any) -> float:
+    """Seconds since the Unix epoch."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = datetime.fromisoformat(str(value)).timestamp()
+    if not 0 < seconds < 253_402_300_800:  # the year 10000, where dates end
+        raise ValueError(f"{value} is no time")
+    return seconds

@@ -11,13 +11,14 @@ import contextlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from urllib.parse import quote, unquote
 
-from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.live import Entries, LiveTask, Refer, nothing_more
 from nbagora_lab.a2a.wire import (
     FAILED,
+    INBOX_EXTENSION,
     SUBMITTED,
     WORKING,
     dumps,
@@ -78,6 +79,8 @@ class TaskLog:
 
     Attributes:
         lock: Held while folds change; who reads more than one fact of a fold holds it, too.
+        due: The references to a task's event, by its generation, for the task's webhooks.
+        place: Where a task of an agent stands in line and what holds it, as the runtime says; None: it does not wait.
     """
 
     def __init__(self, log: Log, clock: Clock, ids: Ids) -> None:
@@ -88,6 +91,8 @@ class TaskLog:
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
         self.lock = threading.RLock()
         self._directory = DirectoryFold(log)
+        self.due: Callable[[LiveTask, int], Entries] = lambda _live, _generation: ()
+        self.place: Callable[[str, str], dict[str, str] | None] = lambda _agent, _task: None
         log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))
         log.create_topic(DIRECTORY.partition("/")[0], TopicSpec())
         self._life = -1  # offset that the life of session topics is known to
@@ -101,7 +106,9 @@ class TaskLog:
         message: dict[str, Any],
         *,
         context_id: str = "",
+        refer: Refer = nothing_more,
         provisional: bool = False,
+        resumable: bool = False,
         traceparent: str = "",
         parent: str = "",
         version: str = "",
@@ -114,7 +121,9 @@ class TaskLog:
             agent: Name of the agent that it is for.
             message: The user's message.
             context_id: The context that it belongs to; empty makes a new one.
+            refer: Gives what is to be appended in the same step: the reference in the agent's inbox.
             provisional: Withholds SUBMITTED until the agent's first word, which may be a plain message instead.
+            resumable: Whether it is called anew where the process that runs it dies.
             traceparent: W3C trace context; empty starts a trace.
             parent: Id of the task that calls.
             version: The agent's version that was called.
@@ -150,6 +159,8 @@ class TaskLog:
         entry |= {name: value for name, value in (("parent", parent), ("version", version)) if value}
         if levels != LEVELS:
             entry["levels"] = levels
+        if resumable:
+            entry["resumable"] = True
         with self.lock:
             self._live[task_id] = live
         try:
@@ -159,10 +170,12 @@ class TaskLog:
                     (topic, live.record(RecordType.MESSAGE, message_body(message, topic), source=b"/users")),
                     (topic, opened),
                     (DIRECTORY, live.record(RecordType.TASK_OPENED, dumps(entry))),
+                    *refer(live, message, 1),
+                    *self.due(live, 1),
                 ]
             )
         except BaseException:
-            self.forget(live)
+            live.void()
             raise
         task = {
             "id": task_id,
@@ -198,6 +211,7 @@ class TaskLog:
             generation=fold.generation,
             levels=entry.levels,
         )
+        live.targets = tuple(config["target"] for config in fold.webhooks.values())
         with self.lock:
             return self._live.setdefault(entry.task, live)
 
@@ -286,7 +300,10 @@ class TaskLog:
         """
         with self.lock:
             fold = self.find(owner, task_id) if at is None else self.fold_at(owner, task_id, at)
-            return fold.stamped(self.topic(owner, task_id), history=history, artifacts=artifacts)
+            task = fold.stamped(self.topic(owner, task_id), history=history, artifacts=artifacts)
+        if at is None and fold.state == SUBMITTED and (place := self.place(fold.agent, task_id)) is not None:
+            task["metadata"][INBOX_EXTENSION] = place
+        return task
 
     async def events(self, owner: str, task_id: str, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
         """A task's events past an offset, for ever, in batches of what is there: offset, head, stored record.
@@ -315,7 +332,7 @@ class TaskLog:
     def settle(self) -> list[str]:
         """Ends what a dead epoch left WORKING, as FAILED with the reason.
 
-        SUBMITTED tasks and those that wait for somebody stay as they are.
+        SUBMITTED tasks, those that wait for somebody, and those that can be resumed stay as they are.
 
         Returns:
             Ids of the tasks that it ended.
@@ -328,7 +345,7 @@ class TaskLog:
                 fold = self.find(entry.owner, entry.task)
             except TaskNotFound:
                 continue  # its session has expired
-            if fold.state != WORKING:
+            if fold.state != WORKING or entry.resumable:
                 continue
             live = self.revive(entry, fold)
             said = message_of(

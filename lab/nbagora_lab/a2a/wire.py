@@ -28,6 +28,7 @@ __all__ = [
     "COMPLETED",
     "DEEPEST",
     "FAILED",
+    "INBOX_EXTENSION",
     "INPUT_REQUIRED",
     "INTERRUPTED_STATES",
     "REJECTED",
@@ -49,6 +50,14 @@ __all__ = [
     "text_of",
     "whole_numbers",
 ]
+
+INBOX_EXTENSION: Final = "urn:nbagora:a2a-inbox:1"
+"""URI of the A2A extension by which a message says when its turn is, and a task that waits where it stands in line.
+
+A message's metadata has there any of ``priority`` (0 to 255, the higher goes first), ``tenant``, ``cost`` and
+``deadline`` (RFC 3339, or seconds since the Unix epoch); headers ``nbagora-priority`` and so on say the same. A task
+that waits has ``place`` and ``held``.
+"""
 
 SUBMITTED: Final = "TASK_STATE_SUBMITTED"
 WORKING: Final = "TASK_STATE_WORKING"

@@ -41,6 +41,7 @@ class AgentDefinition:
         model: What answers, as records name it: ``code`` for functions, the model's kind for pydantic-ai.
         defaults: What holds where nothing else is said.
         asked_model: The model that was asked for where the agent was defined; empty for its own or the lab's.
+        resumable: Whether a task that was at work when its process died is called anew.
     """
 
     name: str
@@ -52,6 +53,7 @@ class AgentDefinition:
     model: str
     defaults: Defaults = _DEFAULTS
     asked_model: str = ""
+    resumable: bool = False
 
     @property
     def sync(self) -> bool:
@@ -126,6 +128,7 @@ def define(
     description: str | None = None,
     model: str = "",
     defaults: Defaults = _DEFAULTS,
+    resumable: bool = False,
 ) -> AgentDefinition:
     """Takes an object as an agent.
 
@@ -136,6 +139,7 @@ def define(
         description: What it does; by default the first paragraph of its docstring.
         model: What answers for a pydantic-ai `Agent`, as `models.choose` takes it; empty: its own, or else the lab's.
         defaults: What holds where nothing else is said.
+        resumable: Whether a task that was at work when its process died is called anew.
 
     Raises:
         BadAgent: It can't be one; says why.
@@ -148,7 +152,7 @@ def define(
 
         about = description or describe(target)
         answers = model or model_name(target, defaults.model)
-        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, answers, defaults, model)
+        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, answers, defaults, model, resumable)
     function: Any = target
     if isinstance(target, type) or not callable(function):
         raise BadAgent(
@@ -160,7 +164,7 @@ def define(
     is_async = inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
     about = description or (inspect.getdoc(target) or "").partition("\n\n")[0].replace("\n", " ").strip()
     kind: _Kind = "async function" if is_async else "sync function"
-    return AgentDefinition(name, target, kind, about, reply, takes, "code")
+    return AgentDefinition(name, target, kind, about, reply, takes, "code", resumable=resumable)
 
 
 def _takes(name: str, target: Callable[..., Any]) -> int:

@@ -14,25 +14,29 @@ import threading
 import traceback
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any, Protocol
 
-from nbagora_lab.a2a.live import LiveTask, current_task
+from nbagora_lab.a2a.live import Entries, LiveTask, current_task
 from nbagora_lab.a2a.task import Task
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, FAILED, INTERRUPTED_STATES, SUBMITTED, text_of
 from nbagora_lab.agents.definition import AgentDefinition
+from nbagora_lab.agents.inbox import Begin, Inbox, Slot
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.prints import TaskPrinter, current_printer
 from nbagora_lab.agents.task import AgentTask, running
+from nbagora_lab.broker.api import Groups
 from nbagora_lab.core.errors import BadYield, EndOfTask, LabError, StoreError, TaskEnded
-from nbagora_lab.core.events import RecordType
+from nbagora_lab.core.events import RecordType, Scheduling
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 
 __all__ = ["Caller", "Runner", "Runs"]
 
 _WORKERS = 64  # sync functions that run at once
+_LOOP = 10.0  # seconds to wait for the agents' loop, which an agent may block
 _log = logger.getChild("agents")
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -63,9 +67,10 @@ class _Interrupted(BaseException):
 class _Run:
     """One call of an agent's function for one task."""
 
-    def __init__(self, live: LiveTask, *, sync: bool) -> None:
+    def __init__(self, live: LiveTask, *, sync: bool, resumable: bool) -> None:
         self.live = live
         self.sync = sync
+        self.resumable = resumable
         self.task: asyncio.Task[None] | None = None
         self.waiting: asyncio.Future[dict[str, Any]] | None = None
         self.done: Future[None] = Future()
@@ -74,6 +79,7 @@ class _Run:
         )  # of other agents, by a sync function, which can't be cancelled itself
         self.worker: int | None = None  # the thread of a sync function, while it runs
         self.lock = threading.Lock()
+        self.slot: Slot | None = None  # its place at work; none while it waits for an answer
 
     def interrupt(self, thread: int | None) -> None:
         """Raises an exception inside the user's code.
@@ -88,8 +94,16 @@ class _Run:
 
     def expect(self) -> asyncio.Future[dict[str, Any]]:
         """A future that gets the next answer. On the agents' loop."""
-        self.waiting = waiting = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self.waiting = waiting = loop.create_future()
+        loop.call_soon(self.rest)  # when the question, which is written next, is on record
         return waiting
+
+    def rest(self) -> None:
+        """Gives its place at work to others until it is answered."""
+        slot, self.slot = self.slot, None
+        if slot is not None:
+            slot.release(done=True)
 
 
 class Runs:
@@ -97,14 +111,18 @@ class Runs:
 
     Args:
         tasks: The task log.
+        groups: The broker's groups, which hand out what comes into inboxes.
         call: Calls another agent for a task.
         cancel_grace: Seconds that a cancelled run has to end.
     """
 
-    def __init__(self, tasks: TaskLog, call: Caller, cancel_grace: float) -> None:
+    def __init__(self, tasks: TaskLog, groups: Groups, call: Caller, cancel_grace: float) -> None:
         self.tasks = tasks
+        self.groups = groups
         self.call = call
         self.cancel_grace = cancel_grace
+        self.inboxes: dict[str, Inbox] = {}
+        tasks.place = self._place
         self.loop = ServiceLoop("nbagora-agents")
         self.stopping = False
         self._runs: dict[str, _Run] = {}
@@ -119,6 +137,8 @@ class Runs:
     def stop(self) -> None:
         """Ends all runs: what works ends FAILED with the reason, what waits for somebody is left as it is."""
         self.stopping = True
+        for agent in list(self.inboxes):
+            self.close_inbox(agent)
         runs = list(self._runs.values())
         for run in runs:
             self._cancel(run)
@@ -130,32 +150,44 @@ class Runs:
         if not self.loop.stop(timeout=5.0):
             _log.error("the agents' loop is blocked by an agent and was left behind")
 
-    def launch(self, definition: AgentDefinition, live: LiveTask, message: dict[str, Any], *, restarted: bool) -> None:
-        """Begins a run; returns at once."""
-        run = _Run(live, sync=definition.sync)
-        self._runs[live.id] = run
-
-        def spawn() -> None:
-            run.task = asyncio.get_running_loop().create_task(
-                self._run(run, definition, message, restarted=restarted), name=f"{live.agent} {live.id}"
+    def open_inbox(self, agent: str, begin: Begin, concurrency: int) -> Inbox:
+        """Opens an agent's inbox, or changes one that is open; what waits in it is handed out."""
+        inbox = self.inboxes.get(agent)
+        if inbox is None:
+            inbox = self.inboxes[agent] = Inbox(
+                agent, self.tasks, self.groups, begin, self._runs.__contains__, concurrency
             )
-            run.task.add_done_callback(lambda task: self._over(run, task))
+            self.loop.call(lambda: inbox.open(asyncio.get_running_loop()), timeout=_LOOP)
+        else:
+            inbox.begin, inbox.concurrency = begin, concurrency
+            self.loop.submit(inbox.pump)
+        return inbox
 
-        self.loop.submit(spawn)
+    def _place(self, agent: str, task_id: str) -> dict[str, str] | None:
+        inbox = self.inboxes.get(agent)
+        return inbox.place(task_id) if inbox is not None else {"place": "", "held": f"{agent} does not run"}
 
-    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
-        """Hands an answer to the run that waits for it; False where none does."""
+    def close_inbox(self, agent: str) -> None:
+        """Hands out nothing more of an agent's inbox; what waits there goes on waiting."""
+        inbox = self.inboxes.pop(agent, None)
+        if inbox is not None:
+            self.loop.submit(inbox.close)
+
+    def launch(
+        self, definition: AgentDefinition, live: LiveTask, message: dict[str, Any], slot: Slot, *, restarted: bool
+    ) -> None:
+        """Hands a message to the run that waits for it, or begins one; returns at once. On the agents' loop."""
         run = self._runs.get(live.id)
-        waiting = run.waiting if run is not None else None
-        if waiting is None or waiting.done():
-            return False
-
-        def hand_over() -> None:
-            if not waiting.done():
-                waiting.set_result(message)
-
-        self.loop.submit(hand_over)
-        return True
+        if run is not None and run.waiting is not None and not run.waiting.done():
+            run.slot = slot
+            run.waiting.set_result(message)
+            return
+        run = self._runs[live.id] = _Run(live, sync=definition.sync, resumable=definition.resumable)
+        run.slot = slot
+        run.task = asyncio.get_running_loop().create_task(
+            self._run(run, definition, message, restarted=restarted), name=f"{live.agent} {live.id}"
+        )
+        run.task.add_done_callback(partial(self._over, run))
 
     async def cancel(self, live: LiveTask) -> None:
         """Ends a task CANCELED; returns when it has ended."""
@@ -206,7 +238,10 @@ class Runs:
         except StoreError as error:
             _log.error("the task %s of %s can't be closed: %s", run.live.id, run.live.agent, error.what)
         finally:
-            self._runs.pop(run.live.id, None)
+            if self._runs.get(run.live.id) is run:
+                del self._runs[run.live.id]
+            if run.slot is not None:
+                run.slot.release(done=run.live.ended)
             if not run.done.done():
                 run.done.set_result(None)
 
@@ -293,7 +328,7 @@ class Runs:
         live = run.live
         if not self.stopping:
             live.end_if_open(CANCELED)
-        elif live.state not in INTERRUPTED_STATES and live.state != SUBMITTED:
+        elif live.state not in INTERRUPTED_STATES and live.state != SUBMITTED and not run.resumable:
             self._end(live, "The lab was stopped while the task ran.")
 
     def _fail(self, live: LiveTask, output: Output, error: Exception) -> None:
@@ -350,13 +385,22 @@ class Runner:
         """``task``, ``message`` or ``either``."""
         return self.definition.reply
 
-    def start(self, live: LiveTask, message: dict[str, Any], *, restarted: bool = False) -> None:
-        """See `AgentRunner.start`."""
-        self._runs.launch(self.definition, live, message, restarted=restarted or live.generation > 1)
+    @property
+    def resumable(self) -> bool:
+        """Whether its tasks are called anew where the process that ran them has died."""
+        return self.definition.resumable
 
-    def resume(self, live: LiveTask, message: dict[str, Any]) -> bool:
-        """See `AgentRunner.resume`."""
-        return self._runs.resume(live, message)
+    def entries(self, live: LiveTask, message: dict[str, Any], generation: int, plan: Scheduling) -> Entries:
+        """See `AgentRunner.entries`."""
+        inbox = self._runs.inboxes.get(self.definition.name)
+        return () if inbox is None else (inbox.entry(live, message, generation, plan, self.begin),)
+
+    def start(self, live: LiveTask, message: dict[str, Any], generation: int) -> None:
+        """See `AgentRunner.start`."""
+
+    def begin(self, live: LiveTask, message: dict[str, Any], slot: Slot, *, restarted: bool) -> None:
+        """Works on a message whose turn has come. On the agents' loop."""
+        self._runs.launch(self.definition, live, message, slot, restarted=restarted or live.generation > 1)
 
     async def cancel(self, live: LiveTask) -> None:
         """See `AgentRunner.cancel`."""

@@ -3,7 +3,8 @@
 A topic's deliveries go to the handler one after the other, each acked when the handler returns; up to `concurrency`
 topics at once. Leases are renewed for as long as the handler lives. A handler that raises fails its delivery, which
 comes again after the group's back-off; one that raises `Suspend`, or an HTTP error with status 429 or 503, has its
-topic suspended for as long as it, or the error's ``Retry-After``, says, without counting as an attempt.
+topic suspended for as long as it, or the error's ``Retry-After``, says, without counting as an attempt unless
+it says so.
 """
 
 from __future__ import annotations
@@ -176,6 +177,9 @@ class Handling:
                 self._counts["failed"] += 1
                 _log.warning("record %s of %s failed: %r", delivery.offset, delivery.topic, error)
                 self._consumer.fail(delivery)
+            elif isinstance(error, Suspend) and error.counted:
+                self._counts["failed"] += 1
+                self._consumer.fail(delivery, pause=seconds)
             else:
                 self._counts["suspended"] += 1
                 self._consumer.suspend(delivery.topic, seconds)

@@ -271,11 +271,11 @@ class TooLarge(LabError):
 
 
 class Suspend(LabError):
-    """What a consumer's handler raises to have its topic suspended for so many `seconds`."""
+    """What a handler raises to have its topic suspended for so many `seconds`; `counted`, as a failed attempt."""
 
-    def __init__(self, what: str = "suspended", hint: str = "", seconds: float = 1.0) -> None:
+    def __init__(self, what: str = "suspended", hint: str = "", seconds: float = 1.0, *, counted: bool = False) -> None:
         super().__init__(what, hint)
-        self.seconds = seconds
+        self.seconds, self.counted = seconds, counted
 
 
 class QuotaExceeded(LabError):

@@ -58,6 +58,7 @@ class Settings(BaseModel):
     tool_calls_limit: int = Field(200, ge=0, description="tool calls that one run of an agent may make")
     tool_timeout: float = Field(60.0, ge=0, description="seconds that one tool call may take; 0: as long as it likes")
     tool_result_limit: int = Field(1 << 20, ge=1, description="characters of a tool's result at most")
+    concurrency: int = Field(1000, ge=1, description="tasks that an agent works on at once, unless it says otherwise")
     cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
     lease: float = Field(
         30.0, gt=0, description="seconds that an agent's endpoint stays registered without a heartbeat"
@@ -76,6 +77,9 @@ class Settings(BaseModel):
         description="the lab's name on shared servers, a prefix of what it has there; unset: the store's own",
     )
     patience: float = Field(60.0, gt=0, description="seconds that a write waits for servers that are away")
+    push_allow: tuple[str, ...] = Field(
+        (), description="hosts, or host:port, of webhooks that need not be public, such as localhost"
+    )
     view_rate: float = Field(10.0, gt=0, le=20, description="snapshots a second that a live view gets at most")
 
     @classmethod
@@ -100,7 +104,7 @@ class Settings(BaseModel):
         if unknown := [name for name in values if name not in cls.model_fields]:
             names = ", ".join(f"'{name}'" for name in unknown)
             raise UsageError(f"no setting {names}", did_you_mean(unknown[0], cls.model_fields))
-        for name in ("allowed_hosts", "allowed_origins"):
+        for name in ("allowed_hosts", "allowed_origins", "push_allow"):
             if isinstance(values.get(name), str):
                 values[name] = tuple(part.strip() for part in values[name].split(",") if part.strip())
         try:

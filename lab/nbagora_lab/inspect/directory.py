@@ -37,6 +37,7 @@ class DirectoryEntry:
         opened: Seconds since the Unix epoch.
         ended: The same; 0 while it is open.
         state: Full name of the state in which it ended, ``MESSAGE`` for a plain reply; empty while it is open.
+        resumable: Whether it is called anew where the process that ran it has died.
     """
 
     task: str
@@ -50,6 +51,7 @@ class DirectoryEntry:
     ended: float = 0.0
     state: str = ""
     levels: int = LEVELS
+    resumable: bool = False
 
 
 class DirectoryFold:
@@ -86,6 +88,7 @@ class DirectoryFold:
                         traceparent=record.traceparent,
                         opened=record.time,
                         levels=body.get("levels", LEVELS),
+                        resumable=body.get("resumable", False),
                     )
                 elif record.type == RecordType.TASK_ENDED and record.subject in self.entries:
                     entry = self.entries[record.subject]

@@ -52,6 +52,7 @@ class TaskFold:
         reply: The plain message that it was answered with, instead of a task.
         provisional: Whether its opening is withheld until the agent's first word, which may be a plain message.
         inherited: Whether it came with a fork: it is history there, and counts as CANCELED if it was open.
+        webhooks: Who is told of its events, by the configuration's id.
     """
 
     def __init__(self, task_id: str, context_id: str) -> None:
@@ -68,6 +69,7 @@ class TaskFold:
         self.reply: dict[str, Any] | None = None
         self.provisional = False
         self.inherited = False
+        self.webhooks: dict[str, dict[str, Any]] = {}
         self._task: dict[str, Any] = {"id": task_id, "contextId": context_id, "status": {}}
         self._artifacts: dict[str, dict[str, Any]] = {}
 
@@ -154,6 +156,12 @@ class TaskFold:
                 self._artifacts[artifact["artifactId"]] = {**artifact, "parts": list(artifact["parts"])}
             self._merge(update)
 
+    def hook(self, config: dict[str, Any]) -> None:
+        """Takes in that a webhook was added or removed."""
+        self.webhooks.pop(config["id"], None)
+        if not config.get("removed"):
+            self.webhooks[config["id"]] = config
+
     def _remember(self, message: dict[str, Any]) -> None:
         self._task.setdefault("history", []).append(message)
 
@@ -202,6 +210,8 @@ class SessionFold:
             if record.type == RecordType.CLAIM:
                 task.claims.append((offset, head.epoch))
                 continue
+            if record.type == RecordType.WEBHOOK and not task.inherited:
+                task.hook(json.loads(record.body))
             if not record.type.startswith("a2a."):
                 continue
             body = json.loads(record.body)

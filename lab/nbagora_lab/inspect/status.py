@@ -22,6 +22,8 @@ class AgentInfo(BaseModel):
         model: What answers: ``code``, or the model's name.
         reply: ``task``, ``message`` or ``either``.
         running: Number of its tasks whose code runs now.
+        queued: Number of messages that wait in its inbox.
+        concurrency: Number of tasks that it works on at once.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -35,6 +37,8 @@ class AgentInfo(BaseModel):
     model: str
     reply: str
     running: int
+    queued: int = 0
+    concurrency: int = 0
 
 
 class LabStatus(BaseModel):

@@ -4,9 +4,9 @@ A trace is a file of JSON lines. The first one is the header: format, notebook, 
 with the versions that they answered, and the normalisers. Each other line is a record: topic, offset, type, subject,
 generation, and the SHA-256 of its normalised body, sorted by topic and offset. No time, path or port is in it.
 
-Two kinds of topics have the order of threads rather than of what was said. The life-cycle topics (``_events``) are
-left out. The directory, where the tasks of all sessions open and end, is sorted by task, and its offsets count in that
-order.
+Some topics have the order of threads rather than of what was said. The life-cycle topics (``_events``) are left out.
+The directory, where the tasks of all sessions open and end, and the agents' inboxes are sorted by task, and their
+offsets count in that order.
 
 A trace is read from the store when its kernel is gone; nothing has to be written for it while the notebook runs.
 """
@@ -157,13 +157,14 @@ def _parsed(text: str) -> Trace:
 
 def _lines(broker: Broker) -> Iterator[TraceLine]:
     from nbagora_lab.broker.model import EVENTS, join_topic
+    from nbagora_lab.core.events import RecordType
     from nbagora_lab.inspect.directory import DIRECTORY
 
     names = ((parent, lite) for parent in broker.topics() for lite in _lites(broker, parent))
     topics = [join_topic(parent, lite) for parent, lite in names if lite != EVENTS]
     for topic in sorted(topics):
         records = broker.read(topic)
-        if topic == DIRECTORY:
+        if topic == DIRECTORY or any(record.type == RecordType.REQUEST for record in records[:1]):
             records.sort(key=lambda record: (record.subject, record.offset))
             yield from (_line(record, number) for number, record in enumerate(records))
         else:

@@ -28,10 +28,10 @@ def test_a_group_is_made_altered_listed_and_removed(chat: Any, run: Any) -> None
     assert "max_attempts is 16, not 3" in repr(altered)
     assert run("note") is altered
     assert chat.broker.groups()["workers"].weights == {"acme": 5, "zen 2": 1.5}
-    listed = run("%broker group")
-    assert listed.df[["group", "topic", "lease"]].values.tolist() == [["workers", "chat", 120]]
+    listed = run("%broker group").df.set_index("group")
+    assert listed.loc["workers", ["topic", "lease"]].tolist() == ["chat", 120]
     assert repr(run("%broker group rm workers")) == "group workers removed"
-    assert repr(run("%broker group ls")) == "no groups yet: %broker group create NAME --topic PARENT"
+    assert all(name.startswith("inbox.") for name in run("%broker group ls").df["group"])
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_stats_show_each_tenant_s_part(chat: Any, run: Any) -> None:
         assert set(rows["starving"]) == {7}
         assert set(rows["wait p50"]) == {5}
         assert report.tenants["acme"].served == rows.loc["acme", "served"]
-        every = run("%broker stats").df.iloc[0]
-        assert (every["group"], every["clients"], every["leased"], every["acked"]) == ("workers", 1, 1, 4)
+        every = run("%broker stats").df.set_index("group").loc["workers"]
+        assert (every["clients"], every["leased"], every["acked"]) == (1, 1, 4)
     with pytest.raises(GroupNotFound) as caught:
         run("%broker stats worker")
     assert caught.value.hint == "did you mean 'workers'?"
@@ -125,10 +125,10 @@ def test_completion_knows_verbs_actions_groups_and_parents(chat: Any, run: Any, 
     assert offered("%broker st") == ["stats", "status"]
     assert offered("%broker group r") == ["replay", "rm"]
     assert offered("%broker group alter w") == ["workers"]
-    assert offered("%broker stats ") == ["workers"]
+    assert "workers" in offered("%broker stats ")
     assert offered("%broker group create x --topic ch") == ["chat"]
     assert offered("%broker group create x --m") == ["--max-attempts", "--mode"]
-    assert offered("%topic suspend chat/s --group ") == ["workers"]
+    assert "workers" in offered("%topic suspend chat/s --group ")
 
 
 def test_help_tells_actions_and_settings(shell: Any, run: Any) -> None:

@@ -1,0 +1,221 @@
+"""Push notifications: configurations, what webhooks are told, in which order, how often, and how it is signed."""
+
+import base64
+import hmac
+import json
+import threading
+
+import httpx
+import pytest
+
+from a2a_agents import define_agents
+from bindings import BINDINGS, Binding, user_message
+from nbagora_lab.lab import Lab
+from webhook import webhook
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    store = tmp_path_factory.mktemp("push")
+    with Lab(store=store, push_allow=["127.0.0.1"]) as lab:
+        lab.gates = define_agents(lab)
+        yield lab
+
+
+@pytest.fixture
+def hook():
+    with webhook() as hook:
+        yield hook
+
+
+@pytest.fixture(scope="module")
+def http(lab):
+    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(params=BINDINGS)
+def agent(request, lab, http):
+    return lambda name: Binding(http, f"{lab.url}/agents/{name}", request.param)
+
+
+def states(told):
+    bodies = [one.json() for one in told]
+    return [
+        body["task"]["status"]["state"] if "task" in body else body["statusUpdate"]["status"]["state"]
+        for body in bodies
+        if "artifactUpdate" not in body
+    ]
+
+
+def send(call, text, hook, **config):
+    configuration = {"taskPushNotificationConfig": {"url": hook.url, **config}}
+    return call("SendMessage", {"message": user_message(text), "configuration": configuration}).task
+
+
+def test_a_webhook_given_with_the_message_is_told_every_event_in_order(agent, hook):
+    task = send(agent("everything"), "x", hook, id="mine", token="秘".encode().hex())
+    told = hook.wait_for(int(task["metadata"]["urn:nbagora:a2a-log:1"]["generation"]))
+    generations = [
+        int(next(iter(one.json().values()))["metadata"]["urn:nbagora:a2a-log:1"]["generation"]) for one in told
+    ]
+    assert generations == list(range(1, len(told) + 1))
+    assert states(told)[0] == "TASK_STATE_SUBMITTED"
+    assert states(told)[-1] == "TASK_STATE_COMPLETED"
+    assert {one.headers["content-type"] for one in told} == {"application/a2a+json"}
+    assert {one.path for one in told} == {"/hook"}
+
+
+def test_what_is_told_is_signed_and_carries_the_credentials(agent, hook):
+    send(agent("echo"), "x", hook, token="t0ken", authentication={"scheme": "Bearer", "credentials": "hush"})
+    for one in hook.wait_for(3):
+        assert one.headers["authorization"] == "Bearer hush"
+        assert one.headers["x-a2a-notification-token"] == "t0ken"
+        signed = f"{one.headers['webhook-id']}.{one.headers['webhook-timestamp']}.".encode() + one.body
+        mac = base64.b64encode(hmac.digest(b"t0ken", signed, "sha256")).decode()
+        assert one.headers["webhook-signature"] == f"v1,{mac}"
+    assert len({one.headers["webhook-id"] for one in hook.told}) == len(hook.told)
+
+
+def test_credentials_are_in_no_record_and_are_told_to_nobody(agent, lab, hook):
+    secret = "c0mpletely-secret"
+    call = agent("asker")
+    task = send(call, "one", hook, id="mine", authentication={"scheme": "Bearer", "credentials": secret})
+    shown = call("GetTaskPushNotificationConfig", {"taskId": task["id"], "id": "mine"}).result
+    assert shown["authentication"] == {"scheme": "Bearer"}
+    for parent in lab.broker.topics():
+        for lite in lab.broker.ls(parent, limit=10_000):
+            for record in lab.broker.read(f"{parent}/{lite}"):
+                assert secret.encode() not in record.body
+    keys = lab.store / "keys.json"
+    assert secret in keys.read_text()
+    assert keys.stat().st_mode & 0o077 == 0
+
+
+def test_configurations_are_made_read_listed_and_removed(agent, hook):
+    call = agent("asker")
+    task = call("SendMessage", {"message": user_message("one")}).task
+    for name in ("a", "b", "c"):
+        made = call("CreateTaskPushNotificationConfig", {"taskId": task["id"], "id": name, "url": hook.url})
+        assert made.result["id"] == name
+    call("CreateTaskPushNotificationConfig", {"taskId": task["id"], "id": "a", "url": hook.url + "/again"})
+    listed = call("ListTaskPushNotificationConfigs", {"taskId": task["id"]}).result["configs"]
+    assert [(one["id"], one["url"]) for one in listed] == [
+        ("b", hook.url), ("c", hook.url), ("a", hook.url + "/again")
+    ]  # fmt: skip
+    for _ in range(2):
+        removed = call("DeleteTaskPushNotificationConfig", {"taskId": task["id"], "id": "b"})
+        assert removed.status in {200, 204}
+        assert not removed.reason
+    assert call("GetTaskPushNotificationConfig", {"taskId": task["id"], "id": "b"}).reason == "TASK_NOT_FOUND"
+    assert call("ListTaskPushNotificationConfigs", {"taskId": "ctx.none"}).reason == "TASK_NOT_FOUND"
+    call("SendMessage", {"message": user_message("yes", taskId=task["id"])})
+    paths = sorted(one.path for one in hook.wait_for(10))  # SUBMITTED, WORKING, two of the artifact, COMPLETED
+    assert paths == ["/hook"] * 5 + ["/hook/again"] * 5
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "x", "ftp://127.0.0.1/", "http://u:p@127.0.0.1/", "http://10.0.0.1/", "http://[::1]/", "http://0.0.0.0/",
+        "http://169.254.169.254/latest/", "http://[::ffff:10.0.0.1]/", "http://2130706434/", "http://localhost./",
+        "http://100.64.0.1/", "http://[64:ff9b::a00:1]/", "http://no-such-host.invalid/", "http://224.0.0.1/",
+        "http://127.0.0.1\r\nx/", "file:///etc/passwd",
+    ],
+)  # fmt: skip
+def test_a_webhook_that_is_not_public_is_refused(agent, url):
+    call = agent("echo")
+    configuration = {"taskPushNotificationConfig": {"url": url}}
+    refused = call("SendMessage", {"message": user_message("x"), "configuration": configuration})
+    assert refused.code == -32602 or refused.status == 400
+    assert refused.reason in {"INVALID_PARAMS", "INVALID_ARGUMENT", ""}
+
+
+def test_a_slow_webhook_holds_up_nobody(agent, hook):
+    release = threading.Event()
+    hook.answer = lambda _told: (release.wait(30) and 200, {})
+    call = agent("chunks")
+    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"data": {"chunks": 100}}]}
+    configuration = {"taskPushNotificationConfig": {"url": hook.url}}
+    streamed = call("SendStreamingMessage", {"message": message, "configuration": configuration})
+    assert streamed.events[-1]["statusUpdate"]["status"]["state"] == "TASK_STATE_COMPLETED"
+    assert hook.told == []  # it has not answered the first yet
+    release.set()
+    told = hook.wait_for(len(streamed.events))
+    assert [one.json() for one in told][1:] == list(streamed.events)[1:]
+
+
+def test_a_webhook_that_fails_is_told_again_in_order(agent, lab, hook):
+    failures = iter([500, 302, 404])
+    hook.answer = lambda _told: (next(failures, 200), {"Location": "http://127.0.0.1:1/"})
+    send(agent("echo"), "x", hook)
+    lab.broker.alter_group("push", backoff=(0.01,))
+    told = hook.wait_for(3 + 4)
+    assert len({one.headers["webhook-id"] for one in told[:4]}) == 1
+    assert states(told[3:]) == ["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING", "TASK_STATE_COMPLETED"]
+
+
+def test_what_is_never_taken_is_a_dead_letter_and_can_be_told_again(agent, lab, hook):
+    send(agent("echo"), "first", hook)
+    hook.wait_for(4)
+    lab.broker.alter_group("push", backoff=(0.01,), max_attempts=2)
+    try:
+        del hook.told[:]
+        hook.answer = lambda _told: (500, {})
+        task = send(agent("echo"), "x", hook)
+        hook.wait_for(8)  # each of four events twice
+
+        def letters():
+            return [one for one in lab.broker.dead_letters("push") if one.record.subject == task["id"]]
+
+        for _ in range(2000):
+            if len(letters()) == 4:
+                break
+            threading.Event().wait(0.01)
+        assert len(letters()) == 4
+        del hook.told[:]
+        hook.answer = lambda _told: (200, {})
+        assert len(lab.broker.replay_dead("push")) >= 4
+        told = hook.wait_for(4)
+        assert states(told) == ["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING", "TASK_STATE_COMPLETED"]
+        assert letters() == []
+    finally:
+        lab.broker.alter_group("push", max_attempts=9)
+
+
+def test_a_webhook_that_is_gone_is_told_nothing_more(agent, hook):
+    hook.answer = lambda _told: (410, {})
+    call = agent("asker")
+    task = send(call, "one", hook, id="mine")
+    hook.wait_for(1)
+    for _ in range(2000):
+        if call("GetTaskPushNotificationConfig", {"taskId": task["id"], "id": "mine"}).reason:
+            break
+    assert call("ListTaskPushNotificationConfigs", {"taskId": task["id"]}).result.get("configs", []) == []
+    call("SendMessage", {"message": user_message("yes", taskId=task["id"])})
+    assert len(hook.told) == 1
+
+
+def test_what_was_not_told_outlives_its_process(tmp_path, hook):
+    """A webhook that was away is told by the next process what the one before had on record."""
+    hook.answer = lambda _told: (500, {})
+
+    def echo(message):
+        return message.text
+
+    def call(lab, method, params):
+        with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as http:
+            return Binding(http, f"{lab.url}/agents/echo", "JSONRPC")(method, params)
+
+    with Lab(store=tmp_path, push_allow="127.0.0.1") as lab:
+        lab.define("echo", echo)
+        configuration = {"taskPushNotificationConfig": {"url": hook.url, "token": "t"}}
+        call(lab, "SendMessage", {"message": user_message("x"), "configuration": configuration})
+        hook.wait_for(1)
+    del hook.told[:]
+    hook.answer = lambda _told: (200, {})
+    with Lab(store=tmp_path, push_allow="127.0.0.1"):
+        told = hook.wait_for(4)
+    assert states(told) == ["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING", "TASK_STATE_COMPLETED"]
+    assert {one.headers["x-a2a-notification-token"] for one in told} == {"t"}
+    assert "t" in json.dumps(json.loads((tmp_path / "keys.json").read_text())["push"])
