@@ -1,4 +1,4 @@
-"""The command line: ``nbagora serve``, ``nbagora run``, and the nouns and verbs of the magics.
+"""The command line: ``nbagora serve``, ``nbagora run``, and the nouns and verbs of the magics, on a running lab.
 
 Errors are two lines on stderr. Exit codes: 0 done, 1 it failed, 2 it was typed wrong, 130 Ctrl-C.
 """
@@ -18,12 +18,12 @@ from nbagora.command import Arg, Command, find
 from nbagora.commands import nouns
 from nbagora.commands.lab import SettingsOptions
 from nbagora.parser import Help, Parser, help_of_noun
-from nbagora_lab.core.errors import LabError, ServiceError, UsageError, did_you_mean
+from nbagora_lab.core.errors import LabError, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from nbagora_lab.lab import Lab
 
-__all__ = ["Run", "Serve", "main"]
+__all__ = ["Run", "Serve", "Where", "main"]
 
 
 class Serve(SettingsOptions):
@@ -140,20 +140,48 @@ def _run(words: list[str]) -> int:
     raise UsageError(f"nbagora has no command '{word}'", did_you_mean(word, _known()))
 
 
+class Where(Command):
+    """Which lab a command is for, and how its result is written."""
+
+    lab: Annotated[str | None, Arg(metavar="URL")] = Field(
+        None, description="URL of the lab, or folder of its store; unset: NBAGORA_LAB, or the store here"
+    )
+    output: Annotated[Literal["text", "json"], Arg(option="-o")] = Field("text", description="how it is written")
+
+
+_ELSEWHERE = {
+    "join": "%lab join does that in a notebook; nbagora serve FILE --join URL hosts a file's agents",
+    "start": "nbagora serve starts one that stays",
+    "view": "views live in notebooks: %{noun} view",
+}
+"""Verbs that need a process that stays, and where they are to be had."""
+
+
 def _noun(noun: str, words: list[str]) -> int:
     shown = f"nbagora {noun}"
     if words[:1] in (["-h"], ["--help"]):
         print(help_of_noun(noun, shown))
         return 0
     command = find(noun, words[0] if words else "", shown=shown)
-    parsed, _ = Parser(command, f"{shown} {command.verb}").parse(words[1:])
+    parsed, where = Parser(command, f"{shown} {command.verb}", also=Where).parse(words[1:])
     if isinstance(parsed, Help):
         print(parsed)
         return 0
-    raise ServiceError(
-        f"'{shown} {command.verb}' on a running lab is not offered yet",
-        f"run it in the lab's notebook: %{noun} {command.verb}",
-    )
+    if command.verb in _ELSEWHERE:
+        hint = _ELSEWHERE[command.verb].format(noun=noun)
+        raise UsageError(f"'{shown} {command.verb}' does nothing that would outlive it", hint)
+    from nbagora.terminal import Terminal, as_json
+    from nbagora_lab.core.settings import Settings
+
+    place = where.lab or os.environ.get("NBAGORA_LAB") or Settings.load().store
+    text = where.output == "text"
+    with Terminal(place, live=text) as terminal:
+        result = parsed.run(terminal)
+        if text:
+            terminal.write(result)
+        else:
+            print(as_json(result))
+    return 0
 
 
 def _known() -> list[str]:

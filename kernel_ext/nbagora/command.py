@@ -55,6 +55,10 @@ class Face(Protocol):
         """
         ...
 
+    def end(self) -> object:
+        """Stops the lab of this kernel, or the one that this terminal is for; what is to be shown of it."""
+        ...
+
     def follow(self, task: Task, *, timeout: float | None = None, check: bool = True) -> Task:
         """Shows `task` while it goes on, and returns it as it is when it ends or asks for something.
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import time
 from collections import ChainMap
 from typing import TYPE_CHECKING, Any
 
 from nbagora import cells
 from nbagora.config import Lab as LabConfig
+from nbagora.following import follow
 from nbagora.live import Live
-from nbagora.show import short_id
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -105,6 +103,12 @@ class Notebook:
             self.shell.push({out: result})
         return result
 
+    def end(self) -> Lab:
+        """Stops the lab of this kernel; one that it joined goes on."""
+        lab = self.lab
+        lab.stop()
+        return lab
+
     def follow(self, task: Task, *, timeout: float | None = None, check: bool = True) -> Task:
         """Shows `task` while it goes on, and returns it as it is when it ends or asks for input.
 
@@ -125,34 +129,15 @@ class Notebook:
 
     def _followed(self, task: Task, live: Live, timeout: float | None) -> Task:
         """Reads the task's own topic, which is where its events are first, until its end."""
-        from nbagora_lab.a2a.task import event_of
-        from nbagora_lab.core.errors import TaskNotFound, TimedOut
+        from nbagora_lab.core.errors import TaskNotFound
 
         lab = self.lab
         try:
             task = lab.task(task.id)
         except TaskNotFound:  # another lab's: its topic is not here
             return lab.wait(task, timeout=timeout, check=False)
-        for event in task.events:
+        for event in follow(lab, task, timeout=timeout, pause=live.refresh):
             live.take(event)
-        after = task.events[-1].offset if task.events else -1
-        deadline = None if timeout is None else time.monotonic() + timeout
-        ended = task.events[-1].last if task.events else False
-        while not ended:
-            soon = live.refresh()
-            left = None if deadline is None else deadline - time.monotonic()
-            waits = [seconds for seconds in (soon, left) if seconds is not None]
-            record = next(lab.broker.tail(task.topic, after=after, timeout=min(waits, default=None)), None)
-            if record is None:
-                if left is not None and left <= 0:
-                    hint = f"the task goes on: %task watch {short_id(task.id)}"
-                    raise TimedOut(f"no answer from {task.agent} within {timeout} s", hint)
-                continue
-            after = record.offset
-            if record.subject == task.id and record.generation:
-                event = event_of(json.loads(record.body))
-                live.take(event)
-                ended = event.last
         return lab.task(task.id)
 
     def shown_already(self, task: Task) -> None:

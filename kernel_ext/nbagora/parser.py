@@ -50,6 +50,7 @@ class Parser:
         command: Its class.
         prog: What comes before the words, as this face writes it: ``%agent ask``, ``nbagora agent ask``.
         out: Whether this face has ``-o NAME``.
+        also: What may be typed with every command of this face, as the fields of a command of its own.
         cell: Whether a cell's body takes the place of the field that takes the rest.
     """
 
@@ -57,11 +58,13 @@ class Parser:
     prog: str
     out: bool = False
     cell: bool = False
+    also: type[Command] | None = None
 
     @cached_property
     def options(self) -> tuple[Option, ...]:
         """What may be typed here."""
-        return tuple(option for option in options(self.command) if not (self.cell and option.arg.rest))
+        own = tuple(option for option in options(self.command) if not (self.cell and option.arg.rest))
+        return own + (options(self.also) if self.also else ())
 
     @cached_property
     def usage(self) -> str:
@@ -83,7 +86,7 @@ class Parser:
             return read_rest(line, variables, self.options, self.prog)
         return read_words(line, variables)
 
-    def parse(self, words: Sequence[str], body: str = "") -> tuple[Command | Help, str]:
+    def parse(self, words: Sequence[str], body: str = "") -> tuple[Command | Help, Any]:
         """Makes the command.
 
         Args:
@@ -91,7 +94,8 @@ class Parser:
             body: The cell's body, on the face of a cell.
 
         Returns:
-            The command, or its help where that was asked for; and the name after ``-o`` or an empty string.
+            The command, or its help where that was asked for; and what was typed `also`, or the name after ``-o``, an
+            empty string where there is none.
 
         Raises:
             UsageError: The words do not fit.
@@ -106,7 +110,7 @@ class Parser:
         if extra:
             raise self._unfit(typed.shown(extra[0]))
         given = vars(found)
-        out = str(typed.value(given.pop("-o", "")))
+        out = str(typed.value(given.pop(OUT, ""))) if self.out else ""
         if out and not out.isidentifier():
             raise UsageError(f"{self.prog}: '{out}' after -o can't name a variable", "write -o and a Python name")
         values = {
@@ -116,8 +120,9 @@ class Parser:
         }
         if self.cell:
             values |= {option.field: body for option in options(self.command) if option.arg.rest}
+        beside = {name: values.pop(name) for name in (self.also.model_fields if self.also else ()) if name in values}
         try:
-            return self.command(**values), out
+            return self.command(**values), self.also(**beside) if self.also else out
         except ValidationError as error:
             raise self._misfit(error) from None
 
@@ -165,7 +170,7 @@ class Parser:
 
     def _misfit(self, error: ValidationError) -> UsageError:
         problem = error.errors(include_url=False)[0]
-        option = next(option for option in options(self.command) if option.field == problem["loc"][0])
+        option = next(option for option in self.options if option.field == problem["loc"][0])
         what = f"{self.prog}: {option.option or option.metavar} can't be {problem['input']!r}: {problem['msg']}"
         return UsageError(what, did_you_mean(str(problem["input"]), option.choices) if option.choices else option.help)
 

@@ -16,7 +16,7 @@ from nbagora.table import Table
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ["Json", "Note", "html", "moment", "payload", "plain", "pre", "register", "short_id"]
+__all__ = ["Json", "Note", "html", "moment", "payload", "plain", "pre", "register", "short_id", "task_lines"]
 
 _LONGEST = 100_000  # characters of one text in a display; the object has all of it
 _PRE = "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0"
@@ -94,6 +94,11 @@ def _file_line(file: Mapping[str, Any]) -> str:
     return " · ".join(part for part in (file["name"], file["media_type"], size) if part)
 
 
+def task_lines(task: Any) -> list[str]:
+    """What stands below a task's text: files, what it asks, and who it is."""
+    return _task_lines(task)[1]
+
+
 def _task_plain(task: Any) -> str:
     text, lines = _task_lines(task)
     return "\n".join([text, *lines] if text else lines)
@@ -114,7 +119,10 @@ def pre(text: str, *lines: str) -> str:
 
 def _lab_plain(lab: Any) -> str:
     if not lab.running:
-        return f"lab stopped; its topics stay in {lab.store}"
+        where = f"the lab at {lab.joined} goes on" if lab.joined else f"its topics stay in {lab.store}"
+        return f"lab stopped; {where}"
+    if lab.joined:
+        return f"joined the lab at {lab.joined} · store {lab.store} · this kernel's doors are at {lab.url}"
     return f"lab at {lab.url} · store {lab.store} · epoch {lab.epoch}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.live import LiveTask
@@ -43,6 +43,9 @@ class Calls:
         resolve: Gives an agent's URL by its name.
         local: Gives a task of this lab by its id, None for others'.
         patience: How long cut streams are mended.
+
+    Attributes:
+        members: Gives the URLs of the labs that are together with this one, its own among them.
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class Calls:
         self._http: httpx.AsyncClient | None = None
         self._leaving: set[asyncio.Task[None]] = set()  # what cancels tasks that nobody waits for any more
         self.on_cut: Callable[[str], None] | None = None
+        self.members: Callable[[], Collection[str]] = lambda: [url]
 
     def http(self) -> httpx.AsyncClient:
         """The one HTTP client; streams may be silent for as long as an agent thinks."""
@@ -75,7 +79,7 @@ class Calls:
             from nbagora_lab.a2a.client import OwnToken
 
             self._http = httpx.AsyncClient(
-                auth=OwnToken(self._url, self._token),
+                auth=OwnToken(self.members, self._token),
                 timeout=httpx.Timeout(None, connect=5.0),
                 limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
                 trust_env=False,

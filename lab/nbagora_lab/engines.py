@@ -2,20 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
+from typing import NamedTuple
 
-from nbagora_lab.broker.api import Groups
+from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.hosted import HostedLog
 from nbagora_lab.broker.stored import open_topics
 from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.ids import Ids
+from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
+from nbagora_lab.core.link import Link
 from nbagora_lab.core.settings import Settings
-from nbagora_lab.keys import store_lab_id
+from nbagora_lab.joining import find_lab
+from nbagora_lab.keys import store_lab_id, store_token
+from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.embedded import EmbeddedCatalog
 
-__all__ = ["open_catalog", "open_groups", "open_log"]
+__all__ = ["Engines", "open_catalog", "open_engines", "open_groups", "open_log"]
+
+
+class Engines(NamedTuple):
+    """What a lab stands on.
+
+    Attributes:
+        log: The broker's log.
+        groups: Its groups.
+        catalog: The registry's engine.
+        store: The folder that holds them.
+        token: The doors' token; empty for none.
+        ids: What makes ids.
+        link: The line to the lab that has them, where that is another one.
+    """
+
+    log: Log
+    groups: Groups
+    catalog: Catalog
+    store: Path
+    token: str
+    ids: Ids
+    link: Link | None
+
+
+def open_engines(settings: Settings, clock: Clock, ids: Ids | None, url: str, stops: contextlib.ExitStack) -> Engines:
+    """Opens the engines of a store, or joins the lab that has them.
+
+    Args:
+        settings: Which engines, where.
+        clock: Time.
+        ids: What makes ids; None: as the settings say.
+        url: Where this lab's doors are.
+        stops: Takes what closes them.
+
+    Raises:
+        StoreError: They can't be opened; says why.
+        NotStarted: No lab runs that could be joined.
+        Unreachable: The lab that was to be joined does not answer.
+        Unauthorized: The token is not its.
+    """
+    if settings.join:
+        from nbagora_lab.broker.remote import remote_groups, remote_log
+        from nbagora_lab.registry.remote import remote_catalog
+
+        found = find_lab(settings.join, token=settings.token, store=settings.store)
+        link = Link(found.url, found.token, url)
+        stops.callback(link.close)
+        ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed))
+        store = Path(link.about["store"])
+        return Engines(remote_log(link), remote_groups(link), remote_catalog(link), store, found.token, ids, link)
+    store = Path(settings.store).absolute()
+    log = open_log(store, clock, settings)
+    stops.callback(log.close)
+    token = store_token(store) if settings.token is None else settings.token
+    ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
+    catalog = open_catalog(store, clock, ids, settings)
+    stops.callback(catalog.close)
+    return Engines(log, open_groups(log), catalog, store, token, ids, None)
 
 
 def open_log(store: Path, clock: Clock, settings: Settings) -> EmbeddedLog | HostedLog:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import threading
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from nbagora_lab.agents.inbox import inbox_name
 from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.agents.runner import Runner, Runs
 from nbagora_lab.broker.model import check_name
-from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, LabError, did_you_mean
+from nbagora_lab.core.errors import AgentNotFound, EndpointNotFound, LabError, Unreachable, did_you_mean
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.inspect.status import AgentInfo
@@ -253,9 +254,12 @@ class Hosting:
                 self._registry.renew(hosted.endpoint)
             except EndpointNotFound:
                 hosted.endpoint = self._endpoint(name, hosted.version, hosted.url)
+            except Unreachable:  # the lab that was joined is away, and its line says so
+                return
             except LabError as error:
                 logger.warning("the lease of %s could not be renewed: %s", name, error.what)
-        self._registry.expire()
+        with contextlib.suppress(Unreachable):
+            self._registry.expire()
 
     def refresh(self, name: str) -> bool:
         """Renews the leases if it hosts an agent; whether it does."""

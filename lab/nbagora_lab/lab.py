@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -16,28 +16,30 @@ from urllib.parse import urlsplit
 from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.server import Server, bind
-from nbagora_lab.a2a.task import Task, TaskEvent
+from nbagora_lab.a2a.task import Task
 from nbagora_lab.a2a.tasklog import SESSIONS, TaskLog
 from nbagora_lab.a2a.webhooks import Webhooks
 from nbagora_lab.agents import prints
 from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.agents.runner import Runs
+from nbagora_lab.asking import Asking
 from nbagora_lab.broker import EVENTS, Broker
 from nbagora_lab.broker.keeper import keep
 from nbagora_lab.broker.topics import settings_of
 from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
-from nbagora_lab.core.errors import NotStarted, TimedOut
-from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
+from nbagora_lab.core.errors import NotStarted, StoreLocked
+from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.log import LogLine, RingLog, logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.core.vault import Vault
 from nbagora_lab.discovery import Discovered, Discovery, registry_app, verify_signatures
-from nbagora_lab.engines import open_catalog, open_groups, open_log
+from nbagora_lab.engines import open_engines
+from nbagora_lab.guests import Guests
 from nbagora_lab.hosting import Hosting
-from nbagora_lab.inspect.lanesview import StepRow
 from nbagora_lab.inspect.status import AgentInfo, LabStatus
-from nbagora_lab.keys import read_lab, remove_lab, store_token, write_lab
+from nbagora_lab.joining import House, Neighbours, holder_of
+from nbagora_lab.keys import read_lab, remove_lab, write_lab
 from nbagora_lab.outcomes import Outcomes
 from nbagora_lab.registry import Registry
 from nbagora_lab.routed import RoutedCalls
@@ -51,7 +53,7 @@ __all__ = ["Lab"]
 _running: list[Lab] = []
 
 
-class Lab:
+class Lab(Asking):
     """A registry, a broker and A2A agents in this process.
 
     It runs once constructed, and until `stop`, the end of its ``with``, or of the process.
@@ -64,6 +66,7 @@ class Lab:
     Attributes:
         settings: The settings in force.
         url: Where the doors are, ``http://127.0.0.1:port``.
+        joined: URL of the lab that has the topics and the registry, where that is another one.
         token: Their bearer token; empty for none.
         epoch: How often the store was opened.
         broker: Its topics.
@@ -74,6 +77,7 @@ class Lab:
 
     Raises:
         StoreError: The store can't be opened; says why.
+        Unreachable: The lab that was to be joined does not answer.
         PortInUse: The port asked for is taken.
         UsageError: A setting does not fit.
 
@@ -103,44 +107,47 @@ class Lab:
 
     def _start(self, ids: Ids | None) -> None:
         settings, stops = self.settings, self._stops
-        self.store = Path(settings.store).absolute()
         self._ring = RingLog()
         self._ring.install()
         stops.callback(self._ring.uninstall)
-        log = open_log(self.store, self.clock, settings)
-        stops.callback(log.close)
-        self.epoch = log.epoch
-        self.token = store_token(self.store) if settings.token is None else settings.token
-        self.vault = Vault(self.store / "keys.json")
-        ids = ids or (RandomIds() if settings.seed is None else SeededIds(settings.seed, log.epoch))
-        catalog = open_catalog(self.store, self.clock, ids, settings)
-        stops.callback(catalog.close)
-        groups = open_groups(log)
-        self.broker = Broker(log, self.clock, groups, ids)
-        self.registry = Registry(catalog, clock=self.clock, verify=verify_signatures)
-        tasklog = TaskLog(log, self.clock, ids)
-        self.settled = tasklog.settle()
-
-        former = urlsplit(str(read_lab(self.store).get("url", ""))).port or 0
-        listener = bind(settings.host, settings.port, former)
+        former = "" if settings.join else str(read_lab(Path(settings.store)).get("url", ""))
+        listener = bind(settings.host, settings.port, urlsplit(former).port or 0)
         stops.callback(listener.close)
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"http://{host}:{listener.getsockname()[1]}"
 
+        engines = open_engines(settings, self.clock, ids, self.url, stops)
+        log, ids, link = engines.log, engines.ids, engines.link
+        self.store, self.token, self.epoch = engines.store, engines.token, log.epoch
+        self.joined = link.url if link is not None else None
+        self.vault = Vault(self.store / "keys.json")
+        self.broker = Broker(log, self.clock, engines.groups, ids)
+        self.registry = Registry(engines.catalog, clock=self.clock, verify=verify_signatures)
+        tasklog = TaskLog(log, self.clock, ids, home=self.url if link is not None else "")
+        self.settled = [] if link is not None else tasklog.settle()
+
         self.service = ServiceLoop("nbagora-service")
         self.service.start()
         stops.callback(self.service.stop)
-        self._tasks = Tasks(tasklog, log, self.url)
+        house = House(lambda: self._hosting, self._own_status, self._end)
+        guests = Guests(*engines[:3], self.url, house, tasklog.settle, joined=self.joined or "")
+        members = guests.members if link is None else lambda: link.members
+        self._neighbours = Neighbours(self.url, self.token, members)
+        self._tasks = Tasks(tasklog, log, self.url, self.joined or "", members)
         outcomes = Outcomes(log, self.registry, self.url)
-        self._calls = RoutedCalls(self.registry, outcomes, self.service, self.url, self.token, ids, self._tasks.local)
+        self._calls = RoutedCalls(
+            self.registry, outcomes, self.service, self.url, self.token, ids, self._tasks.local, self._tasks.home
+        )
+        self._calls.members = members
         http = self._calls.http
         self.discovery = Discovery(self.registry, WellKnown(http, private=settings.private_cards))
         self.upkeep = Upkeep(self.registry, self.discovery, http, self.url, settings.probe)
-        self._runs = Runs(tasklog, groups, self._calls.call, settings.cancel_grace)
+        self._runs = Runs(tasklog, engines.groups, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
         server.serve_broker(self.broker, self.clock, self.url)
         server.serve_registry(registry_app(self.registry, self.url, self.token), self.registry.admits)
-        outbox = Outbox(tasklog, groups, self.vault, Webhooks(settings.push_allow))
+        server.serve_engines(guests)
+        outbox = Outbox(tasklog, engines.groups, self.vault, Webhooks(settings.push_allow))
         tasklog.due = outbox.due
         self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs, outbox)
         self._calls.refresh, self._calls.direct = self._hosting.refresh, self._hosting.direct
@@ -155,11 +162,32 @@ class Lab:
         self.service.submit(self._hosting.keep_alive)
         self.service.submit(lambda: keep(log, self.clock))
         self.service.submit(outcomes.run)
+        if link is not None:
+            link.lost.append(tasklog.abandon)
+            link.back += [self._hosting.renew, self._runs.reopen]
+            return
         if settings.probe:
             self.service.submit(self.upkeep.run)
         outbox.start(self.service)
         write_lab(self.store, url=self.url, token=self.token)
         stops.callback(remove_lab, self.store)
+
+    @classmethod
+    def start(cls, **settings: Any) -> Lab:
+        """A lab on a store: its own, or joined to the one of the process that holds it.
+
+        Args:
+            settings: As for `Lab`.
+
+        Raises:
+            StoreLocked: Something holds the store that is no lab, or is none yet.
+        """
+        try:
+            return cls(**settings)
+        except StoreLocked as held:
+            if (found := holder_of(Settings.load(**settings).store)) is None:
+                raise held from None
+        return cls(**settings | {"join": found.url, "token": found.token})
 
     @classmethod
     def current(cls) -> Lab:
@@ -198,7 +226,8 @@ class Lab:
         self.stop()
 
     def __repr__(self) -> str:
-        return f"<Lab {self.url} {'running' if self.running else 'stopped'}, store {self.store}>"
+        joined = f" joined to {self.joined}" if self.joined else ""
+        return f"<Lab {self.url}{joined} {'running' if self.running else 'stopped'}, store {self.store}>"
 
     def agent(self, function: Any = None, *, name: str | None = None, **options: Any) -> Any:
         """Makes a function an agent: ``@lab.agent`` or ``@lab.agent(skills=["forecast: …"])``.
@@ -239,9 +268,9 @@ class Lab:
         return info
 
     def agents(self) -> list[AgentInfo]:
-        """The agents that this lab hosts, by name."""
+        """The agents of this lab by name, those that labs host which joined it among them."""
         self._check_running()
-        return self._hosting.infos()
+        return sorted([*self._hosting.infos(), *self._neighbours.agents()], key=lambda info: info.name)
 
     def card(self, agent: str) -> dict[str, Any]:
         """An agent's card as it is served.
@@ -265,7 +294,8 @@ class Lab:
             AgentNotFound: It hosts none of that name.
         """
         self._check_running()
-        self._hosting.remove(name)
+        if name in self._hosting.names() or not self._neighbours.remove(name):
+            self._hosting.remove(name)
 
     def put_at_root(self, name: str, *, protocol: str = "1.0") -> None:
         """Has one agent's card and doors answer at ``/`` as well.
@@ -286,118 +316,6 @@ class Lab:
         found: Discovered = self._wait(lambda: self.discovery.discover(what, **options))
         return found
 
-    def ask(
-        self,
-        agent: str,
-        message: object,
-        *,
-        context: Task | str | None = None,
-        timeout: float | None = None,
-        cancel: bool = False,
-        check: bool = True,
-    ) -> Task:
-        """Sends a message and waits until its task ends or asks for something.
-
-        Args:
-            agent: The agent's name, or the URL of its doors.
-            message: str, dict, pydantic model, bytes, `Path`, or a list of these.
-            context: The conversation to go on with: a task of it, its id, or ``last``.
-            timeout: Seconds to wait at most; the task goes on, unless `cancel` is set.
-            cancel: Whether the task is cancelled, wherever it runs, when the wait ends before it: by the time-out, or
-                by Ctrl-C.
-            check: Whether a task that failed is raised.
-
-        Raises:
-            AgentNotFound: No agent of that name is registered.
-            TaskFailed: It ended FAILED, REJECTED or CANCELED, and `check` is set.
-            TimedOut: `timeout` ran out.
-        """
-        sent = self._message(message, context)
-        ask = functools.partial(self._calls.ask, abandon=cancel)
-        return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
-
-    def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> Iterator[TaskEvent]:
-        """Sends a message; gives its events as they come, until the task ends or asks for something.
-
-        The stream resumes by itself over a cut connection; each event comes once. Arguments as for `ask`.
-        """
-        return self.service.iterate(self._calls.stream(agent, self._message(message, context)))
-
-    def send(
-        self, agent: str, message: object, *, context: Task | str | None = None, timeout: float | None = None
-    ) -> Task:
-        """Sends a message and returns once its task is opened. Arguments as for `ask`."""
-        task: Task = self._wait(self._calls.send, agent, self._message(message, context), timeout=timeout)
-        return task
-
-    def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
-        """Waits until a task ends or asks for something. Arguments as for `ask`."""
-        known = task if isinstance(task, Task) else self.task(task)
-        if known.plain:
-            return known
-        return self._checked(self._wait(self._calls.wait, known.agent, known.id, timeout=timeout), check)
-
-    def answer(self, task: Task | str, message: object, *, timeout: float | None = None, check: bool = True) -> Task:
-        """Answers a task that asks for something, and waits until it ends or asks again. Arguments as for `ask`."""
-        known = task if isinstance(task, Task) else self.task(task)
-        sent = self._calls.message(message, context_id=known.context_id, task_id=known.id)
-        return self._checked(self._wait(self._calls.ask, known.agent, sent, timeout=timeout), check)
-
-    def cancel(self, task: Task | str) -> Task:
-        """Cancels a task.
-
-        Raises:
-            RemoteError: It has ended.
-        """
-        known = task if isinstance(task, Task) else self.task(task)
-        canceled: Task = self._wait(self._calls.cancel, known.agent, known.id)
-        return canceled
-
-    def _message(self, content: object, context: Task | str | None) -> dict[str, Any]:
-        self._check_running()
-        return self._calls.message(content, context_id=self._tasks.context_of(context))
-
-    def _wait(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
-        self._check_running()
-        try:
-            return self.service.call(function, *args, timeout=timeout)
-        except TimedOut:
-            raise
-        except TimeoutError:
-            raise TimedOut(f"no answer within {timeout} s", "the task goes on: %task ls shows it") from None
-
-    @staticmethod
-    def _checked(task: Task, check: bool) -> Task:
-        return task.check() if check else task
-
-    def task(self, id: str) -> Task:  # noqa: A002 -- the word of every face
-        """A task of this lab as it stands now, by its id, a part of it that is unique, or ``last``.
-
-        Raises:
-            TaskNotFound: There is none, or more than one.
-        """
-        self._check_running()
-        return self._tasks.get(id)
-
-    def tasks(
-        self, *, agent: str | None = None, context: str | None = None, state: str | None = None, limit: int = 50
-    ) -> list[Task]:
-        """Tasks of this lab, newest first.
-
-        Args:
-            agent: Only this agent's.
-            context: Only this context's.
-            state: Only those in this state, such as ``WORKING``.
-            limit: Number of tasks at most.
-        """
-        self._check_running()
-        return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
-
-    def steps(self, task: Task | str) -> list[StepRow]:
-        """The steps of a task and of those that it called, in the order in which they began."""
-        known = task if isinstance(task, Task) else self.task(task)
-        return self._tasks.lanes().steps(known.id)
-
     def lanes_source(self, task: Task | str) -> LanesViewSource:
         """What a view of the steps of one task reads from."""
         known = task if isinstance(task, Task) else self.task(task)
@@ -408,24 +326,43 @@ class Lab:
         return ViewSource(self.service, self._tasks.inspector(), self._calls, self._tasks)
 
     def status(self) -> LabStatus:
-        """What the lab says of itself."""
+        """What the lab says of itself; one that joined another says what that does, and its own log.
+
+        Raises:
+            Unreachable: The lab that it joined does not answer.
+        """
         self._check_running()
+        mine = self._own_status()
+        if self.joined is None:
+            return mine.model_copy(update={"agents": tuple(self.agents()), "guests": tuple(self._neighbours.urls())})
+        theirs = self._neighbours.status(self.joined)
+        return theirs.model_copy(update={"here": self.url, "agents": tuple(self.agents()), "log": mine.log})
+
+    def _own_status(self) -> LabStatus:
+        """The same without a word of the labs that are together with it."""
         return LabStatus(
             url=self.url,
             store=str(self.store),
             epoch=self.epoch,
-            engines={"broker": self.broker.log.engine, "registry": "embedded"},
-            agents=tuple(self.agents()),
+            engines={"broker": self.broker.log.engine, "registry": self.registry.catalog.engine},
+            agents=tuple(self._hosting.infos()),
             open_tasks=self._tasks.open(),
             sessions=sum(name != EVENTS for name in self.broker.ls(SESSIONS, limit=1001)),
             settled=tuple(self.settled),
             log=tuple(self.log()[-20:]),
         )
 
+    def stop_joined(self) -> None:
+        """Stops the lab that this one joined, or itself where it joined none."""
+        if self.joined is None:
+            self.stop()
+        else:
+            self._neighbours.stop(self.joined)
+
+    def _end(self) -> None:
+        """Stops, from a thread that a stop would wait for; returns at once."""
+        threading.Thread(target=self.stop, name="nbagora-stop").start()
+
     def log(self) -> list[LogLine]:
         """The lab's log, oldest line first."""
         return self._ring.lines()
-
-    def _check_running(self) -> None:
-        if not self.running:
-            raise NotStarted("this lab has been stopped", "start one with %lab start")

@@ -7,19 +7,23 @@ lab started do not: what ended them may have been that.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from typing import NamedTuple
 
 from nbagora_lab.broker.api import Log
 from nbagora_lab.broker.tail import tail_batches
-from nbagora_lab.core.errors import LabError, TopicNotFound
+from nbagora_lab.core.errors import LabError, TopicNotFound, Unreachable
 from nbagora_lab.core.events import Record, RecordType, decode
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.directory import DIRECTORY
 from nbagora_lab.registry import Endpoint, Registry
 
 __all__ = ["Outcomes"]
+
+
+_AWAY = 1.0  # seconds
 
 
 class _Open(NamedTuple):
@@ -47,8 +51,12 @@ class Outcomes:
 
     async def run(self) -> None:
         """Takes in what opens and ends, until it is cancelled."""
-        async for _ in tail_batches(self._log, DIRECTORY, after=self._offset):
-            self.refresh()
+        while True:
+            try:
+                async for _ in tail_batches(self._log, DIRECTORY, after=self._offset):
+                    self.refresh()
+            except Unreachable:  # the lab whose log this is is away
+                await asyncio.sleep(_AWAY)
 
     def refresh(self) -> None:
         """Takes in what opened and ended up to now."""

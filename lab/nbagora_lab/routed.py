@@ -36,6 +36,7 @@ class RoutedCalls(Calls):
         token: The lab's own token.
         ids: What makes message and context ids.
         local: Gives a task of this lab by its id, None for others'.
+        home: Gives the URL of the doors of a task that a lab of this one's runs; empty where the registry knows best.
 
     Attributes:
         direct: Gives the way to an agent of this process by its URL; None for others.
@@ -51,12 +52,14 @@ class RoutedCalls(Calls):
         token: str,
         ids: Ids,
         local: Callable[[str], Task | None],
+        home: Callable[[str], str] = lambda _task_id: "",
     ) -> None:
         super().__init__(service, url, token, ids, lambda name: registry.resolve(name).url, local)
         self._registry = registry
         self._outcomes = outcomes
         self.direct: Callable[[str], DirectClient | None] = lambda _url: None
         self.refresh: Callable[[str], bool] = lambda _name: False
+        self._home = home
         self._of_task: dict[str, str] = {}  # where the tasks are that others than this lab may have
 
     def client(self, agent: str, key: str = "", task_id: str = "") -> AgentClient | DirectClient:
@@ -67,7 +70,7 @@ class RoutedCalls(Calls):
         from nbagora_lab.a2a.client import AgentClient
 
         resolution = None
-        url = agent if agent.startswith(("http://", "https://")) else self._of_task.get(task_id, "")
+        url = agent if agent.startswith(("http://", "https://")) else self._of_task.get(task_id) or self._home(task_id)
         if not url:
             resolution = self._resolved(agent, key)
             url = resolution.url
@@ -76,9 +79,19 @@ class RoutedCalls(Calls):
         client = self._clients.get(url)
         if client is None or client.name != agent:
             client = self._clients[url] = AgentClient(
-                agent, url, self.http(), patience=self._patience, on_cut=lambda cut: self.on_cut and self.on_cut(cut)
+                agent,
+                url,
+                self.http(),
+                patience=self._patience,
+                on_cut=lambda cut: self.on_cut and self.on_cut(cut),
+                end=self._end,
             )
         return client, resolution
+
+    def _end(self, task_id: str) -> TaskEvent | None:
+        """The event by which a task on this log has ended: whoever ran it may not be there to tell."""
+        task = self._local(task_id)
+        return task.events[-1] if task is not None and task.events and task.events[-1].ended else None
 
     def _resolved(self, agent: str, key: str) -> Resolution:
         try:
@@ -93,7 +106,7 @@ class RoutedCalls(Calls):
     ) -> AsyncGenerator[TaskEvent]:
         """See `Calls.events`; the registry is told how they ended."""
         client, resolution = self._led(agent, message.get("contextId", ""), message.get("taskId", ""))
-        ours = client.url.startswith(self._url)
+        ours = self._is_ours(client.url)
         began, ok, heard = time.monotonic(), None, False
         if resolution is not None and not ours:
             self._registry.began(resolution.endpoint)
@@ -116,6 +129,10 @@ class RoutedCalls(Calls):
                 self._registry.began(resolution.endpoint)
                 self._tell(resolution, False, time.monotonic() - began)
 
+    def _is_ours(self, url: str) -> bool:
+        """Whether a lab of this one's has its doors there: its tasks are on this log."""
+        return any(url.startswith(f"{member}/") for member in self.members())
+
     def _tell(self, resolution: Resolution, ok: bool, seconds: float) -> None:
         try:
             self._registry.report(resolution.endpoint, ok=ok, seconds=seconds)
@@ -123,7 +140,7 @@ class RoutedCalls(Calls):
             logger.warning("what became of a call to %s is not on record: %s", resolution.endpoint.name, error.what)
 
     def _remember(self, raw: dict[str, Any], url: str) -> None:
-        if (task := raw.get("task")) is not None and not url.startswith(self._url):
+        if (task := raw.get("task")) is not None and not self._is_ours(url):
             if len(self._of_task) >= 10_000:
                 self._of_task.pop(next(iter(self._of_task)))
             self._of_task[task["id"]] = url

@@ -55,7 +55,7 @@ def serve(
     if settings.get("token") == "" and host not in _LOOPBACK:
         raise UsageError(f"no token on {host}, which others reach", "leave out --token '', or listen on 127.0.0.1")
     ending = threading.Event()
-    with Lab(**settings) as lab, _until(ending):
+    with Lab.start(**settings) as lab, _until(ending):
         load(lab)
         for line in lab.log():  # what was left out, or replaced
             if line.level in {"WARNING", "ERROR"}:

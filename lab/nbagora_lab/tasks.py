@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
+from urllib.parse import quote
 
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
 from nbagora_lab.a2a.tasklog import TaskLog
@@ -25,12 +27,18 @@ class Tasks:
         tasklog: The task log.
         log: The broker's engine.
         url: The lab's URL, for snapshots.
+        main: URL of the lab whose log it is, where this one joined that.
+        members: Gives the URLs of the labs that are together.
     """
 
-    def __init__(self, tasklog: TaskLog, log: Log, url: str) -> None:
+    def __init__(
+        self, tasklog: TaskLog, log: Log, url: str, main: str = "", members: Callable[[], Collection[str]] = tuple
+    ) -> None:
         self._tasklog = tasklog
         self._log = log
         self._url = url
+        self._main = main or url
+        self._members = members
 
     def get(self, id: str) -> Task:  # noqa: A002 -- the word of every face
         """See `Lab.task`."""
@@ -51,6 +59,13 @@ class Tasks:
         """A task by its whole id; None where it is not this lab's."""
         entry = self._tasklog.directory().get(id)
         return self._task(entry) if entry is not None else None
+
+    def home(self, id: str) -> str:  # noqa: A002
+        """URL of the doors of a task that a lab which joined runs, or that runs here while that is asked elsewhere."""
+        entry = self._tasklog.directory().get(id) if id else None
+        if entry is None or (home := entry.home or self._main) == self._url or home not in self._members():
+            return ""
+        return f"{home}/agents/{quote(entry.agent, safe='')}"
 
     def ls(self, *, agent: str | None, context: str | None, state: str | None, limit: int) -> list[Task]:
         """See `Lab.tasks`."""

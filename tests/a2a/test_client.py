@@ -367,5 +367,5 @@ def test_nothing_collects_to_nothing():
 )
 def test_a_labs_token_goes_to_that_lab_alone(url, given):
     request = httpx.Request("GET", url)
-    next(OwnToken("http://127.0.0.1:8000", "secret").auth_flow(request))
+    next(OwnToken(lambda: ["http://127.0.0.1:8000"], "secret").auth_flow(request))
     assert ("Authorization" in request.headers) == given

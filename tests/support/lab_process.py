@@ -5,13 +5,18 @@ Children come from a fork server that has everything imported, so one is ready i
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import multiprocessing
 import os
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    from nbagora_lab.agents.message import Message
+    from nbagora_lab.lab import Lab
 
 __all__ = ["LabProcess"]
 
@@ -21,13 +26,34 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["a2a_agents", "a2a.types", "nbagora_lab.a2a.doors", "nbagora_lab.lab"])
 
 
-def _serve(store: str, pipe: Connection) -> None:
+def _define_far(lab: Lab) -> None:
+    """The agents of a lab that joined another."""
+
+    @lab.agent
+    async def far(message: Message, task: Any) -> Any:
+        """Says it again, or has another agent say it: "echo: hello"."""
+        agent, colon, text = message.text.partition(": ")
+        return (await task.call(agent, text)).text if colon else message.text
+
+    @lab.agent
+    async def slow(message: Message, task: Any) -> Any:
+        """Never ends."""
+        yield message.text
+        await asyncio.Event().wait()
+
+    @lab.agent
+    async def asker(_: Message, task: Any) -> str:
+        """Asks, and says what it was told."""
+        return f"told {(await task.ask('What?')).text}"
+
+
+def _serve(store: str, joins: bool, pipe: Connection) -> None:
     from a2a_agents import define_agents
     from nbagora_lab.lab import Lab
 
     sys.stdout = sys.stderr
-    lab = Lab(store=store)
-    define_agents(lab)
+    lab = Lab(join=store) if joins else Lab(store=store)
+    (_define_far if joins else define_agents)(lab)
     pipe.send((lab.url, lab.token, lab.epoch, list(lab.settled)))
     with contextlib.suppress(EOFError):
         pipe.recv()  # until the parent goes, or says so
@@ -35,22 +61,24 @@ def _serve(store: str, pipe: Connection) -> None:
 
 
 class LabProcess:
-    """A lab with the agents of `a2a_agents`.
+    """A lab with the agents of `a2a_agents`; or one that joins the lab of a folder, with ``far``, ``slow``, ``asker``.
 
     Args:
         store: Its folder.
+        joins: Whether it joins the lab that runs there.
 
     Attributes:
         url, token, epoch, settled: The lab's.
     """
 
-    def __init__(self, store: Path) -> None:
+    def __init__(self, store: Path, *, joins: bool = False) -> None:
         self._store = store
+        self._joins = joins
         self._start()
 
     def _start(self) -> None:
         self._pipe, theirs = _context.Pipe()
-        self._process = _context.Process(target=_serve, args=(str(self._store), theirs), daemon=True)
+        self._process = _context.Process(target=_serve, args=(str(self._store), self._joins, theirs), daemon=True)
         self._process.start()
         theirs.close()
         assert self._pipe.poll(_PATIENCE), "the lab's process said nothing"

@@ -16,7 +16,7 @@ from nbagora_lab.core.settings import Settings
 if TYPE_CHECKING:
     from nbagora_lab.lab import Lab
 
-__all__ = ["SettingsOptions", "Start", "Status", "Stop"]
+__all__ = ["Join", "SettingsOptions", "Start", "Status", "Stop"]
 
 
 def _options() -> dict[str, Any]:
@@ -41,7 +41,8 @@ else:
 class Start(SettingsOptions, noun="lab", verb="start"):
     """Starts the lab of this kernel: registry, broker and A2A doors.
 
-    Where one runs already it is returned, unless an option here asks for what it is not.
+    Where one runs already it is returned, unless an option here asks for what it is not. Where another process has the
+    store, its lab is joined: the same agents, topics, tasks and registry.
     What is not given here is taken from %config Lab, the environment (NBAGORA_PORT), [tool.nbagora] in the nearest
     pyproject.toml, or its default.
     """
@@ -56,7 +57,7 @@ class Start(SettingsOptions, noun="lab", verb="start"):
 
         given = self.model_dump(exclude_none=True)
         if not (running := Lab.running_labs()):
-            return Lab(**face.settings() | given)
+            return Lab.start(**face.settings() | given)
         lab = running[-1]
         for name, wanted in given.items():
             now = _in_force(lab, name, wanted)
@@ -68,14 +69,46 @@ class Start(SettingsOptions, noun="lab", verb="start"):
         return lab
 
 
-class Stop(Command, noun="lab", verb="stop"):
-    """Stops the lab of this kernel; its store stays, and the next start goes on with it."""
+class Join(SettingsOptions, noun="lab", verb="join"):
+    """Joins a lab that runs: this kernel sees its agents, topics, tasks and registry, and hosts agents in it.
+
+    Its token is taken from its store's lab.json, where that is at hand, else from --token or NBAGORA_TOKEN. Where this
+    kernel has joined it already, that is returned.
+    """
+
+    where: Annotated[str, Arg(positional=True, metavar="URL")] = Field(
+        ".nbagora", description="URL of the lab, or the folder of its store"
+    )
 
     def run(self, face: Face) -> Lab:
-        """The lab, stopped."""
-        lab = face.lab
-        lab.stop()
+        """The lab, joined.
+
+        Raises:
+            LabRunning: Another one runs in this kernel.
+            NotStarted: None runs on that folder.
+            Unreachable: None answers at that URL.
+        """
+        from nbagora_lab.joining import find_lab
+        from nbagora_lab.lab import Lab
+
+        given = self.model_dump(exclude_none=True, exclude={"where"})
+        if not (running := Lab.running_labs()):
+            return Lab(**face.settings() | given | {"join": self.where})
+        lab = running[-1]
+        if lab.joined != find_lab(self.where).url:
+            raise LabRunning(f"a lab runs in this kernel: {lab!r}", "%lab stop first, then join the other")
         return lab
+
+
+class Stop(Command, noun="lab", verb="stop"):
+    """Stops the lab of this kernel; its store stays, and the next start goes on with it.
+
+    A lab that was joined goes on without this kernel. In a terminal it is the running lab that stops.
+    """
+
+    def run(self, face: Face) -> object:
+        """The lab, stopped."""
+        return face.end()
 
 
 class Status(Command, noun="lab", verb="status"):

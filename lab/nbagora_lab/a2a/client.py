@@ -9,7 +9,7 @@ log extension it falls back on the specification: subscribe's snapshot, and GetT
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -47,23 +47,27 @@ class Patience:
 
 
 class OwnToken(httpx.Auth):
-    """Gives a lab's token to that lab's own doors and to nobody else.
+    """Gives a lab's token to the doors of the labs that share it and to nobody else's.
 
     Args:
-        url: The lab's URL.
-        token: Its token; empty for none.
+        members: Gives the labs' URLs.
+        token: Their token; empty for none.
     """
 
-    def __init__(self, url: str, token: str) -> None:
-        self._origin = httpx.URL(url)
+    def __init__(self, members: Callable[[], Collection[str]], token: str) -> None:
+        self._members = members
         self._token = token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Puts the token on a request, if it goes to its own doors (httpx's hook)."""
-        own = (request.url.scheme, request.url.host, request.url.port)
-        if self._token and own == (self._origin.scheme, self._origin.host, self._origin.port):
+        url = request.url
+        if self._token and any(_place(httpx.URL(one)) == _place(url) for one in self._members()):
             request.headers["Authorization"] = f"Bearer {self._token}"
         yield request
+
+
+def _place(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 class AgentClient:
@@ -75,6 +79,7 @@ class AgentClient:
         http: The HTTP client, with the token among its headers.
         patience: How long a cut stream is mended.
         on_cut: Told of each cut that is about to be mended.
+        end: Gives the event by which a task has ended, where that is known here; a cut stream then ends with it.
     """
 
     def __init__(
@@ -85,7 +90,9 @@ class AgentClient:
         *,
         patience: Patience | None = None,
         on_cut: Callable[[str], None] | None = None,
+        end: Callable[[str], TaskEvent | None] = lambda _task_id: None,
     ) -> None:
+        self._end = end
         self.name = name
         self.url = url.rstrip("/")
         self._http = http
@@ -188,6 +195,9 @@ class AgentClient:
                 await stream.aclose()
             if silent and task_id and (await self._look(client, task_id)).ended:
                 return  # nothing follows the cursor
+            if task_id and (known := self._end(task_id)) is not None:
+                yield known
+                return
             if waited >= self._patience.total:
                 raise Unreachable(
                     f"{self.name} at {self.url} stayed cut off: {cut}", "is its lab running? the task may go on there"

@@ -251,6 +251,12 @@ class LiveTask:
             log.unstage(ref)
             raise
 
+    def abandon(self) -> None:
+        """Takes no more words, as somebody else has ended it."""
+        with self._lock:
+            self._ended = True
+            self._log.forget(self)
+
     def end_if_open(self, state: str, message: dict[str, Any] | None = None) -> bool:
         """Ends the task unless it has ended already.
 

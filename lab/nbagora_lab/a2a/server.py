@@ -84,7 +84,7 @@ class Server:
         self._mounts: dict[str, ASGIApp] = {}
         self.root: str | None = None
         self.root_card = ""  # path in front of the well-known one, of the card that is at /
-        self._largest = settings.stored_body_limit
+        self._raw: list[Callable[[str], bool]] = []  # which paths take bodies of any type
         self._app = Guard(
             self._route,
             token=token,
@@ -93,6 +93,7 @@ class Server:
             body_limit=settings.body_limit,
             depth_limit=settings.depth_limit,
         )
+        self._app.takes = lambda path: settings.stored_body_limit if any(one(path) for one in self._raw) else 0
         self._uvicorn: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -131,9 +132,12 @@ class Server:
             await built[0](scope, receive, send)
 
         self._mounts["broker"] = app
-        self._app.takes = lambda path: (
-            self._largest if path.startswith("/broker/topics/") and path.endswith("/records") else 0
-        )
+        self._raw.append(lambda path: path.startswith("/broker/topics/") and path.endswith("/records"))
+
+    def serve_engines(self, app: ASGIApp) -> None:
+        """Puts the doors of labs that join at ``/engine``; calls are read there, not here."""
+        self._mounts["engine"] = app
+        self._raw.append(lambda path: path.startswith("/engine/"))
 
     def serve_registry(self, app: ASGIApp, admits: Callable[[str], bool]) -> None:
         """Puts the registry's app at ``/registry`` and at its well-known place.

@@ -11,7 +11,7 @@ import contextlib
 import json
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -76,15 +76,18 @@ class TaskLog:
         log: The broker's engine.
         clock: Time of the records.
         ids: What makes context, task and message ids.
+        home: URL of the lab that writes, where it joined the one whose log this is; it stands in the directory.
 
     Attributes:
         lock: Held while folds change; who reads more than one fact of a fold holds it, too.
+        home: URL of this lab, where it joined the one whose log this is; else empty.
         due: The references to a task's event, by its generation, for the task's webhooks.
         place: Where a task of an agent stands in line and what holds it, as the runtime says; None: it does not wait.
     """
 
-    def __init__(self, log: Log, clock: Clock, ids: Ids) -> None:
+    def __init__(self, log: Log, clock: Clock, ids: Ids, home: str = "") -> None:
         self.log = log
+        self.home = home
         self.clock = clock
         self.ids = ids
         self._live: dict[str, LiveTask] = {}
@@ -156,7 +159,8 @@ class TaskLog:
         opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
         live.generation = 1
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
-        entry |= {name: value for name, value in (("parent", parent), ("version", version)) if value}
+        named = (("parent", parent), ("version", version), ("home", self.home))
+        entry |= {name: value for name, value in named if value}
         if levels != LEVELS:
             entry["levels"] = levels
         if resumable:
@@ -329,17 +333,29 @@ class TaskLog:
             if found:
                 yield found
 
-    def settle(self) -> list[str]:
-        """Ends what a dead epoch left WORKING, as FAILED with the reason.
+    def abandon(self) -> None:
+        """Lets go of the tasks that run here: the lab whose log this is has ended them meanwhile (`guests`).
+
+        Those that wait for somebody it left as they are.
+        """
+        for live in list(self._live.values()):
+            if live.state == WORKING:
+                live.abandon()
+
+    def settle(self, only: Collection[str] | None = None) -> list[str]:
+        """Ends what a dead epoch, or a lab that had joined, left WORKING, as FAILED with the reason.
 
         SUBMITTED tasks, those that wait for somebody, and those that can be resumed stay as they are.
+
+        Args:
+            only: Ids of the tasks that are meant; None: all that this process does not run.
 
         Returns:
             Ids of the tasks that it ended.
         """
         ended = []
         for entry in list(self.directory().values()):
-            if entry.ended or entry.task in self._live:
+            if entry.ended or entry.task in self._live or (only is not None and entry.task not in only):
                 continue
             try:
                 fold = self.find(entry.owner, entry.task)

@@ -6,6 +6,7 @@ agent has room for, so that its settings (quota, shares of tenants, aging) rule 
 while its task is worked on and acked when the task ends or asks; a process that dies leaves it to the next one.
 
 | topic | `inbox.<agent>/<day>`, of type PRIORITY: references of one day, dropped when all are read and a week is over |
+| | `<day>@<host>:<port>`: those of a lab that joined the one that has the topics, so that who took it in works on it |
 |---|---|
 | group | `inbox.<agent>` |
 | record | `inbox.request`, subject: the task; body: its owner and the generation of the SUBMITTED that is meant |
@@ -20,6 +21,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
@@ -29,7 +31,7 @@ from nbagora_lab.broker.delivery import Delivery
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.model import EVENTS, TopicSpec, join_topic
 from nbagora_lab.core.clock import rfc3339
-from nbagora_lab.core.errors import LabError, StoreError, TaskNotFound
+from nbagora_lab.core.errors import LabError, NotSubscribed, StoreError, TaskNotFound, Unreachable
 from nbagora_lab.core.events import PLAIN, RecordType, Scheduling, decode
 from nbagora_lab.core.log import logger
 
@@ -37,7 +39,7 @@ __all__ = ["Begin", "Inbox", "Slot", "inbox_name"]
 
 _KEPT = 7 * 86400.0  # seconds
 _FOR_GOOD = 1e9  # seconds of a lease, and of a client's silence: both end with this process, and with nothing else
-_CLIENT = "lab"
+_DAY = "????-??-??"
 _PAGE = 1000
 _log = logger.getChild("agents")
 
@@ -128,11 +130,17 @@ class Inbox:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._unwatch: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        place = urlsplit(tasks.home).netloc.strip("[]")
+        self._mark = f"@{place}" if place else ""
+        self._client = f"lab{self._mark}"
         self._holds: dict[str, int] = {}  # what held references back when they were last looked for
         tasks.log.create_topic(self.name, TopicSpec(type="PRIORITY", ttl=_KEPT, drained=True))
         if self.name not in groups.groups():  # whoever changed its settings meant them to last
             groups.create_group(self.name, GroupSpec(topic=self.name, lease=_FOR_GOOD, client_ttl=_FOR_GOOD))
-        groups.subscribe(self.name, _CLIENT, ["*"])
+        self._subscribe()
+
+    def _subscribe(self) -> None:
+        self._groups.subscribe(self.name, self._client, [f"{_DAY}{self._mark}"])
 
     # -- what comes in ---------------------------------------------------------------------------------------------
 
@@ -151,7 +159,7 @@ class Inbox:
         self._waiting[live.id, generation] = _Waiting(live, message, begin, plan.priority)
         body = dumps({"owner": live.owner, "context": live.context_id, "generation": generation})
         day = rfc3339(self._tasks.clock.now())[:10]
-        return join_topic(self.name, day), live.record(
+        return join_topic(self.name, f"{day}{self._mark}"), live.record(
             RecordType.REQUEST, body, source=self._source, scheduling=plan.pack()
         )
 
@@ -215,7 +223,7 @@ class Inbox:
         """The references that are not acked, and perhaps some that are."""
         log = self._tasks.log
         for day in log.lites(self.name, limit=_PAGE):
-            if day == EVENTS:
+            if day == EVENTS or day.partition("@")[2] != self._mark[1:]:  # those of a lab that left wait in vain
                 continue
             topic = join_topic(self.name, day)
             after = self._groups.progress(self.name, topic).committed - 1
@@ -226,6 +234,13 @@ class Inbox:
                     self._waiting.setdefault(key, _Waiting(None, None, None, record.scheduling.priority))
         return set(self._waiting)
 
+    def reopen(self) -> None:
+        """Goes on after the lab that has it was away."""
+        if self._loop is not None:
+            self._rest()
+            self._subscribe()
+            self.pump()
+
     def close(self) -> None:
         """Hands nothing out any more; what waits goes on waiting, in the store."""
         loop, self._loop = self._loop, None
@@ -233,7 +248,7 @@ class Inbox:
             return
         self._rest()
         try:
-            self._groups.unsubscribe(self.name, _CLIENT)
+            self._groups.unsubscribe(self.name, self._client)
         except LabError as error:
             _log.warning("the inbox of %s can't be closed: %s", self.agent, error.what)
 
@@ -248,10 +263,12 @@ class Inbox:
     def pump(self) -> None:
         """Hands out what there is room for."""
         while self._loop is not None and (room := self.concurrency - self.at_work) > 0:
-            if self._unwatch is None:  # before the look, so that nothing comes in between
-                self._unwatch = self._groups.when_ready(self.name, _CLIENT, self._wake)
             try:
-                batch = self._groups.receive(self.name, _CLIENT, limit=room)
+                if self._unwatch is None:  # before the look, so that nothing comes in between
+                    self._unwatch = self._groups.when_ready(self.name, self._client, self._wake)
+                batch = self._groups.receive(self.name, self._client, limit=room)
+            except (Unreachable, NotSubscribed):  # the lab that has it is away, or was: it will be opened again
+                return
             except StoreError as error:
                 _log.error("the inbox of %s can't be read: %s", self.agent, error.what)
                 return

@@ -167,6 +167,11 @@ class Runs:
         inbox = self.inboxes.get(agent)
         return inbox.place(task_id) if inbox is not None else {"place": "", "held": f"{agent} does not run"}
 
+    def reopen(self) -> None:
+        """Goes on handing out, after the lab that has the inboxes was away."""
+        for inbox in list(self.inboxes.values()):
+            self.loop.submit(inbox.reopen)
+
     def close_inbox(self, agent: str) -> None:
         """Hands out nothing more of an agent's inbox; what waits there goes on waiting."""
         inbox = self.inboxes.pop(agent, None)

@@ -188,6 +188,8 @@ class Log(Protocol):
     def watch_parent(self, parent: str, heard: Callable[[str, int], None]) -> Callable[[], None]:
         """Has `heard` called with topic and first offset after every append below `parent`, as `watch` does.
 
+        By `close`, and where an engine may have missed something, it is called with the parent's name and -1.
+
         Raises:
             TopicNotFound: No such parent.
         """

@@ -213,6 +213,11 @@ class BlobReader(io.RawIOBase):
         self._at = 0
         self._chunk: tuple[int, bytes] = (-1, b"")
 
+    @property
+    def crcs(self) -> bytes:
+        """Its chunks' CRCs, a u32 for each, for who reads it from afar."""
+        return self._crcs
+
     def readable(self) -> bool:
         """It is."""
         return True

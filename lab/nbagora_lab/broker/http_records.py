@@ -18,15 +18,15 @@ from __future__ import annotations
 import asyncio
 import functools
 import itertools
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.responses import Response, StreamingResponse
 
-from nbagora_lab.broker.blobs import CHUNK
+from nbagora_lab.broker.blobs import CHUNK, BlobRef
 from nbagora_lab.broker.http import MOST, OFFSET, Call, Door, dump
 from nbagora_lab.broker.http_events import ATTRIBUTES, LATEST, SCHEDULING, Event, Read, array, event_json, packed
 from nbagora_lab.broker.model import split_topic
@@ -36,11 +36,13 @@ from nbagora_lab.core.events import decode
 from nbagora_lab.core.openapi import JSON
 from nbagora_lab.core.problem import misfit
 
-__all__ = ["BATCH", "EVENT_STREAM", "RECORD_DOORS", "STRUCTURED", "Appended", "Records"]
+__all__ = ["BATCH", "EVENT_STREAM", "RECORD_DOORS", "STRUCTURED", "Appended", "Records", "staged"]
 
 STRUCTURED = "application/cloudevents+json"
 BATCH = "application/cloudevents-batch+json"
 EVENT_STREAM = "text/event-stream"
+
+T = TypeVar("T")
 
 _RECORDS = "/broker/topics/{parent}/{lite}/records"
 _PIECE = 256 << 10  # bytes
@@ -102,9 +104,24 @@ async def _append_plain(call: Call, kind: str) -> Appended:
         return Appended(topic=sent.topic, offset=sent.offset, offsets=[sent.offset])
     pieces = itertools.chain([bytes(begun)], _from_loop(coming))
     del begun
-    send = functools.partial(call.broker.send, call.topic, pieces, **options)
-    sent = await to_thread.run_sync(send, limiter=_uploads(), abandon_on_cancel=False)
+    sent = await _aside(functools.partial(call.broker.send, call.topic, pieces, **options))
     return Appended(topic=sent.topic, offset=sent.offset, offsets=[sent.offset])
+
+
+async def staged(stage: Callable[[Iterator[bytes]], BlobRef], coming: AsyncIterator[bytes]) -> BlobRef:
+    """Stages a large body as it comes.
+
+    Args:
+        stage: `Log.stage`.
+        coming: The body.
+    """
+    pieces = _from_loop(coming)
+    return await _aside(lambda: stage(pieces))
+
+
+async def _aside(work: Callable[[], T]) -> T:
+    """Runs on a thread of its own what waits for a sender."""
+    return await to_thread.run_sync(work, limiter=_uploads())
 
 
 def _from_loop(coming: AsyncIterator[bytes]) -> Iterator[bytes]:

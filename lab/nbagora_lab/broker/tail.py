@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 
 from nbagora_lab.broker.api import Log, Stored
+from nbagora_lab.broker.model import EVENTS
 from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.core.errors import ServerGone
 from nbagora_lab.core.events import Record, decode
@@ -123,17 +124,24 @@ def tail_many(log: Log, parent: str, pattern: Pattern, *, timeout: float | None 
     written: deque[tuple[str, int]] = deque()
 
     def heard(topic: str, offset: int) -> None:
-        if pattern.matches(topic.partition("/")[2]):
+        if offset < 0:
+            written.extend([(f"{parent}/{EVENTS}", -1), *((one, -1) for one in known.copy())])
+        elif pattern.matches(topic.partition("/")[2]):
             written.append((topic, offset))
-            arrived.set()
+        else:
+            return
+        arrived.set()
 
-    unwatch = log.watch_parent(parent, heard)
     known: dict[str, int] = {}
+    unwatch = log.watch_parent(parent, heard)
     try:
         while True:
             arrived.clear()
             while written:
                 topic, first = written.popleft()
+                if first < 0 and topic not in known:  # was anything missed? Reading says whether there is a log at all
+                    log.scan(topic, limit=1)
+                    continue
                 after = known.get(topic, first - 1)
                 if first == 0 and topic in known:  # it was removed, and begins anew
                     after = -1

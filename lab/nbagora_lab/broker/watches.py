@@ -90,8 +90,11 @@ class Watches:
             wake()
 
     def tell_all(self) -> None:
-        """Wakes everybody."""
+        """Wakes everybody, for their next read to say why."""
         with self._lock:
             wakes = [wake for topic in self._wakes.values() for wake in topic.values()]
+            calls = [(heard, parent) for parent, every in self._heard.items() for heard in every.values()]
         for wake in wakes:
             wake()
+        for heard, parent in calls:
+            heard(parent, -1)

@@ -33,6 +33,7 @@
     │   ├── ServerGone          the server behind the engine can't be reached
     │   └── StoreClosed
     ├── ServiceError            the lab's own services
+    │   ├── NotJoined           a lab that the one it had joined takes for gone
     │   ├── NotStarted
     │   ├── PortInUse
     │   ├── StartTimeout
@@ -93,6 +94,7 @@ __all__ = [
     "LeaseLost",
     "LimitReached",
     "NotFound",
+    "NotJoined",
     "NotRecorded",
     "NotStarted",
     "NotSubscribed",
@@ -320,6 +322,10 @@ class ServiceError(LabError):
 
 class NotStarted(ServiceError):
     """No lab runs in this kernel."""
+
+
+class NotJoined(ServiceError):
+    """A lab that the one it had joined takes for gone; it joins anew by itself."""
 
 
 class PortInUse(ServiceError):

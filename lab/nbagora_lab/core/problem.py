@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nbagora_lab.core import errors
 from nbagora_lab.core.errors import (
     Conflict,
     Forbidden,
     LabError,
+    LeaseLost,
     NotFound,
     QuotaExceeded,
     RemoteError,
@@ -32,7 +35,7 @@ from nbagora_lab.core.errors import (
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-__all__ = ["PROBLEM", "Problem", "misfit", "problem_of", "refuse", "status_of"]
+__all__ = ["PROBLEM", "Problem", "error_of", "misfit", "problem_of", "refuse", "status_of"]
 
 PROBLEM = "application/problem+json"
 """The media type of an error."""
@@ -104,6 +107,28 @@ def problem_of(error: LabError, **members: Any) -> Problem:
         hint=error.hint,
         **members,
     )
+
+
+def error_of(status: int, problem: Mapping[str, Any]) -> LabError:
+    """The error that `problem_of` told of, on the other side.
+
+    Args:
+        status: The HTTP status.
+        problem: Problem details as they arrived.
+
+    Example:
+        >>> error_of(404, {"type": "urn:nbagora:error:TopicNotFound", "detail": "no topic 'chat'"})
+        TopicNotFound("no topic 'chat'")
+    """
+    name = str(problem.get("type", "")).removeprefix(_URN)
+    kind = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, LabError)):
+        kind = Unauthorized if status == 401 else RemoteError
+    detail = str(problem.get("detail") or f"it answers {status}")
+    error = kind(detail, str(problem.get("hint", "")))
+    if isinstance(error, LeaseLost):
+        error.handles = list(problem.get("handles", ()))
+    return error
 
 
 def refuse(

@@ -34,6 +34,9 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     store: Path = Field(Path(".nbagora"), description="folder that holds the lab's topics, registry and keys")
+    join: str | None = Field(
+        None, description="URL of a lab, or folder of its store, whose topics and registry to use instead"
+    )
     broker: Literal["embedded", "rocketmq"] = Field("embedded", description="engine of the topics")
     registry: Literal["embedded"] = Field("embedded", description="engine of the registry")
     seed: int | None = Field(None, description="makes ids repeatable; unset, they are random")

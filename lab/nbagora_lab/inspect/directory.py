@@ -34,6 +34,7 @@ class DirectoryEntry:
         parent: Id of the task that called for it, or empty.
         traceparent: W3C trace context that it was opened with.
         levels: Levels of calls that it and those whom it calls may go down.
+        home: URL of the lab that runs it, where that is one that joined; else empty.
         opened: Seconds since the Unix epoch.
         ended: The same; 0 while it is open.
         state: Full name of the state in which it ended, ``MESSAGE`` for a plain reply; empty while it is open.
@@ -52,6 +53,7 @@ class DirectoryEntry:
     state: str = ""
     levels: int = LEVELS
     resumable: bool = False
+    home: str = ""
 
 
 class DirectoryFold:
@@ -89,6 +91,7 @@ class DirectoryFold:
                         opened=record.time,
                         levels=body.get("levels", LEVELS),
                         resumable=body.get("resumable", False),
+                        home=body.get("home", ""),
                     )
                 elif record.type == RecordType.TASK_ENDED and record.subject in self.entries:
                     entry = self.entries[record.subject]

@@ -45,7 +45,9 @@ class LabStatus(BaseModel):
     """A lab at one moment.
 
     Attributes:
-        url: Where its doors are.
+        url: Where its doors are; of a lab that joined another, that one's.
+        here: Where the doors of this process are, where that is another place.
+        guests: Where the labs are that joined it.
         store: Its folder.
         epoch: How often that folder was opened.
         engines: Engine and version of the broker and the registry.
@@ -59,6 +61,8 @@ class LabStatus(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     url: str
+    here: str = ""
+    guests: tuple[str, ...] = ()
     store: str
     epoch: int
     engines: dict[str, str]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from joined import join_engines
 from logs import scratch
 from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.embedded import EmbeddedLog
@@ -44,15 +45,27 @@ def embedded(**options: Any) -> Open:
     return open_it
 
 
+def joined(folder: Path, clock: Clock) -> Engine:
+    """The engine of a lab that was joined: the embedded one, over a line."""
+    log = EmbeddedLog(folder / "store", clock=clock, record_limit=LIMIT)
+    engines = join_engines(log, EmbeddedGroups(log), None)
+    return Engine(engines.log, engines.groups)
+
+
 ENGINES: dict[str, Open] = {
     "embedded-os": embedded(),
     "embedded-fsync": embedded(durability="fsync"),
+    "joined": joined,
 }
 DEVIATIONS: dict[tuple[str, str], str] = {}
 """(engine, name of the test) and why it can't hold there, with the upstream reference."""
 
 
-@pytest.fixture(params=ENGINES)
+LONG = {"joined"}
+"""Engines whose run takes longer than a newcomer waits."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.thorough] * (name in LONG)) for name in ENGINES])
 def engine(request: pytest.FixtureRequest) -> str:
     if reason := DEVIATIONS.get((request.param, request.node.originalname)):
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))

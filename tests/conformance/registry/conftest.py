@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from joined import join_engines
 from nbagora_lab.core.clock import Clock, VirtualClock
 from nbagora_lab.core.ids import Ids, RandomIds
 from nbagora_lab.registry.api import Catalog
@@ -21,12 +22,19 @@ Open = Callable[[Path, Clock, Ids], Catalog]
 
 ENGINES: dict[str, Open] = {
     "embedded": lambda folder, clock, ids: EmbeddedCatalog(folder / "registry.db", clock=clock, ids=ids),
+    "joined": lambda folder, clock, ids: (
+        join_engines(None, None, EmbeddedCatalog(folder / "registry.db", clock=clock, ids=ids)).catalog
+    ),
 }
 DEVIATIONS: dict[tuple[str, str], str] = {}
 """(engine, name of the test) and why it can't hold there, with the upstream reference."""
 
 
-@pytest.fixture(params=ENGINES)
+LONG = {"joined"}
+"""Engines whose run takes longer than a newcomer waits."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.thorough] * (name in LONG)) for name in ENGINES])
 def engine(request: pytest.FixtureRequest) -> str:
     if reason := DEVIATIONS.get((request.param, request.node.originalname)):
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))

@@ -1,0 +1,149 @@
+"""What people ask agents through a lab: messages, and the tasks that come of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nbagora_lab.a2a.task import Task, TaskEvent
+from nbagora_lab.core.errors import NotStarted, TimedOut
+from nbagora_lab.core.service import ServiceLoop
+from nbagora_lab.inspect.lanesview import StepRow
+from nbagora_lab.routed import RoutedCalls
+from nbagora_lab.tasks import Tasks
+
+__all__ = ["Asking"]
+
+
+class Asking:
+    """The part of a lab that asks.
+
+    Attributes:
+        service: The service loop.
+    """
+
+    service: ServiceLoop
+    _calls: RoutedCalls
+    _tasks: Tasks
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been stopped."""
+        raise NotImplementedError
+
+    def ask(
+        self,
+        agent: str,
+        message: object,
+        *,
+        context: Task | str | None = None,
+        timeout: float | None = None,
+        cancel: bool = False,
+        check: bool = True,
+    ) -> Task:
+        """Sends a message and waits until its task ends or asks for something.
+
+        Args:
+            agent: The agent's name, or the URL of its doors.
+            message: str, dict, pydantic model, bytes, `Path`, or a list of these.
+            context: The conversation to go on with: a task of it, its id, or ``last``.
+            timeout: Seconds to wait at most; the task goes on, unless `cancel` is set.
+            cancel: Whether the task is cancelled, wherever it runs, when the wait ends before it: by the time-out, or
+                by Ctrl-C.
+            check: Whether a task that failed is raised.
+
+        Raises:
+            AgentNotFound: No agent of that name is registered.
+            TaskFailed: It ended FAILED, REJECTED or CANCELED, and `check` is set.
+            TimedOut: `timeout` ran out.
+        """
+        sent = self._message(message, context)
+        ask = functools.partial(self._calls.ask, abandon=cancel)
+        return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
+
+    def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> Iterator[TaskEvent]:
+        """Sends a message; gives its events as they come, until the task ends or asks for something.
+
+        The stream resumes by itself over a cut connection; each event comes once. Arguments as for `ask`.
+        """
+        return self.service.iterate(self._calls.stream(agent, self._message(message, context)))
+
+    def send(
+        self, agent: str, message: object, *, context: Task | str | None = None, timeout: float | None = None
+    ) -> Task:
+        """Sends a message and returns once its task is opened. Arguments as for `ask`."""
+        task: Task = self._wait(self._calls.send, agent, self._message(message, context), timeout=timeout)
+        return task
+
+    def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
+        """Waits until a task ends or asks for something. Arguments as for `ask`."""
+        known = task if isinstance(task, Task) else self.task(task)
+        if known.plain:
+            return known
+        return self._checked(self._wait(self._calls.wait, known.agent, known.id, timeout=timeout), check)
+
+    def answer(self, task: Task | str, message: object, *, timeout: float | None = None, check: bool = True) -> Task:
+        """Answers a task that asks for something, and waits until it ends or asks again. Arguments as for `ask`."""
+        known = task if isinstance(task, Task) else self.task(task)
+        sent = self._calls.message(message, context_id=known.context_id, task_id=known.id)
+        return self._checked(self._wait(self._calls.ask, known.agent, sent, timeout=timeout), check)
+
+    def cancel(self, task: Task | str) -> Task:
+        """Cancels a task.
+
+        Raises:
+            RemoteError: It has ended.
+        """
+        known = task if isinstance(task, Task) else self.task(task)
+        canceled: Task = self._wait(self._calls.cancel, known.agent, known.id)
+        return canceled
+
+    def _message(self, content: object, context: Task | str | None) -> dict[str, Any]:
+        self._check_running()
+        return self._calls.message(content, context_id=self._tasks.context_of(context))
+
+    def _wait(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
+        self._check_running()
+        try:
+            return self.service.call(function, *args, timeout=timeout)
+        except TimedOut:
+            raise
+        except TimeoutError:
+            raise TimedOut(f"no answer within {timeout} s", "the task goes on: %task ls shows it") from None
+
+    @staticmethod
+    def _checked(task: Task, check: bool) -> Task:
+        return task.check() if check else task
+
+    def task(self, id: str) -> Task:  # noqa: A002 -- the word of every face
+        """A task of this lab as it stands now, by its id, a part of it that is unique, or ``last``.
+
+        Raises:
+            TaskNotFound: There is none, or more than one.
+        """
+        self._check_running()
+        return self._tasks.get(id)
+
+    def tasks(
+        self, *, agent: str | None = None, context: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[Task]:
+        """Tasks of this lab, newest first.
+
+        Args:
+            agent: Only this agent's.
+            context: Only this context's.
+            state: Only those in this state, such as ``WORKING``.
+            limit: Number of tasks at most.
+        """
+        self._check_running()
+        return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
+
+    def steps(self, task: Task | str) -> list[StepRow]:
+        """The steps of a task and of those that it called, in the order in which they began."""
+        known = task if isinstance(task, Task) else self.task(task)
+        return self._tasks.lanes().steps(known.id)
+
+    def _check_running(self) -> None:
+        if not self.running:
+            raise NotStarted("this lab has been stopped", "start one with %lab start")
