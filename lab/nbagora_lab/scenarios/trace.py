@@ -6,7 +6,7 @@ generation, and the SHA-256 of its normalised body, sorted by topic and offset. 
 
 Some topics have the order of threads rather than of what was said. The life-cycle topics (``_events``) are left out.
 The directory, where the tasks of all sessions open and end, and the agents' inboxes are sorted by task, and their
-offsets count in that order.
+offsets count in that order. In a session, so are the branches of a flow that ran side by side (`scenarios.branches`).
 
 A trace is read from the store when its kernel is gone; nothing has to be written for it while the notebook runs.
 """
@@ -14,12 +14,13 @@ A trace is read from the store when its kernel is gone; nothing has to be writte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.core.errors import ScenarioError
+from nbagora_lab.scenarios.branches import side_by_side
 from nbagora_lab.scenarios.normalise import NORMALISERS, fingerprint
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ def _lines(broker: Broker) -> Iterator[TraceLine]:
             records.sort(key=lambda record: (record.subject, record.offset))
             yield from (_line(record, number) for number, record in enumerate(records))
         else:
-            yield from (_line(record, record.offset) for record in records)
+            yield from (_line(record, number) for number, record in enumerate(side_by_side(records), _first(records)))
 
 
 def _lites(broker: Broker, parent: str) -> Iterator[str]:
@@ -176,6 +177,10 @@ def _lites(broker: Broker, parent: str) -> Iterator[str]:
     while names := broker.ls(parent, after=after, limit=_PAGE):
         yield from names
         after = names[-1]
+
+
+def _first(records: Sequence[Record]) -> int:
+    return records[0].offset if records else 0
 
 
 def _line(record: Record, offset: int) -> TraceLine:
