@@ -164,7 +164,7 @@ def define(
     is_async = inspect.iscoroutinefunction(called) or inspect.isasyncgenfunction(called)
     about = description or (inspect.getdoc(target) or "").partition("\n\n")[0].replace("\n", " ").strip()
     kind: _Kind = "async function" if is_async else "sync function"
-    return AgentDefinition(name, target, kind, about, reply, takes, "code", resumable=resumable)
+    return AgentDefinition(name, target, kind, about, reply, takes, "code", defaults, resumable=resumable)
 
 
 def _takes(name: str, target: Callable[..., Any]) -> int:
