@@ -226,7 +226,7 @@ def test_an_agent_that_calls_itself_ends_and_says_so(lab):
         return await ask("mirror", message)
 
     task = lab.ask("mirror", "x", check=False)
-    assert task.error.endswith("'mirror' can't be called: no levels of calls are left")
+    assert task.error == "'mirror' failed: 'mirror' can't be called: no levels of calls are left"
     assert len(lab.tasks(agent="mirror")) == 17
 
 

@@ -105,14 +105,15 @@ class _Moderator:
         last = ""
         for number in range(1, most + 1):
             await self._take_the_floor()
-            last = await self._next(last, chooser)
-            if not last:
+            name = await self._next(last, chooser)
+            if not name:
                 return "nobody is left"
-            said, error = await attempt(self.ask(self.table[last], you=last, about={"turn": number}))
+            said, error = await attempt(self.ask(self.table[name], you=name, about={"turn": number}))
             if error is not None:
-                self.left[last] = f"{last}: {reason(error)}"
+                self.left[name] = f"{name}: {reason(error)}"
                 continue
-            self.turns.append({"author": last, "text": text_of_value(said)})
+            last = name
+            self.turns.append({"author": name, "text": text_of_value(said)})
             if judge is not None and await self.ask(judge) is True:
                 return f"'{judge.name}' ended it"
             if self._repeats():

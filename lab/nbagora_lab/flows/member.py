@@ -18,6 +18,7 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ from nbagora_lab.agents.journal import current_step
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import USAGE
 from nbagora_lab.agents.task import running_task
-from nbagora_lab.core.errors import AgentChanged, BadAgent, LabError, LimitReached, StoreError, TaskEnded
+from nbagora_lab.core.errors import AgentChanged, BadAgent, LabError, LimitReached, StoreError, TaskEnded, TaskFailed
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.flows.limits import Spent, account, levels_left, spend, tokens_left
 
@@ -53,6 +54,7 @@ __all__ = [
 Asked = Any
 """What can be a member: the name of an A2A agent, a pydantic-ai `Agent`, a function, or a `Member`."""
 
+_NESTED = re.compile(r"^'[^']*' failed: ")  # of calls within calls the innermost says what was wrong
 _F = TypeVar("_F", bound=Callable[..., Any])
 _REPEATABLE = "__nbagora_repeatable__"
 
@@ -281,7 +283,14 @@ async def _ask_agent(member: Member, value: Any) -> Any:
     task = running_task()
     content = value if isinstance(value, str | dict) else text_of_value(value)
     below = levels_left()
-    called = await task.call(member.target, content, key=current_step(), levels=None if below is None else below + 1)
+    levels = None if below is None else below + 1
+    try:
+        called = await task.call(member.target, content, key=current_step(), levels=levels)
+    except TaskFailed as error:
+        if not isinstance(error.task, Task):
+            raise
+        why = _NESTED.sub("", error.task.error) or error.task.state
+        raise TaskFailed(f"'{member.target}' failed: {why}", error.hint, error.task) from None
     if called.state in {"INPUT_REQUIRED", "AUTH_REQUIRED"}:
         raise BadAgent(
             f"the agent '{member.target}' asks '{called.question}' in the middle of a flow",
