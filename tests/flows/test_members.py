@@ -124,7 +124,7 @@ def test_a_model_supervises_workers_as_tools(lab):
     async def hotels(message, task):
         yield f"Jade for {message.text}"
 
-    boss = Agent(scripted(call("ask_hotels", request="北京"), call("ask_trains", request="x"), "done"), name="boss")
+    boss = Agent(scripted(call("ask_hotels", message="北京"), call("ask_trains", message="x"), "done"), name="boss")
 
     def trains(request):
         raise RuntimeError("strike")

@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Coroutine
 from concurrent.futures import Future, wait
+from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
 
@@ -190,7 +191,9 @@ class Runs:
         run = self._runs[live.id] = _Run(live, sync=definition.sync, resumable=definition.resumable)
         run.slot = slot
         run.task = asyncio.get_running_loop().create_task(
-            self._run(run, definition, message, restarted=restarted), name=f"{live.agent} {live.id}"
+            self._run(run, definition, message, restarted=restarted),
+            name=f"{live.agent} {live.id}",
+            context=Context(),  # its own: an agent of this process that calls it has steps and limits of its own
         )
         run.task.add_done_callback(partial(self._over, run))
 

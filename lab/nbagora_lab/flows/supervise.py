@@ -24,7 +24,7 @@ async def supervise(
 ) -> Any:
     """A boss that gives work to others until it can answer.
 
-    A pydantic-ai `Agent` gets each worker as a tool, ``ask_NAME(request)``. Any other boss is asked again and again
+    A pydantic-ai `Agent` gets each worker as a tool, ``ask_NAME(message)``. Any other boss is asked again and again
     with ``{"task", "done", "workers"}``, as text where it is an A2A agent, and returns ``{"ask": {name: request, …}}``
     for more work; whatever else it returns is the answer.
 
@@ -118,10 +118,10 @@ class _Desk:
     def tool(self, name: str) -> Callable[[str], Awaitable[Any]]:
         """A worker as a tool of a model."""
 
-        async def work(request: str) -> Any:
+        async def work(message: str) -> Any:
             if not self.done:
                 self._recall()
-            return await self.give(name, request)
+            return await self.give(name, message)
 
         work.__name__ = _tool_name(name)
         work.__doc__ = f"Asks '{name}', who works for you, and returns what it says."
