@@ -65,6 +65,7 @@ class Cluster:
         self._lock = threading.Lock()
         self._brokers: dict[str, Remote] = {}
         self._owners: dict[str, str] = {}
+        self.closed = False
         self.look()
 
     @property
@@ -261,7 +262,8 @@ class Cluster:
         return Page(found, int(fields.get("nextBeginOffset", offset)), first, end)
 
     def close(self) -> None:
-        """Ends all connections."""
+        """Ends all connections; calls under way fail."""
+        self.closed = True
         for remote in (self._namesrv, *self._brokers.values()):
             remote.close()
 

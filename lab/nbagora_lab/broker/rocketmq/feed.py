@@ -70,7 +70,7 @@ class Feed:
             try:
                 page = self._cluster.pull(self._topic, self.position, broker=self._broker, wait=_HOLD)
             except LabError as error:
-                if self._closed.is_set():
+                if self._closed.is_set() or self._cluster.closed:
                     return
                 if not failures:
                     _log.warning("%s; trying again until it is back", error.what)

@@ -1,0 +1,121 @@
+"""Sends records and learns where they came to stand: a receipt names the parent's offset, the feed the lite topic's."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import secrets
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from nbagora_lab.broker.rocketmq.cluster import Cluster
+from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET
+from nbagora_lab.broker.rocketmq.names import lite_spelt
+from nbagora_lab.broker.rocketmq.packing import ID
+from nbagora_lab.broker.rocketmq.parent import Parent
+from nbagora_lab.broker.rocketmq.remoting import Message
+from nbagora_lab.broker.rocketmq.sender import Sender
+from nbagora_lab.core.errors import ServerGone, StoreClosed
+
+__all__ = ["Writer"]
+
+_HEARD = 0.5  # seconds after which an offset that the feed did not tell is looked for
+_PAGE = 32
+
+
+class _Pending:
+    """A send whose offset is awaited."""
+
+    __slots__ = ("heard", "offset")
+
+    def __init__(self) -> None:
+        self.heard = threading.Event()
+        self.offset = -1
+
+
+class Writer:
+    """What a lab sends. Two threads must not send to one topic at a time.
+
+    Args:
+        sender: The producer.
+        cluster: The servers.
+        patience: Seconds to look for a message that is stored and not seen.
+    """
+
+    def __init__(self, sender: Sender, cluster: Cluster, *, patience: float) -> None:
+        self._sender = sender
+        self._cluster = cluster
+        self._patience = patience
+        self._name = secrets.token_hex(6)
+        self._numbers = itertools.count()
+        self._pending: dict[str, _Pending] = {}
+        self._closed = False
+
+    def store(self, sends: list[tuple[Parent, str, bytes]]) -> list[int]:
+        """Sends records, one in flight a topic, topics side by side.
+
+        Args:
+            sends: Parent, lite topic and stored record of each; those of one topic are stored in this order.
+
+        Returns:
+            Their offsets on their queues.
+        """
+        offsets = [-1] * len(sends)
+        rounds: dict[int, list[int]] = defaultdict(list)
+        before: dict[tuple[str, str], int] = defaultdict(int)
+        for index, (parent, lite, _) in enumerate(sends):
+            rounds[before[parent.spelt, lite]].append(index)
+            before[parent.spelt, lite] += 1
+        for indices in rounds.values():
+            flights = []
+            try:
+                for index in indices:
+                    number = f"{self._name}-{next(self._numbers)}"
+                    pending = self._pending[number] = _Pending()
+                    start = self._starter(*sends[index], number)
+                    flights.append((index, number, pending, start, start()))
+                for index, number, pending, start, future in flights:
+                    self._sender.finish(future, start, pending.heard.is_set)
+                    if not pending.heard.wait(_HEARD):
+                        self._find(sends[index][0].queue(sends[index][1]), number, pending)
+                    offsets[index] = pending.offset
+            finally:
+                for _, number, *_rest in flights:
+                    self._pending.pop(number, None)
+        return offsets
+
+    def place(self, message: Message) -> Callable[[], None]:
+        """Takes a message that the feed heard of; what it gives tells its sender so."""
+        pending = self._pending.get(message.properties.get(ID, ""))
+        if pending is None:
+            return lambda: None
+        pending.offset = int(message.properties[LITE_OFFSET])
+        return pending.heard.set
+
+    def close(self) -> None:
+        """Has those who wait give up."""
+        self._closed = True
+
+    def _starter(self, parent: Parent, lite: str, stored: bytes, number: str) -> Callable[[], Future[Any]]:
+        return lambda: self._sender.start(parent.spelt, lite_spelt(lite), stored, number)
+
+    def _find(self, queue: str, number: str, pending: _Pending) -> None:
+        """Looks for a message that is stored and that the feed has not told of."""
+        deadline = time.monotonic() + self._patience
+        while not pending.heard.wait(0.05):
+            with contextlib.suppress(ServerGone):
+                _, end = self._cluster.ends(queue)
+                for message in self._cluster.pull(queue, max(0, end - _PAGE)).messages:
+                    if message.properties.get(ID) == number:
+                        self.place(message)()
+            if self._closed:
+                raise StoreClosed("the lab is stopping", "what was not acknowledged may not have been sent")
+            if time.monotonic() > deadline:
+                raise ServerGone(
+                    "RocketMQ has taken a message and does not show it",
+                    "see that its brokers run: scripts/engines status",
+                )
