@@ -105,6 +105,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for marker, name in (("browser", "chromium"), ("node", "node")):
         if item.get_closest_marker(marker):
             _require(name, item.config)
+    for mark in item.iter_markers("server"):
+        _server(mark.args[0], item.config)
 
 
 @pytest.hookimpl(wrapper=True)

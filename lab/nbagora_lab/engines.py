@@ -10,6 +10,7 @@ from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.hosted import HostedLog
+from nbagora_lab.broker.hosted_groups import HostedGroups
 from nbagora_lab.broker.stored import open_topics
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
@@ -101,7 +102,7 @@ def open_groups(log: EmbeddedLog | HostedLog) -> Groups:
     """The groups of a log's engine."""
     if isinstance(log, EmbeddedLog):
         return EmbeddedGroups(log)
-    return EmbeddedGroups(log.own)
+    return HostedGroups(log)
 
 
 def open_catalog(store: Path, clock: Clock, ids: Ids, settings: Settings) -> EmbeddedCatalog:

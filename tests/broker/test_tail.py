@@ -26,6 +26,8 @@ PATIENCE = 20.0
 class Counted:
     """A log that counts what a tail asks of it."""
 
+    capabilities: frozenset[str] = frozenset()
+
     def __init__(self, log: FaultyLog) -> None:
         self._log = log
         self.scans = 0

@@ -7,7 +7,7 @@ the servers. An inbox holds references only: what it loses with its disk is queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from nbagora_lab.broker.api import Log, Stored
 from nbagora_lab.broker.blobs import BlobReader, BlobRef
@@ -33,17 +33,24 @@ class HostedLog:
         self.engine = shared.engine
         self.epoch = shared.epoch
         self.capabilities = shared.capabilities
+        self.followed = shared.parents().keys() & own.parents().keys()
+        self.appended: Callable[[Collection[str]], object] = len  # told of what went to the servers
 
     def of(self, parent: str) -> Log:
         """Where a parent's topics are; one that is not there is looked for on the servers."""
-        return self.own if parent in self.own.parents() else self.shared
+        return self.own if parent in self.own.parents() and parent not in self.followed else self.shared
+
+    def follow(self, parent: str, spec: TopicSpec) -> None:
+        """Makes room for a copy of a parent in the lab's own store."""
+        self.followed |= {parent}
+        self.own.create_topic(parent, spec)
 
     def _at(self, topic: str) -> Log:
         return self.of(split_topic(topic)[0])
 
     def create_topic(self, parent: str, spec: TopicSpec) -> bool:
         """See `Log.create_topic`."""
-        mine = self.own.parents()
+        mine = {name: there for name, there in self.own.parents().items() if name not in self.followed}
         elsewhere = mine if spec.type != "PRIORITY" else {} if parent in mine else self.shared.parents()
         if (there := elsewhere.get(parent)) is not None:
             raise TopicExists(
@@ -54,7 +61,8 @@ class HostedLog:
 
     def parents(self) -> dict[str, TopicSpec]:
         """See `Log.parents`."""
-        return self.shared.parents() | self.own.parents()
+        own = self.own.parents()
+        return self.shared.parents() | {name: own[name] for name in own if name not in self.followed}
 
     def lites(self, parent: str, *, prefix: str = "", after: str = "", limit: int = 100) -> list[str]:
         """See `Log.lites`."""
@@ -64,7 +72,9 @@ class HostedLog:
         """See `Log.append`: what goes to the servers first, since what is here refers to it."""
         mine = [self._at(topic) is self.own for topic, _ in entries]
         if not any(mine):
-            return self.shared.append(entries)
+            offsets = self.shared.append(entries)
+            self.appended(dict.fromkeys(topic for topic, _ in entries))
+            return offsets
         known = self.parents()
         for (topic, stored), here in zip(entries, mine, strict=True):
             if (parent := split_topic(topic)[0]) not in known:
@@ -73,7 +83,9 @@ class HostedLog:
                 raise Unsupported(
                     f"{topic} takes no body above 1 MiB on this engine", "send it to a topic of type LITE"
                 )
-        there = iter(self.shared.append([entry for entry, here in zip(entries, mine, strict=True) if not here]))
+        outside = [entry for entry, here in zip(entries, mine, strict=True) if not here]
+        there = iter(self.shared.append(outside))
+        self.appended(dict.fromkeys(topic for topic, _ in outside))
         here_offsets = iter(self.own.append([entry for entry, here in zip(entries, mine, strict=True) if here]))
         return [next(here_offsets if here else there) for here in mine]
 
@@ -94,7 +106,10 @@ class HostedLog:
         here = self._at(topic)
         if self._at(to) is not here:
             raise Unsupported(f"{topic} and {to} are on two engines", "fork below a parent of the same type")
-        return here.fork(topic, to, at=at)
+        info = here.fork(topic, to, at=at)
+        if here is self.shared:
+            self.appended([to])
+        return info
 
     def expire(self, topic: str) -> None:
         """See `Log.expire`."""

@@ -7,6 +7,7 @@ names it in `NEEDS`.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,8 +19,11 @@ from logs import scratch
 from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
+from nbagora_lab.broker.hosted import HostedLog
+from nbagora_lab.broker.hosted_groups import HostedGroups
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.clock import Clock, VirtualClock
+from servers import server_options
 
 
 class Engine(NamedTuple):
@@ -52,20 +56,58 @@ def joined(folder: Path, clock: Clock) -> Engine:
     return Engine(engines.log, engines.groups)
 
 
+def rocketmq(folder: Path, clock: Clock) -> Engine:
+    """The RocketMQ engine, on a server that runs, below a lab's name of the folder's own."""
+    from nbagora_lab.broker.rocketmq.log import RocketLog
+
+    name = folder / "lab"
+    if not name.exists():
+        name.write_text(f"lab{secrets.token_hex(6)}")
+    shared = RocketLog(**server_options("rocketmq"), lab=name.read_text(), clock=clock, record_limit=LIMIT)
+    log = HostedLog(shared, EmbeddedLog(folder / "hosted", clock=clock))
+    return Engine(log, HostedGroups(log))
+
+
 ENGINES: dict[str, Open] = {
     "embedded-os": embedded(),
     "embedded-fsync": embedded(durability="fsync"),
     "joined": joined,
+    "rocketmq": rocketmq,
 }
-DEVIATIONS: dict[tuple[str, str], str] = {}
+SERVERS = {"rocketmq"}
+"""Engines that need a server of their name."""
+DEVIATIONS: dict[tuple[str, str], str] = {
+    ("rocketmq", "test_without_the_lease_nothing_is_sent_and_without_the_send_nothing_is_acked"): (
+        "an ack and sends are two steps: RocketMQ's transactions take no lite topic (client 5.1.2, __send_message_type)"
+    ),
+    ("rocketmq", "test_it_rings_once_the_record_can_be_read_in_the_appenders_thread"): (
+        "it rings in the feed's thread, as for the writes of other processes"
+    ),
+    ("rocketmq", "test_the_telling_itself_can_expire"): (
+        "no call of a 5.5.0 broker deletes a light queue, so what is removed is said in _events, which has to stay"
+    ),
+}
 """(engine, name of the test) and why it can't hold there, with the upstream reference."""
 
 
-LONG = {"joined"}
+SLOW = {"joined", "rocketmq"}
 """Engines whose run takes longer than a newcomer waits."""
+LONG = {("rocketmq", "test_ten_thousand_subscriptions_by_one_client")}
+"""(engine, name of the test) that takes minutes there: ten thousand topics, a send and a look for each."""
+PARAMETERS = [
+    pytest.param(name, marks=[pytest.mark.thorough] * (name in SLOW) + [pytest.mark.server(name)] * (name in SERVERS))
+    for name in ENGINES
+]
 
 
-@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.thorough] * (name in LONG)) for name in ENGINES])
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        engine = item.callspec.params.get("engine") if hasattr(item, "callspec") else None
+        if (engine, getattr(item, "originalname", "")) in LONG:
+            item.add_marker(pytest.mark.campaign)
+
+
+@pytest.fixture(params=PARAMETERS)
 def engine(request: pytest.FixtureRequest) -> str:
     if reason := DEVIATIONS.get((request.param, request.node.originalname)):
         request.applymarker(pytest.mark.xfail(reason=reason, strict=True))

@@ -98,4 +98,4 @@ def test_the_revision_grows_with_each_write_and_with_nothing_else(log: Log) -> N
 
 def test_an_engine_says_what_it_is_and_can(log: Log) -> None:
     assert log.engine
-    assert log.capabilities <= {"batch"}
+    assert log.capabilities <= {"batch", "remote"}

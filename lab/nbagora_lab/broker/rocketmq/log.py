@@ -146,7 +146,7 @@ class RocketLog:
         within, past = prefix.encode("utf-8", "surrogatepass"), after.encode("utf-8", "surrogatepass")
         names = sorted({EVENTS, *there.life.lites(), *there.foreign}, key=str.encode)
         found: list[str] = []
-        for name in names:
+        for name in names if limit > 0 else ():
             raw = name.encode()
             if raw.startswith(within) and (not past or raw > past) and self._reader.there(there, name):
                 found.append(name)
@@ -171,8 +171,8 @@ class RocketLog:
             places = self._writer.store(
                 [(parent, lite, stored) for (parent, lite), (_, stored) in zip(known, entries, strict=True)]
             )
-            for (topic, _), (parent, lite) in zip(entries, known, strict=True):
-                self._reader.know(parent, lite, bases[topic])
+            for (topic, _), (there, lite) in zip(entries, known, strict=True):
+                self._reader.know(there, lite, bases[topic])
         return [offset - bases[topic] for offset, (topic, _) in zip(places, entries, strict=True)]
 
     def _opened(self, topics: dict[str, tuple[Parent, str]]) -> dict[str, int]:
@@ -303,7 +303,6 @@ class RocketLog:
                 self._writer.store(copied)
                 after = batch[-1][0]
             self._reader.know(parent, lite, base)
-        self._watches.tell([to])
         return self.info(to)
 
     def expire(self, topic: str) -> None:
