@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from nbagora_lab.broker.model import Receipt, TopicSpec
     from nbagora_lab.core.events import Record
 
-__all__ = ["Fork", "Info", "List", "Read", "Records", "Remove", "Replay", "Send", "Suspend", "Tail", "View"]
+__all__ = ["Export", "Fork", "Import", "Info", "List", "Read", "Records", "Remove", "Replay", "Send", "Suspend", "Tail", "View"]
 
 _Topic = Annotated[str, Arg(kind="topic", positional=True)]
 _Offset = Annotated[int | None, Arg(metavar="OFFSET")]
@@ -232,6 +233,33 @@ class Fork(Command, noun="topic", verb="fork"):
         ref = _existing(face, self.topic, offset=True)
         parent = split_topic(ref.topic)[0]
         return face.lab.broker.fork(ref.topic, parse_ref(self.to, parent).topic, at=ref.offset)
+
+
+class Export(Command, noun="topic", verb="export"):
+    """Writes a topic to a file, with all that another lab needs to go on with it, on whatever engine."""
+
+    topic: _Topic = Field(description=_TOPIC)
+    file: Annotated[str, Arg(positional=True, metavar="FILE")] = Field(description="the file; replaced if it is there")
+
+    def run(self, face: Face) -> Note:
+        """How many records it has."""
+        from nbagora_lab.moving import export_topic
+
+        ref = _existing(face, self.topic)
+        count = export_topic(face.lab.broker.log, ref.topic, Path(self.file))
+        return Note(f"{count} records of {escape_name(ref.topic)} are in {self.file}")
+
+
+class Import(Command, noun="topic", verb="import"):
+    """Makes the topic that was exported to a file: the same records under the same offsets, and its tasks."""
+
+    file: Annotated[str, Arg(positional=True, metavar="FILE")] = Field(description="what export wrote")
+
+    def run(self, face: Face) -> TopicInfo:
+        """The topic."""
+        from nbagora_lab.moving import import_topic
+
+        return import_topic(face.lab.broker.log, Path(self.file))
 
 
 class Replay(Command, noun="topic", verb="replay"):

@@ -69,4 +69,4 @@ def test_without_the_client_two_lines_say_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setattr(official.importlib.metadata, "version", missing)
     with pytest.raises(Unsupported) as caught:
         official.version()
-    assert caught.value._render_traceback_()[1] == "pip install 'nbagora[rocketmq]'"
+    assert caught.value._render_traceback_()[1] == "hint: pip install 'nbagora[rocketmq]'"
