@@ -21,7 +21,7 @@ from nbagora_lab.broker.api import Log, Stored
 from nbagora_lab.broker.blobs import CHUNK, BlobRef
 from nbagora_lab.broker.model import TopicInfo, split_topic
 from nbagora_lab.core.errors import TopicExists, TopicNotFound, UsageError
-from nbagora_lab.core.events import Flags, Head, decode, encode, head_of
+from nbagora_lab.core.events import Flags, decode, encode, head_of
 from nbagora_lab.inspect.directory import DIRECTORY
 
 __all__ = ["export_topic", "import_topic"]
@@ -163,11 +163,12 @@ def _read(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
     found = lines()
     try:
         header = next(found)
-        if header["format"] != FORMAT:
-            raise ValueError(f"its format is {header['format']}, not {FORMAT}")
+        known = header["format"]
         split_topic(header["topic"])
     except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
         raise UsageError(f"{path} is no exported topic: {error}", "%topic export TOPIC FILE writes one") from None
+    if known != FORMAT:
+        raise UsageError(f"{path} has format {known}, this nbagora reads {FORMAT}", "export it anew")
     return header, found
 
 

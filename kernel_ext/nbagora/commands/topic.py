@@ -20,7 +20,21 @@ if TYPE_CHECKING:
     from nbagora_lab.broker.model import Receipt, TopicSpec
     from nbagora_lab.core.events import Record
 
-__all__ = ["Export", "Fork", "Import", "Info", "List", "Read", "Records", "Remove", "Replay", "Send", "Suspend", "Tail", "View"]
+__all__ = [
+    "Export",
+    "Fork",
+    "Import",
+    "Info",
+    "List",
+    "Read",
+    "Records",
+    "Remove",
+    "Replay",
+    "Send",
+    "Suspend",
+    "Tail",
+    "View",
+]
 
 _Topic = Annotated[str, Arg(kind="topic", positional=True)]
 _Offset = Annotated[int | None, Arg(metavar="OFFSET")]

@@ -13,14 +13,14 @@ import threading
 from collections.abc import Callable, Collection, Sequence
 
 from nbagora_lab.broker.api import Log
-from nbagora_lab.broker.delivery import Batch, Handle
+from nbagora_lab.broker.delivery import Batch, Given, Handle
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.hosted import HostedLog
 from nbagora_lab.broker.model import EVENTS, TopicSpec, join_topic
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
-from nbagora_lab.core.errors import LabError, TopicNotFound
+from nbagora_lab.core.errors import LabError, StoreClosed, TopicNotFound
 from nbagora_lab.core.events import RecordType, decode, encode
 from nbagora_lab.core.log import logger
 
@@ -114,7 +114,7 @@ class HostedGroups:
     def ack(
         self,
         group: str,
-        handles: Collection[Handle],
+        handles: Collection[Given],
         *,
         costs: dict[Handle, float] | None = None,
         send: Sequence[tuple[str, bytes]] = (),
@@ -124,11 +124,11 @@ class HostedGroups:
         self._groups.ack(group, handles, costs=costs)
         return offsets
 
-    def extend(self, group: str, handles: Collection[Handle], lease: float) -> None:
+    def extend(self, group: str, handles: Collection[Given], lease: float) -> None:
         """See `Groups.extend`."""
         self._groups.extend(group, handles, lease)
 
-    def fail(self, group: str, handles: Collection[Handle], *, pause: float | None = None) -> None:
+    def fail(self, group: str, handles: Collection[Given], *, pause: float | None = None) -> None:
         """See `Groups.fail`."""
         self._groups.fail(group, handles, pause=pause)
 
@@ -161,18 +161,26 @@ class _Follower:
         with self._lock:  # what is heard meanwhile waits, and then finds nothing left to do
             shared.watch_parent(parent, self._heard)
             self._told = shared.info(self._events).next - 1 if shared.scan(self._events, limit=1) else -1
-            after = ""
-            while names := shared.lites(parent, after=after, limit=_PAGE):
-                for after in names:
-                    if after != EVENTS:
-                        self.copy(join_topic(parent, after))
+            self._copy_all()
 
-    def _heard(self, topic: str, _: int) -> None:
+    def _copy_all(self) -> None:
+        after = ""
+        while names := self._shared.lites(self._parent, after=after, limit=_PAGE):
+            for after in names:
+                if after != EVENTS:
+                    self.copy(join_topic(self._parent, after))
+
+    def _heard(self, topic: str, offset: int) -> None:
         try:
-            if topic == self._events:
+            if offset < 0:  # something may have been missed, or the log is closed
+                self._remove()
+                self._copy_all()
+            elif topic == self._events:
                 self._remove()
             else:
                 self.copy(topic)
+        except StoreClosed:
+            return
         except LabError as error:  # the next record on it brings it along
             _log.warning("groups on %s wait: %s", topic, error.what)
 
