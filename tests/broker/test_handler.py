@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 import time
 from collections import defaultdict
@@ -17,6 +18,7 @@ from nbagora_lab.broker.delivery import Delivery
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.core.clock import SystemClock, VirtualClock
 from nbagora_lab.core.errors import Suspend, UsageError
+from waiting import until
 
 
 @pytest.fixture
@@ -147,3 +149,37 @@ def test_leases_live_as_long_as_the_handler(log: FaultyLog) -> None:
 def test_a_concurrency_of_none_is_refused(broker: Broker) -> None:
     with broker.consumer("workers") as consumer, pytest.raises(UsageError):
         consumer.run(print, concurrency=0)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_ctrl_c_ends_a_run_and_gives_back_what_it_has(broker: Broker, kind: str) -> None:
+    broker.send_many([(f"chat/{lite}", "x") for lite in "ab"])
+    began, over, done = threading.Barrier(3), threading.Event(), []
+
+    def sync(delivery: Delivery) -> None:
+        began.wait(20)
+        over.wait(20)
+        done.append(delivery.topic)
+
+    async def coroutine(_: Delivery) -> None:
+        await asyncio.to_thread(began.wait, 20)
+        await asyncio.Event().wait()
+
+    def interrupt() -> None:
+        began.wait(20)
+        signal.raise_signal(signal.SIGINT)  # as Ctrl-C does, in whichever thread: the main one hears it
+
+    before = threading.active_count()
+    interrupting = threading.Thread(target=interrupt)
+    interrupting.start()
+    with broker.consumer("workers", "c") as consumer, pytest.raises(KeyboardInterrupt):
+        consumer.run(sync if kind == "sync" else coroutine)
+    interrupting.join()
+    over.set()
+    stats = broker.stats("workers")
+    assert (stats.leases, stats.acked) == ((), 0)
+    with broker.consumer("workers", "d") as consumer:
+        again = consumer.receive(wait=1.0)
+        assert sorted((one.topic, one.attempt) for one in again) == [("chat/a", 1), ("chat/b", 1)]
+    until(lambda: threading.active_count() <= before + 3)  # asyncio's own workers may stay
+    assert sorted(done) == (["chat/a", "chat/b"] if kind == "sync" else [])  # what runs in a thread runs to its end
