@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from nbagora.command import Arg, Command, Face
+from nbagora.commands.lab import SettingsOptions
 from nbagora.show import Json, Note, moment, payload
 from nbagora.table import Table
 from nbagora_lab.core.errors import GroupNotFound, UsageError, did_you_mean
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from nbagora_lab.broker.group import GroupSpec
     from nbagora_lab.broker.model import Receipt
     from nbagora_lab.broker.stats import GroupStats, TenantStats
+    from nbagora_lab.lab import Lab
 
-__all__ = ["Group", "GroupReport", "Stats", "Status"]
+__all__ = ["Group", "GroupReport", "Start", "Stats", "Status", "Stop"]
 
 _SETTINGS = (
     "mode", "start", "lease", "max_attempts", "quota", "topic_quota", "tenant_quota", "fair", "aging", "client_ttl"
@@ -67,6 +69,39 @@ class GroupReport(Table["TenantStats"]):
     def tenants(self) -> dict[str, TenantStats]:
         """Each tenant's row by its name; an empty name for records without one."""
         return {one.tenant: one for one in self.stats.tenants}
+
+
+class Start(SettingsOptions, noun="broker", verb="start"):
+    """Starts the broker alone: topics and groups with their doors, without registry, agents and tasks.
+
+    Where it runs already, alone or in a lab, that is returned.
+    """
+
+    def run(self, face: Face) -> Lab:
+        """What runs."""
+        from nbagora_lab.alone import BrokerLab
+        from nbagora_lab.lab import Lab
+
+        running = Lab.running_labs()
+        return running[-1] if running else BrokerLab(**face.settings() | self.model_dump(exclude_none=True))
+
+
+class Stop(Command, noun="broker", verb="stop"):
+    """Stops the broker that runs alone; its store stays, and a lab may be started on it."""
+
+    def run(self, face: Face) -> Lab:
+        """What ran.
+
+        Raises:
+            UsageError: It is part of a lab.
+        """
+        from nbagora_lab.alone import BrokerLab
+
+        lab = face.lab
+        if not isinstance(lab, BrokerLab):
+            raise UsageError("the broker is part of a whole lab", "stop that: lab stop")
+        lab.stop()
+        return lab
 
 
 class Status(Command, noun="broker", verb="status"):

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import pytest
 
-from nbagora_lab.core.errors import Conflict, GroupExists, GroupNotFound, TopicNotFound, UsageError
+from nbagora_lab.core.errors import Conflict, GroupExists, GroupNotFound, NotStarted, TopicNotFound, UsageError
 
 
 @pytest.fixture
@@ -135,3 +136,26 @@ def test_help_tells_actions_and_settings(shell: Any, run: Any) -> None:
     told = repr(run("%broker group --help"))
     assert "--tenant-quota" in told
     assert "dead" in told
+
+
+def test_the_broker_runs_alone_and_says_what_it_lacks(shell: Any, run: Any) -> None:
+    alone = run("%broker start")
+    assert run("%broker start") is alone
+    alone.broker.create_topic("chat")
+    run("%topic send chat/s-1 你好")
+    assert [record.body.decode() for record in run("%topic read chat/s-1")] == ["你好"]
+    assert run("%broker status")["topics"] == 1  # no sessions, no directory: nobody has tasks here
+    assert run("%lab status").agents == ()
+    for line in ("%agent ls", "%task ls", "%registry ls", "%agent ask echo hi"):
+        with pytest.raises(NotStarted, match=r"only the broker runs in this kernel\n%broker stop, then %lab start"):
+            run(line)
+    answer = httpx.get(f"{alone.url}/broker/topics", headers={"Authorization": f"Bearer {alone.token}"})
+    assert [one["name"] for one in answer.json()["topics"]] == ["chat"]
+    run("%broker stop")
+    assert not alone.running
+    lab = run("%lab start")
+    assert lab.url == alone.url  # the store's former port
+    assert [record.body.decode() for record in lab.broker.read("chat/s-1")] == ["你好"]
+    assert run("%broker start") is lab
+    with pytest.raises(UsageError, match="part of a whole lab"):
+        run("%broker stop")
