@@ -15,6 +15,7 @@ import pytest
 import _bench
 import _check
 import _lab
+import _prove
 import _python
 import _setup
 import _system
@@ -41,8 +42,8 @@ def became(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return seen
 
 
-def test_there_are_six_commands() -> None:
-    assert [path.name for path in COMMANDS] == ["bench", "check", "engines", "lab", "tck", "test"]
+def test_there_are_seven_commands() -> None:
+    assert [path.name for path in COMMANDS] == ["bench", "check", "engines", "lab", "prove", "tck", "test"]
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.name)
@@ -332,3 +333,33 @@ def test_a_thread_that_jupyter_forgets_holds_nothing_up(tmp_path: Path, ends: st
         check=False,
     )
     assert (done.returncode, done.stdout) == (status, "cleaned up\n")
+
+
+class TestProve:
+    """`scripts/prove`."""
+
+    @pytest.fixture
+    def started(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        started: list[Any] = []
+        monkeypatch.setattr(_prove, "environment", lambda *_: None)
+        monkeypatch.setattr(_prove, "become", lambda command, env: started.append((command, env)) or 0)
+        return started
+
+    def test_it_lists_the_proofs_and_each_has_its_tests(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert _prove.main([]) == 0
+        told = capsys.readouterr().out
+        for name, (what, tests) in _prove.PROOFS.items():
+            assert f"  {name:<12} {what}" in told
+            assert all((ROOT / test).exists() for test in tests)
+
+    def test_it_runs_one_for_as_long_as_is_asked_for(self, started: list[Any]) -> None:
+        assert _prove.main(["kill", "--long", "--rounds", "7", "-x"]) == 0
+        [(command, env)] = started
+        assert command[-3:] == [*_prove.PROOFS["kill"][1], "-x"]
+        assert env == {"NBAGORA_STRICT": "1", "NBAGORA_KILL_ROUNDS": "7", "NBAGORA_CAMPAIGN": "1"}
+
+    def test_what_it_does_not_know_it_says(self, started: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
+        assert _prove.main(["kil"]) == 1
+        assert "there are: conformance, model, kill, fuzz" in capsys.readouterr().err
+        assert _prove.main(["kill", "--rounds"]) == 1
+        assert started == []

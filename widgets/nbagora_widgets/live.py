@@ -22,9 +22,9 @@ import anywidget
 import traitlets
 from pydantic import TypeAdapter, ValidationError
 
-from nbagora_lab.core.errors import LabError, NotStarted, StartTimeout, StoreClosed, UsageError
+from nbagora_lab.core.errors import LabError, NotStarted, StartTimeout, StoreClosed, Unreachable, UsageError
 from nbagora_lab.core.log import logger
-from nbagora_lab.inspect.model import STOPPED, Bye, Command, Hello, Problem, Reply, Snapshot
+from nbagora_lab.inspect.model import AWAY, STOPPED, Bye, Command, Hello, Problem, Reply, Snapshot
 from nbagora_widgets.source import LiveSource
 
 __all__ = ["MAX_RATE", "LiveView", "flush_all", "living", "stop_all"]
@@ -202,6 +202,10 @@ class LiveView(anywidget.AnyWidget):
             self._put(self._take())
         except (NotStarted, StoreClosed):
             self.stop()
+        except Unreachable:  # the lab that was joined is away; the next look that succeeds draws anew
+            self._version = None
+            if self._latest.lab != AWAY:
+                self._put(self._latest.model_copy(update={"lab": AWAY}))
         except Exception as error:  # noqa: BLE001 -- a view that can't be drawn must not end the source's loop
             # At ten times a second, the same words again would push all else out of the log.
             if (complaint := repr(error)) != self._complaint:

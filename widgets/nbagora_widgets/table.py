@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from nbagora_lab.inspect.model import STOPPED, Snapshot, TaskDetail, TasksSnapshot, first_words
+from nbagora_lab.inspect.model import AWAY, STOPPED, Snapshot, TaskDetail, TasksSnapshot, first_words
 from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 
 __all__ = [
@@ -42,6 +42,8 @@ def _label(state: str) -> str:
 
 def lab_of(snapshot: Snapshot) -> str:
     """Which lab a snapshot is of."""
+    if snapshot.lab == AWAY:
+        return "the lab that was joined does not answer"
     return "the lab is not running" if snapshot.lab == STOPPED else snapshot.lab
 
 

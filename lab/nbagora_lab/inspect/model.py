@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, computed_field
 
 __all__ = [
+    "AWAY",
     "EVENTS",
     "OPEN_STATES",
     "ROWS",
@@ -51,6 +52,9 @@ WORDS = 160
 
 TEXT = 2000
 """Characters of an event's text or of a question at most: the first ones."""
+
+AWAY = "away"
+"""A snapshot's `lab` while that is another process's, and does not answer."""
 
 STOPPED = "stopped"
 """A snapshot's `lab` once that has stopped."""
@@ -167,7 +171,7 @@ class Snapshot(_Model):
 
     Attributes:
         seq: Never falls from one snapshot of a source to the next.
-        lab: URL of the lab, or `STOPPED`.
+        lab: URL of the lab, `AWAY` or `STOPPED`.
     """
 
     seq: int

@@ -14,6 +14,13 @@ export function short(id) {
   return own.length > 10 ? own.slice(0, 8) : own;
 }
 
+/** @param {string} lab a snapshot's @returns {boolean} whether nothing can be asked of it */
+export const silent = (lab) => lab === "stopped" || lab === "away";
+
+/** @param {string} lab a snapshot's, of which nothing can be asked @returns {string} why */
+export const excuse = (lab) =>
+  lab === "away" ? "the lab that was joined does not answer; this goes on when it is back" : "the lab is not running";
+
 /** @param {number} seconds since the epoch @returns {string} the time of day, here */
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString("en-GB");
 

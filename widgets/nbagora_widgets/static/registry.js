@@ -9,7 +9,7 @@
  * @typedef {import("./types.js").FoundRow} FoundRow
  * @typedef {import("./types.js").Facet} Facet
  */
-import { Link, button, h, patch, put, say, setTime, step } from "./live.js";
+import { Link, button, excuse, h, patch, put, say, setTime, silent, step } from "./live.js";
 import { badge, setBadge } from "./state.js";
 import { thing } from "./thing.js";
 
@@ -94,7 +94,7 @@ function render({ model, el }) {
   el.append(root);
 
   const link = new Link(model, signal, schedule);
-  const dead = () => shot.lab === "stopped" || link.state === "gone";
+  const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? (shot.selected?.name ?? null) : wanted);
   const keyOf = (/** @type {any} */ node) => node.closest("tr")?.dataset.key ?? "";
   const openers = () => /** @type {HTMLElement[]} */ ([...body.querySelectorAll(".open")]);
@@ -162,7 +162,7 @@ function render({ model, el }) {
     if (!keys.includes(active)) active = keys[0] ?? "";
     const unsure = link.state === "waiting" ? "no answer yet: a cell is running, or the kernel is gone" : shot.lab;
     say(count, tally(shot));
-    say(status, dead() ? "the lab is not running" : unsure);
+    say(status, dead() ? excuse(shot.lab) : unsure);
     put(status, "data-link", dead() ? "gone" : link.state);
     for (const node of [kind, box]) node.disabled = dead();
     if (kind !== document.activeElement) kind.value = shot.kind;

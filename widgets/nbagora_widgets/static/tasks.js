@@ -9,7 +9,7 @@
  * @typedef {import("./types.js").TaskRow} TaskRow
  */
 import { panel } from "./detail.js";
-import { Link, button, h, patch, put, say, setTime, short, step } from "./live.js";
+import { Link, button, excuse, h, patch, put, say, setTime, short, silent, step } from "./live.js";
 import { STATES, badge, label, setBadge } from "./state.js";
 
 const QUEUED = "queued until the cell ends";
@@ -58,7 +58,7 @@ function render({ model, el }) {
   el.append(root);
 
   const link = new Link(model, signal, schedule);
-  const dead = () => shot.lab === "stopped" || link.state === "gone";
+  const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? (shot.selected?.row.id ?? null) : wanted);
   const keyOf = (/** @type {any} */ node) => node.closest("tr")?.dataset.key ?? "";
   const openers = () => /** @type {HTMLElement[]} */ ([...body.querySelectorAll(".open")]);
@@ -145,7 +145,7 @@ function render({ model, el }) {
     if (!keys.includes(active)) active = keys[0] ?? "";
     const unsure = link.state === "waiting" ? "no answer yet: a cell is running, or the kernel is gone" : shot.lab;
     say(count, summary(shot));
-    say(status, dead() ? "the lab is not running" : unsure);
+    say(status, dead() ? excuse(shot.lab) : unsure);
     put(status, "data-link", dead() ? "gone" : link.state);
     for (const node of [agent, state]) node.disabled = dead();
     if (document.activeElement !== agent) agent.value = shot.agent ?? "";

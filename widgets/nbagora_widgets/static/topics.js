@@ -11,7 +11,7 @@
 import { forms } from "./forms.js";
 import { groupsPanel } from "./groups.js";
 import { jumpBar } from "./jump.js";
-import { Link, button, h, patch, put, say, step } from "./live.js";
+import { Link, button, excuse, h, patch, put, say, silent, step } from "./live.js";
 import { payloadPane } from "./payload.js";
 import { recordList } from "./records.js";
 import { TOPIC_STATES, badge, setBadge } from "./state.js";
@@ -85,7 +85,7 @@ function render({ model, el }) {
   el.append(root);
 
   const link = new Link(model, signal, schedule);
-  const dead = () => shot.lab === "stopped" || link.state === "gone";
+  const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? shot.topic : wanted);
   const keyOf = (/** @type {any} */ node) => node.closest("tr")?.dataset.key ?? "";
   const openers = () => /** @type {HTMLElement[]} */ ([...body.querySelectorAll(".open")]);
@@ -219,7 +219,7 @@ function render({ model, el }) {
     const keys = shot.topics.map((row) => row.topic);
     if (!keys.includes(active)) active = keys[0] ?? "";
     const unsure = link.state === "waiting" ? "no answer yet: a cell is running, or the kernel is gone" : shot.lab;
-    say(status, dead() ? "the lab is not running" : unsure);
+    say(status, dead() ? excuse(shot.lab) : unsure);
     put(status, "data-link", dead() ? "gone" : link.state);
     paintFilters();
     table.classList.toggle("grouped", Boolean(shot.group));
