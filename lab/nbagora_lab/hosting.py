@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from nbagora_lab.a2a.gate import Credentials, Gate
+from nbagora_lab.a2a.schemes import parse_scheme
 from nbagora_lab.a2a.server import Server
+from nbagora_lab.a2a.signing import Signer
 from nbagora_lab.a2a.tasklog import TaskLog
+from nbagora_lab.a2a.tokens import Issuer
 from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.definition import define
 from nbagora_lab.agents.inbox import inbox_name
@@ -43,6 +47,7 @@ class _Hosted:
     version: str
     url: str
     endpoint: str
+    options: AgentOptions
 
 
 def _warm_up() -> None:
@@ -63,6 +68,8 @@ class Hosting:
         server: Where their doors are mounted.
         runs: What runs their tasks.
         outbox: What tells webhooks of them.
+        credentials: What callers have been given.
+        signer: Signs their cards.
     """
 
     def __init__(
@@ -75,6 +82,8 @@ class Hosting:
         server: Server,
         runs: Runs,
         outbox: Outbox,
+        credentials: Credentials,
+        signer: Signer,
     ) -> None:
         self._settings = settings
         self._url = url
@@ -84,6 +93,9 @@ class Hosting:
         self._server = server
         self._runs = runs
         self._outbox = outbox
+        self._credentials = credentials
+        self._signer = signer
+        self._issuers: dict[str, Issuer] = {}
         self._hosted: dict[str, _Hosted] = {}
         self._former: dict[tuple[str, str], _Hosted] = {}  # earlier versions that callers may still be led to
         self._direct: dict[str, DirectClient] = {}  # by the URL of the doors
@@ -133,9 +145,11 @@ class Hosting:
             if before is not None and before.version == published.version:
                 hosted = before  # tasks that run keep the definition that they began with
                 hosted.runner.definition = definition
-                hosted.card, hosted.message, hosted.endpoint = card, message, endpoint
+                hosted.card, hosted.message, hosted.endpoint, hosted.options = card, message, endpoint, options
             else:
-                hosted = _Hosted(Runner(self._runs, definition), card, message, published.version, url, endpoint)
+                hosted = _Hosted(
+                    Runner(self._runs, definition), card, message, published.version, url, endpoint, options
+                )
                 self._hosted[name] = hosted
             self._runs.open_inbox(name, hosted.runner.begin, concurrency)
             if hosted is not before:
@@ -145,13 +159,24 @@ class Hosting:
 
     def _mount(self, name: str, at: str, hosted: _Hosted) -> None:
         """Opens the doors of a version."""
-        from nbagora_lab.a2a.cards import card_v03
+        from nbagora_lab.a2a.cards import card_v03, extended_card
         from nbagora_lab.a2a.direct import DirectClient
         from nbagora_lab.a2a.doors import build_doors
         from nbagora_lab.a2a.handler import LogRequestHandler
 
-        handler = LogRequestHandler(self._tasks, name, lambda: hosted.message, lambda: hosted.runner, self._outbox)
-        self._server.mount(at, build_doors(handler, lambda: hosted.card, lambda: card_v03(hosted.card, hosted.url)))
+        signer = self._signer
+
+        def more() -> dict[str, Any]:
+            card = extended_card(hosted.card, hosted.options)
+            return signer.signed(card if card is not None else hosted.card)
+
+        handler = LogRequestHandler(
+            self._tasks, name, lambda: hosted.message, lambda: hosted.runner, self._outbox, more
+        )
+        doors = build_doors(handler, lambda: signer.signed(hosted.card), lambda: card_v03(hosted.card, hosted.url))
+        schemes = [parse_scheme(text) for text in hosted.options.auth]
+        gate = Gate(schemes, self._credentials, [hosted.url, self._url, name], self._issuers) if schemes else None
+        self._server.mount(at, doors, gate)
         self._direct[hosted.url] = DirectClient(name, hosted.url, handler, lambda: hosted.card)
 
     def direct(self, url: str) -> DirectClient | None:

@@ -14,8 +14,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
+from nbagora_lab.a2a.gate import Credentials, Tickets
 from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.server import Server, bind
+from nbagora_lab.a2a.signing import Signer
 from nbagora_lab.a2a.task import Task
 from nbagora_lab.a2a.tasklog import SESSIONS, TaskLog
 from nbagora_lab.a2a.webhooks import Webhooks
@@ -72,6 +74,8 @@ class Lab(Asking):
         broker: Its topics.
         registry: Its agents, versions and endpoints.
         discovery: Finds cards.
+        credentials: What callers have been given: ``grant(owner, kind, scopes=)``, ``revoke(owner)``.
+        tickets: Short-lived leave to read a place.
         upkeep: Looks at endpoints and cards that are elsewhere.
         settled: Ids of tasks that an earlier process left WORKING and that were ended FAILED.
 
@@ -147,9 +151,14 @@ class Lab(Asking):
         server.serve_broker(self.broker, self.clock, self.url)
         server.serve_registry(registry_app(self.registry, self.url, self.token), self.registry.admits)
         server.serve_engines(guests)
-        outbox = Outbox(tasklog, engines.groups, self.vault, Webhooks(settings.push_allow))
+        signer = Signer(self.vault, self.url)
+        self.credentials, self.tickets = Credentials(self.vault), Tickets(self.vault, self.clock)
+        server.serve_callers(self.tickets, signer)
+        outbox = Outbox(tasklog, engines.groups, self.vault, Webhooks(settings.push_allow), signer.detached)
         tasklog.due = outbox.due
-        self._hosting = Hosting(settings, self.url, self.token, self.registry, tasklog, server, self._runs, outbox)
+        self._hosting = Hosting(
+            settings, self.url, self.token, self.registry, tasklog, server, self._runs, outbox, self.credentials, signer
+        )
         self._calls.refresh, self._calls.direct = self._hosting.refresh, self._hosting.direct
         self.service.call(server.start, listener)
         stops.callback(self.service.call, server.stop)

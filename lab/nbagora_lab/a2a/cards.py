@@ -7,11 +7,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from nbagora_lab.a2a.schemes import declared, parse_scheme, scopes_of
 from nbagora_lab.a2a.wire import INBOX_EXTENSION
 from nbagora_lab.core.errors import UsageError
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 
-__all__ = ["INPUT_MODES", "OUTPUT_MODES", "build_card", "card_v03", "parse_skill", "read_card", "with_interfaces"]
+__all__ = [
+    "INPUT_MODES",
+    "OUTPUT_MODES",
+    "CardOptions",
+    "build_card",
+    "card_v03",
+    "extended_card",
+    "parse_skill",
+    "read_card",
+    "with_interfaces",
+]
 
 INPUT_MODES = (
     "text/plain",
@@ -69,6 +80,33 @@ class CardOptions(Protocol):
         """Words to find it by."""
         ...
 
+    @property
+    def auth(self) -> Sequence[str]:
+        """As `schemes.parse_scheme` takes them."""
+        ...
+
+    @property
+    def scopes(self) -> Sequence[str]:
+        """As `schemes.scopes_of` takes them."""
+        ...
+
+    @property
+    def private_skills(self) -> Sequence[str]:
+        """Skills that only the extended card tells of."""
+        ...
+
+    @property
+    def extensions(self) -> Sequence[str]:
+        """URIs of extensions that a caller must know."""
+        ...
+
+
+def extended_card(card: dict[str, Any], options: CardOptions) -> dict[str, Any] | None:
+    """What a card says to callers who show who they are; None where that is nothing more."""
+    if not options.private_skills:
+        return None
+    return {**card, "skills": card["skills"] + [parse_skill(skill, options.tags) for skill in options.private_skills]}
+
 
 def build_card(name: str, description: str, options: CardOptions, *, token: bool) -> dict[str, Any]:
     """A card without interfaces, which are put in when it is served.
@@ -80,10 +118,14 @@ def build_card(name: str, description: str, options: CardOptions, *, token: bool
         token: Whether the doors ask for the bearer token.
     """
     description = description or name
-    security = {
-        "securitySchemes": {"token": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
-        "securityRequirements": [{"schemes": {"token": {}}}],
-    }
+    schemes = [parse_scheme(text) for text in options.auth]
+    skills = [parse_skill(skill, options.tags) for skill in options.skills or [f"{name}: {description}"]]
+    for skill, scopes in scopes_of(options.scopes).items():
+        wanting = [one for one in skills if one["id"] == skill]
+        if not wanting:
+            raise UsageError(f"scopes of '{skill}', which is no skill of {name}", "name it with --skill, too")
+        names = [scheme.name for scheme in schemes] or ["token"]
+        wanting[0]["securityRequirements"] = [{"schemes": {one: {"list": list(scopes)}}} for one in names]
     return {
         "name": name,
         "description": description,
@@ -91,18 +133,20 @@ def build_card(name: str, description: str, options: CardOptions, *, token: bool
         "capabilities": {
             "streaming": True,
             "pushNotifications": True,
+            **({"extendedAgentCard": True} if options.private_skills else {}),
             "extensions": [
                 {"uri": LOG_EXTENSION, "description": "topic, offset and generation of each event; resume by offset"},
                 {
                     "uri": INBOX_EXTENSION,
                     "description": "priority, tenant, cost and deadline of a message; place in line",
                 },
+                *({"uri": uri, "required": True} for uri in options.extensions),
             ],
         },
         "defaultInputModes": list(INPUT_MODES),
         "defaultOutputModes": list(OUTPUT_MODES),
-        "skills": [parse_skill(skill, options.tags) for skill in options.skills or [f"{name}: {description}"]],
-    } | (security if token else {})
+        "skills": skills,
+    } | declared(schemes, token=token)
 
 
 def with_interfaces(card: dict[str, Any], url: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
+from email.utils import formatdate
 from typing import Any
 
 from a2a.server.context import ServerCallContext
@@ -50,6 +51,7 @@ class _ContextBuilder(DefaultServerCallContextBuilder):
 
     def build(self, request: Request) -> ServerCallContext:
         context = super().build(request)
+        context.state["scopes"] = getattr(request.scope.get("user"), "scopes", None)
         headers = context.state["headers"]
         for parameter, header in (("A2A-Version", "a2a-version"), ("lastEventId", "last-event-id")):
             if parameter in request.query_params:
@@ -245,9 +247,19 @@ def build_doors(
     rpc, rest = _JsonRpc(handler), _Rest(handler)
 
     def card_route(path: str, content: Callable[[], dict[str, Any]]) -> Route:
+        served = ("", "")
+
         async def serve(request: Request) -> Response:
+            nonlocal served
             body = content()
-            headers = {"ETag": _etag_for(body), "Cache-Control": "private, max-age=0, must-revalidate"}
+            etag = _etag_for(body)
+            if served[0] != etag:
+                served = etag, formatdate(handler.tasks.clock.now(), usegmt=True)
+            headers = {
+                "ETag": etag,
+                "Last-Modified": served[1],
+                "Cache-Control": "private, max-age=0, must-revalidate",
+            }
             if _if_none_match_hits(request.headers.get("if-none-match", ""), headers["ETag"]):
                 return Response(status_code=304, headers=headers)
             return JSONResponse(body, headers=headers)

@@ -17,6 +17,7 @@ from a2a.server.owner_resolver import resolve_user_scope
 from a2a.server.request_handlers.request_handler import validate_request_params
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import (
+    ExtendedAgentCardNotConfiguredError,
     InvalidParamsError,
     TaskNotCancelableError,
     TaskNotFoundError,
@@ -33,6 +34,8 @@ from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.pushing import PushOperations
 from nbagora_lab.a2a.requests import (
     check_output_modes,
+    check_request,
+    check_scopes,
     content_of,
     cursor_of,
     history_length,
@@ -79,6 +82,7 @@ class LogRequestHandler(PushOperations):
         card: Gives the agent's card as it is now.
         runner: Runs its tasks.
         outbox: What tells webhooks; None where the agent offers no push.
+        extended: Gives the extended card, where there is one.
     """
 
     def __init__(
@@ -88,12 +92,14 @@ class LogRequestHandler(PushOperations):
         card: Callable[[], pb.AgentCard],
         runner: Callable[[], AgentRunner],
         outbox: Outbox | None = None,
+        extended: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.tasks = tasks
         self.agent = agent
         self.outbox = outbox
         self._card = card
         self._runner = runner
+        self._extended = extended
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -105,7 +111,7 @@ class LogRequestHandler(PushOperations):
         """
         history = history_length(params.configuration)
         accepted = await self._accept(params, context)
-        task_id, owner = accepted.task_id, resolve_user_scope(context)
+        task_id, owner = accepted.task_id, self._owner(context)
         at_once = params.configuration.return_immediately
         if at_once and not accepted.withheld:
             if accepted.opening is None:
@@ -128,7 +134,7 @@ class LogRequestHandler(PushOperations):
         """
         history = history_length(params.configuration)
         accepted = await self._accept(params, context)
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
         first = [task_frame(accepted.start, self._opening(owner, accepted, history))]
         withheld = accepted.withheld
         yield [] if withheld else first
@@ -162,7 +168,8 @@ class LogRequestHandler(PushOperations):
         validate_input_modes(message, self._card())
         validate_history_length(params.configuration)
         check_output_modes(params.configuration, self._card())
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
+        check_scopes(message, self._card(), context)
         config = None
         if params.configuration.HasField("task_push_notification_config"):
             given = params.configuration.task_push_notification_config
@@ -258,7 +265,7 @@ class LogRequestHandler(PushOperations):
 
         The first batch comes at once, as in `stream_batches`.
         """
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
         found = self._subscription(owner, params.id, cursor_of(context))
         if found is None:
             return
@@ -282,13 +289,13 @@ class LogRequestHandler(PushOperations):
     def get_json(self, params: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
         """GetTask."""
         validate_history_length(params)
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
         self._find(owner, params.id)
         return self.tasks.task_json(owner, params.id, history=history_length(params))
 
     def list_page(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
         """ListTasks: newest status first, with a cursor that stays valid while tasks move."""
-        return list_tasks(self.tasks, resolve_user_scope(context), self.agent, params)
+        return list_tasks(self.tasks, self._owner(context), self.agent, params)
 
     async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
         reader = self.tasks.events(owner, task_id, after)
@@ -297,6 +304,10 @@ class LogRequestHandler(PushOperations):
                 yield batch
         finally:
             await reader.aclose()
+
+    def _owner(self, context: ServerCallContext) -> str:
+        check_request(context, self._card())
+        return resolve_user_scope(context)
 
     def _find(self, owner: str, task_id: str) -> TaskFold:
         try:
@@ -346,7 +357,7 @@ class LogRequestHandler(PushOperations):
     @validate_request_params
     async def on_cancel_task(self, params: pb.CancelTaskRequest, context: ServerCallContext) -> pb.Task:
         """CancelTask: a task that waits or runs ends CANCELED; the agent is given a moment to end by itself."""
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
         live = self.tasks.live(params.id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, params.id)
         if fold.terminal:
@@ -361,13 +372,18 @@ class LogRequestHandler(PushOperations):
         return _filled(task, pb.Task())
 
     async def on_get_extended_agent_card(
-        self, _params: pb.GetExtendedAgentCardRequest, _context: ServerCallContext
+        self, _params: pb.GetExtendedAgentCardRequest, context: ServerCallContext
     ) -> pb.AgentCard:
-        """Refused: the card offers no extended one."""
-        raise UnsupportedOperationError("this agent has no extended card")
+        """GetExtendedAgentCard: what only callers who show who they are may know."""
+        self._owner(context)
+        if not self._card().capabilities.extended_agent_card:
+            raise UnsupportedOperationError("this agent has no extended card")
+        if self._extended is None:
+            raise ExtendedAgentCardNotConfiguredError("this agent's extended card is not at hand")
+        return _filled(self._extended(), pb.AgentCard())
 
 
-M = TypeVar("M", pb.Task, pb.Message)
+M = TypeVar("M", pb.Task, pb.Message, pb.AgentCard)
 
 
 def _filled(content: dict[str, Any], message: M) -> M:

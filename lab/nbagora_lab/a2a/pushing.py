@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from a2a.server.context import ServerCallContext
-from a2a.server.owner_resolver import resolve_user_scope
 from a2a.server.request_handlers.request_handler import RequestHandler, validate_request_params
 from a2a.server.tasks.push_notification_config_store import normalize_push_notification_config
 from a2a.types import a2a_pb2 as pb
@@ -36,6 +35,10 @@ class PushOperations(RequestHandler):
     tasks: TaskLog
     outbox: Outbox | None
 
+    def _owner(self, context: ServerCallContext) -> str:
+        """Who calls, whose request is one that may be answered at all."""
+        raise NotImplementedError
+
     def _find(self, owner: str, task_id: str) -> TaskFold:
         """An owner's task of this agent."""
         raise NotImplementedError
@@ -65,7 +68,7 @@ class PushOperations(RequestHandler):
         self, params: pb.TaskPushNotificationConfig, context: ServerCallContext
     ) -> pb.TaskPushNotificationConfig:
         """CreateTaskPushNotificationConfig: the webhook is told what comes from now on; the same id takes its place."""
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
         outbox = self._outbox()
         self._find(owner, params.task_id)
         config = await self.checked_config(params, params.task_id)
@@ -84,7 +87,7 @@ class PushOperations(RequestHandler):
     ) -> pb.TaskPushNotificationConfig:
         """GetTaskPushNotificationConfig; 0.3 may leave out the id, and means the newest."""
         self._outbox()
-        fold = self._find(resolve_user_scope(context), params.task_id)
+        fold = self._find(self._owner(context), params.task_id)
         return self._shown(fold, params.id or next(reversed(fold.webhooks), ""))
 
     @validate_request_params
@@ -93,7 +96,7 @@ class PushOperations(RequestHandler):
     ) -> pb.ListTaskPushNotificationConfigsResponse:
         """ListTaskPushNotificationConfigs: oldest first; a page's token is the last one's id."""
         self._outbox()
-        fold = self._find(resolve_user_scope(context), params.task_id)
+        fold = self._find(self._owner(context), params.task_id)
         ids = list(fold.webhooks)
         if params.page_token:
             if params.page_token not in fold.webhooks:
@@ -112,7 +115,7 @@ class PushOperations(RequestHandler):
         self, params: pb.DeleteTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> None:
         """DeleteTaskPushNotificationConfig: one that is not there does no harm."""
-        owner = resolve_user_scope(context)
+        owner = self._owner(context)
         outbox = self._outbox()
         fold = self._find(owner, params.task_id)
         record = outbox.removed(self.tasks.live(fold.id), fold, params.id)

@@ -9,7 +9,13 @@ from typing import Any
 
 from a2a.server.context import ServerCallContext
 from a2a.types import a2a_pb2 as pb
-from a2a.utils.errors import ContentTypeNotSupportedError, InvalidParamsError
+from a2a.utils.errors import (
+    ContentTypeNotSupportedError,
+    ExtensionSupportRequiredError,
+    InvalidParamsError,
+    InvalidRequestError,
+    VersionNotSupportedError,
+)
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
@@ -20,6 +26,8 @@ from nbagora_lab.inspect.directory import LEVELS
 
 __all__ = [
     "check_output_modes",
+    "check_request",
+    "check_scopes",
     "content_of",
     "cursor_of",
     "history_length",
@@ -30,6 +38,7 @@ __all__ = [
 ]
 
 
+_VERSIONS = ("", "0.3", "1.0")  # none at all means 0.3
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -74,6 +83,42 @@ def check_output_modes(config: pb.SendMessageConfiguration, card: pb.AgentCard) 
     wanted, offered = set(config.accepted_output_modes), set(card.default_output_modes)
     if wanted and offered and not wanted & offered and not any(mode.endswith("*") for mode in wanted | offered):
         raise ContentTypeNotSupportedError(f"none of {', '.join(sorted(wanted))} is offered by {card.name}")
+
+
+def check_request(context: ServerCallContext, card: pb.AgentCard) -> None:
+    """Checks what a request says of the protocol that it speaks.
+
+    Raises:
+        VersionNotSupportedError: A version that is not spoken here; versions are Major.Minor.
+        ExtensionSupportRequiredError: The agent requires an extension that the caller does not name.
+    """
+    version = str(context.state.get("headers", {}).get("a2a-version", "")).strip()
+    if version not in _VERSIONS:
+        raise VersionNotSupportedError(f"A2A {version[:20]} is not spoken here; {' and '.join(_VERSIONS[1:])} are")
+    required = {one.uri for one in card.capabilities.extensions if one.required}
+    if missing := required - set(context.requested_extensions):
+        raise ExtensionSupportRequiredError(f"name the extension {min(missing)} in the header A2A-Extensions")
+
+
+def check_scopes(message: pb.Message, card: pb.AgentCard, context: ServerCallContext) -> None:
+    """Checks that the caller may use the skill that a message's metadata names (``skillId``), or else all of them.
+
+    Raises:
+        InvalidParamsError: The agent has no such skill.
+        InvalidRequestError: The caller lacks a scope.
+    """
+    held = context.state.get("scopes")
+    named = MessageToDict(message.metadata).get("skillId")
+    skills = [skill for skill in card.skills if named is None or skill.id == named]
+    if held is None:
+        return
+    if named is not None and not skills:
+        raise InvalidParamsError(f"{card.name} has no skill {named!r}")
+    for skill in skills:
+        ways = [{scope for one in way.schemes.values() for scope in one.list} for way in skill.security_requirements]
+        if ways and not any(way <= held for way in ways):
+            missing = ", ".join(sorted(min(ways, key=len) - held))
+            raise InvalidRequestError(f"forbidden: the skill {skill.id} of {card.name} wants the scope {missing}")
 
 
 def cursor_of(context: ServerCallContext) -> int | None:

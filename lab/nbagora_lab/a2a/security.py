@@ -4,7 +4,7 @@
 |---|---|
 | Host is loopback or allowed | a page that rebinds its own name to 127.0.0.1 |
 | Origin is this server's or allowed; Sec-Fetch-Site, where sent, is same-origin or none | a page of another origin |
-| bearer token | everybody else on the machine |
+| the lab's token, or what an agent's card asks for (`gate`) | everybody else on the machine |
 | bodies are JSON by their content type, but for records | forms and text, which browsers send across origins unasked |
 | size and depth of the body | a caller that exhausts memory or the parser |
 
@@ -19,6 +19,7 @@ import hmac
 import json
 import re
 from collections.abc import Callable, Iterable
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -27,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nbagora_lab.core.errors import TooLarge
 
-__all__ = ["Guard", "json_depth_exceeds", "problem"]
+__all__ = ["Guard", "Identity", "Nobody", "json_depth_exceeds", "problem"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # an unclosed one reaches to the end
@@ -53,6 +54,31 @@ def json_depth_exceeds(body: bytes, limit: int) -> bool:
             break
         brackets = inner
     return bool(brackets)
+
+
+class Identity(Protocol):
+    """Says who calls, where it is not the lab's own user."""
+
+    def is_public(self, scope: Scope) -> bool:
+        """Whether anybody may see that."""
+        ...
+
+    async def caller(self, scope: Scope, headers: Headers) -> tuple[str, Any]:
+        """What to answer who shows nothing that will do (a WWW-Authenticate; empty where the lab's own token is asked
+        for), and who calls, or None."""
+        ...
+
+
+class Nobody:
+    """Where nobody but the lab's own user is known."""
+
+    def is_public(self, scope: Scope) -> bool:  # noqa: ARG002 -- the protocol's
+        """Nothing is."""
+        return False
+
+    async def caller(self, scope: Scope, headers: Headers) -> tuple[str, Any]:  # noqa: ARG002 -- the protocol's
+        """Nobody."""
+        return "", None
 
 
 class Guard:
@@ -84,6 +110,7 @@ class Guard:
         self._body_limit = body_limit
         self._depth_limit = depth_limit
         self.admits: Callable[[str, str], bool] = lambda _path, _token: False  # whether another token is let in there
+        self.identity: Identity = Nobody()
         self.takes: Callable[[str], int] = lambda _path: 0  # bytes of a body of any type that are taken there
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -91,7 +118,7 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refusal = self._refuse_caller(scope, headers)
+        refusal = self._refuse_place(scope, headers) or await self._refuse_caller(scope, headers)
         if refusal is None and scope["method"] in {"POST", "PUT", "PATCH"}:
             if limit := self._streamed(scope, headers):
                 if (size := headers.get("content-length", "")).isdigit() and int(size) > limit:
@@ -108,7 +135,7 @@ class Guard:
             return
         await self._app(scope, receive, send)
 
-    def _refuse_caller(self, scope: Scope, headers: Headers) -> Response | None:
+    def _refuse_place(self, scope: Scope, headers: Headers) -> Response | None:
         host = headers.get("host", "")
         if _host_name(host) not in self._hosts:
             return problem(403, "Host not allowed", f"this server does not answer to the Host {host!r}")
@@ -119,19 +146,32 @@ class Guard:
         site = headers.get("sec-fetch-site", "none")
         if origin is None and site not in {"none", "same-origin"}:
             return problem(403, "Origin not allowed", "pages of other origins may not call this server")
-        if self._token and scope["path"] != "/healthz":
-            scheme, _, given = headers.get("authorization", "").partition(" ")
-            bearer = scheme.lower() == "bearer"
-            is_own = bearer and hmac.compare_digest(given.strip().encode(), self._token)
-            if not is_own and not (bearer and self.admits(scope["path"], given.strip())):
-                what = "wrong" if given else "missing"
-                return problem(
-                    401,
-                    f"Token {what}",
-                    "send the header 'Authorization: Bearer TOKEN'; %lab status and lab.json have the token",
-                    {"WWW-Authenticate": 'Bearer realm="nbagora"'},
-                )
         return None
+
+    async def _refuse_caller(self, scope: Scope, headers: Headers) -> Response | None:
+        """Finds out who calls; it stands as ``user`` in the scope, unless it is the lab's own."""
+        path = scope["path"]
+        way, _, given = headers.get("authorization", "").partition(" ")
+        given = given.strip() if way.lower() == "bearer" else ""
+        if self._token and hmac.compare_digest(given.encode(), self._token):
+            return None
+        if path == "/healthz" or self.identity.is_public(scope):
+            return None
+        gated, caller = await self.identity.caller(scope, headers)
+        if caller is not None:
+            scope["user"] = caller
+            return None
+        if not gated and (not self._token or (given and self.admits(path, given))):
+            return None
+        what = "wrong" if headers.get("authorization") else "missing"
+        return problem(
+            401,
+            f"Token {what}" if not gated else f"Credentials {what}",
+            "send the header 'Authorization: Bearer TOKEN'; %lab status and lab.json have the token"
+            if not gated
+            else "show who you are in one of the ways that the agent's card declares",
+            {"WWW-Authenticate": gated or 'Bearer realm="nbagora"'},
+        )
 
     def _streamed(self, scope: Scope, headers: Headers) -> int:
         """The limit of a body that is passed on as it comes; 0: it is read here first."""

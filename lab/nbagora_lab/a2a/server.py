@@ -17,10 +17,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nbagora_lab.a2a.security import Guard, problem
+from nbagora_lab.a2a.signing import JWKS_PATH
 from nbagora_lab.core.errors import PortInUse, did_you_mean
 from nbagora_lab.core.settings import Settings
 
 if TYPE_CHECKING:
+    from nbagora_lab.a2a.gate import Gate, Tickets
+    from nbagora_lab.a2a.signing import Signer
     from nbagora_lab.broker.broker import Broker
     from nbagora_lab.core.clock import Clock
 
@@ -61,6 +64,7 @@ def bind(host: str, port: int, former: int = 0) -> socket.socket:
 @dataclass(slots=True)
 class _Doors:
     app: ASGIApp
+    gate: Gate | None = None
 
 
 class _Uvicorn(uvicorn.Server):
@@ -102,9 +106,29 @@ class Server:
         """The whole application, guard included."""
         return self._app
 
-    def mount(self, name: str, app: ASGIApp) -> None:
-        """Puts an agent's doors at ``/agents/{name}``, in place of those that were there."""
-        self._agents[name] = _Doors(app)
+    def mount(self, name: str, app: ASGIApp, gate: Gate | None = None) -> None:
+        """Puts an agent's doors at ``/agents/{name}``, in place of those that were there.
+
+        Args:
+            name: The agent's.
+            app: Its doors.
+            gate: Who is let in beside the lab's own user; None: nobody.
+        """
+        self._agents[name] = _Doors(app, gate)
+
+    def gate(self, path: str) -> tuple[Gate, str] | None:
+        """The gate before what is at a path, and the path's rest behind it."""
+        _, rest, doors = self._doors(path)
+        return (doors.gate, rest) if doors is not None and doors.gate is not None else None
+
+    def serve_callers(self, tickets: Tickets, signer: Signer) -> None:
+        """Lets in whom agents' gates let in; puts ``/tickets`` and the lab's public key beside the agents."""
+        from nbagora_lab.a2a.identity import Callers
+
+        gates = lambda: [doors.gate for doors in self._agents.values() if doors.gate is not None]  # noqa: E731
+        self._app.identity = callers = Callers(self.gate, gates, tickets, signer)
+        self._mounts["tickets"] = callers.tickets
+        self._mounts[JWKS_PATH] = callers.keys
 
     def unmount(self, name: str) -> None:
         """Takes an agent's doors away."""
@@ -177,22 +201,31 @@ class Server:
         await self._task
         self._uvicorn = self._task = None
 
+    def _mounted(self, path: str) -> ASGIApp | None:
+        parts = [*path.split("/", 3), ""]  # a target may be "*"
+        if len(parts) > 3 and parts[1] == "agents":
+            return None
+        return self._mounts.get(path[1:]) or self._mounts.get(parts[1])
+
+    def _doors(self, path: str) -> tuple[str, str, _Doors | None]:
+        """The agent at a path, the path's rest, and the agent's doors."""
+        parts = [*path.split("/", 3), ""]
+        if len(parts) > 3 and parts[1] == "agents":
+            return parts[2], "/" + parts[3], self._agents.get(parts[2])
+        if self.root is None or self._mounted(path) is not None:
+            return "", path, None
+        rest = self.root_card + path if path.startswith("/.well-known/") else path
+        return self.root, rest, self._agents.get(self.root)
+
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if path == "/healthz":
             await JSONResponse({"status": "ok"})(scope, receive, send)
             return
-        parts = [*path.split("/", 3), ""]  # a target may be "*"
-        if len(parts) > 3 and parts[1] == "agents":
-            name, rest = parts[2], "/" + parts[3]
-            doors = self._agents.get(name)
-        else:
-            mounted = self._mounts.get(path[1:]) or self._mounts.get(parts[1])
-            if mounted is not None:
-                await mounted(scope, receive, send)
-                return
-            name, rest = self.root or "", self.root_card + path if path.startswith("/.well-known/") else path
-            doors = self._agents.get(name) if self.root else None
+        if (mounted := self._mounted(path)) is not None:
+            await mounted(scope, receive, send)
+            return
+        name, rest, doors = self._doors(path)
         if doors is None:
             what = f"no agent '{name}'" if name else f"nothing is at {path}"
             response: Response = problem(404, "Not found", f"{what}; {did_you_mean(name, self._agents)}")

@@ -18,6 +18,11 @@ class AgentOptions(BaseModel):
         description: What it does; by default the first paragraph of its docstring.
         model: What answers for a pydantic-ai `Agent`: ``rules``, ``tape:FILE``, ``live:NAME``, …; by default its own
             model, or else the lab's.
+        auth: Ways to show who calls, any one of which will do: as `a2a.schemes.parse_scheme` reads them. None: the
+            lab's own token.
+        scopes: What skills want of a caller, ``"skill: scope …"`` each.
+        private_skills: Skills as above that only the extended card tells of.
+        extensions: URIs of extensions that a caller must know.
         concurrency: Tasks that it works on at once; the others wait in its inbox. By default the setting of that name.
         resumable: Whether a task that was at work when its process died is called anew, instead of failing.
     """
@@ -30,5 +35,9 @@ class AgentOptions(BaseModel):
     reply: str = "task"
     description: str | None = None
     model: str = ""
+    auth: tuple[str, ...] = ()
+    scopes: tuple[str, ...] = ()
+    private_skills: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
     concurrency: int | None = Field(default=None, ge=1)
     resumable: bool = False

@@ -37,7 +37,6 @@ from nbagora_lab.core.service import ServiceLoop
 __all__ = ["Caller", "Runner", "Runs"]
 
 _WORKERS = 64  # sync functions that run at once
-_LOOP = 10.0  # seconds to wait for the agents' loop, which an agent may block
 _log = logger.getChild("agents")
 
 _raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
@@ -158,7 +157,7 @@ class Runs:
             inbox = self.inboxes[agent] = Inbox(
                 agent, self.tasks, self.groups, begin, self._runs.__contains__, concurrency
             )
-            self.loop.call(lambda: inbox.open(asyncio.get_running_loop()), timeout=_LOOP)
+            self.loop.submit(lambda: inbox.open(asyncio.get_running_loop()))
         else:
             inbox.begin, inbox.concurrency = begin, concurrency
             self.loop.submit(inbox.pump)
