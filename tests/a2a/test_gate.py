@@ -59,10 +59,10 @@ def lab(tmp_path_factory, issuer):
         yield lab
 
 
-def post(lab, agent, message=None, method="SendMessage", params=None, path="", **options):
+def post(lab, agent, message=None, method="SendMessage", params=None, path="", query=None, **options):
     headers = {"A2A-Version": "1.0"} | options.pop("headers", {})
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params or {"message": message or user_message("x")}}
-    return HTTP.post(f"{lab.url}/agents/{agent}{path}", json=body, headers=headers, **options)
+    return HTTP.post(f"{lab.url}/agents/{agent}{path}", json=body, headers=headers, params=query, **options)
 
 
 def bearer(secret):
@@ -81,7 +81,7 @@ def ways(lab, issuer):
         "bearer": (bearer(token), bearer(key)),
         "basic": ({"headers": {"Authorization": f"Basic {basic}"}}, {"headers": {"Authorization": f"Basic {wrong}"}}),
         "header": ({"headers": {"X-API-Key": key}}, {"headers": {"X-API-Key": token}}),
-        "query": ({"params": {"key": key}}, {"params": {"key": "x"}}),
+        "query": ({"query": {"key": key}}, {"query": {"key": "x"}}),
         "cookie": ({"headers": {"Cookie": f"a=1; sid={key}"}}, {"headers": {"Cookie": "sid="}}),
         "oauth2": (bearer(issuer.token("bob", audience="oauth2")), bearer(issuer.token("eve", audience="oauth2"))),
         "oidc": (bearer(issuer.token("eve", audience=f"{lab.url}/agents/oidc")), bearer(token)),
@@ -108,7 +108,8 @@ def test_a_caller_sees_no_door_but_the_agents_that_let_it_in(lab, ways, agent):
     right, _ = ways[agent]
     assert post(lab, "plain", **right).status_code == 401
     for path in ("/broker/topics", "/registry/agents", "/broker/groups/x/receive"):
-        assert HTTP.get(lab.url + path, **right).status_code == 401
+        shown = {"headers": right.get("headers"), "params": right.get("query")}
+        assert HTTP.get(lab.url + path, **shown).status_code == 401
 
 
 @pytest.mark.parametrize("agent", AGENTS)
