@@ -76,6 +76,9 @@ class Guests:
         settle: Ends the tasks of these ids that are WORKING, with the reason.
         joined: URL of the lab that this one has joined itself; it takes no guests then.
         grace: Seconds that a guest whose line was cut is waited for.
+
+    Attributes:
+        sessions: The guests that are here, by their sessions' ids.
     """
 
     def __init__(
@@ -96,7 +99,7 @@ class Guests:
         self._settle = settle
         self._joined = joined
         self._grace = grace
-        self._sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Session] = {}
         self._ending: set[asyncio.Task[None]] = set()
         self._engines: dict[str, tuple[Any, Mapping[str, Method]]] = {}
         self._app: Starlette | None = None
@@ -109,7 +112,7 @@ class Guests:
 
     def members(self) -> frozenset[str]:
         """URLs of the labs that are here now, this one among them."""
-        return frozenset({self._url, *(one.url for one in list(self._sessions.values()) if one.url)})
+        return frozenset({self._url, *(one.url for one in list(self.sessions.values()) if one.url)})
 
     def _build(self) -> Starlette:
         self._engines = {
@@ -160,11 +163,11 @@ class Guests:
             raise Unsupported(f"this lab has itself joined {self._joined}", "join that one")
         asked = await _asked(request)
         url, resume = str(asked.get("url", "")), str(asked.get("resume", ""))
-        session = self._sessions.get(resume)
+        session = self.sessions.get(resume)
         resumed = session is not None
         if session is None:
             session = Session(url)
-            self._sessions[session.id] = session
+            self.sessions[session.id] = session
             self._watch_over(session, 0)
             self._tell_members()
             _log.debug("the lab at %s has joined", url)
@@ -187,7 +190,7 @@ class Guests:
     async def _tell(self, session: Session, line: int) -> AsyncIterator[bytes]:
         try:
             yield b"\n"
-            while session.id in self._sessions and session.lines == line:
+            while session.id in self.sessions and session.lines == line:
                 session.arrived.clear()
                 if told := session.take():
                     yield f"{told.json()}\n".encode()
@@ -218,7 +221,7 @@ class Guests:
         return Response(status_code=204)
 
     async def _end(self, session: Session) -> None:
-        if self._sessions.pop(session.id, None) is None:
+        if self.sessions.pop(session.id, None) is None:
             return
         session.arrived.set()
         self._tell_members()
@@ -244,11 +247,11 @@ class Guests:
 
     def _tell_members(self) -> None:
         members = sorted(self.members())
-        for session in list(self._sessions.values()):
+        for session in list(self.sessions.values()):
             session.tell(lambda told: told.members.append(members))
 
     def _session(self, session_id: str) -> Session:
-        session = self._sessions.get(session_id)
+        session = self.sessions.get(session_id)
         if session is None:
             raise NotJoined("this lab was taken for gone", "it joins anew by itself; ask again")
         return session
