@@ -10,6 +10,7 @@ from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.core.errors import NotStarted, TimedOut
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.inspect.lanesview import StepRow
+from nbagora_lab.inspect.spans import spans_of
 from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
 
@@ -138,6 +139,11 @@ class Asking:
         """
         self._check_running()
         return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
+
+    def spans(self, task: Task | str, *, content: bool = False) -> list[dict[str, Any]]:
+        """The steps of a task as OpenTelemetry's spans; see `nbagora_lab.inspect.spans`."""
+        known = task if isinstance(task, Task) else self.task(task)
+        return spans_of(self.steps(known), self._tasks.trace(known.id), content=content)
 
     def steps(self, task: Task | str) -> list[StepRow]:
         """The steps of a task and of those that it called, in the order in which they began."""

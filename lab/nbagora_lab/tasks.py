@@ -100,6 +100,11 @@ class Tasks:
             return next(reversed(entries.values())).context
         return context.removeprefix("sessions/")
 
+    def trace(self, id: str) -> str:  # noqa: A002
+        """The trace id of a task."""
+        entry = self._tasklog.directory().get(id)
+        return entry.traceparent.split("-")[1] if entry is not None and entry.traceparent else ""
+
     def lanes(self) -> LanesInspector:
         """What makes the lanes of a task."""
         return LanesInspector(self._tasklog, self._log, self._url)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import multiprocessing
 import os
 import sys
@@ -47,13 +48,12 @@ def _define_far(lab: Lab) -> None:
         return f"told {(await task.ask('What?')).text}"
 
 
-def _serve(store: str, joins: bool, pipe: Connection) -> None:
-    from a2a_agents import define_agents
+def _serve(store: str, joins: bool, agents: str, pipe: Connection) -> None:
     from nbagora_lab.lab import Lab
 
     sys.stdout = sys.stderr
     lab = Lab(join=store) if joins else Lab(store=store)
-    (_define_far if joins else define_agents)(lab)
+    (_define_far if joins else importlib.import_module(agents).define_agents)(lab)
     pipe.send((lab.url, lab.token, lab.epoch, list(lab.settled)))
     with contextlib.suppress(EOFError):
         pipe.recv()  # until the parent goes, or says so
@@ -66,19 +66,22 @@ class LabProcess:
     Args:
         store: Its folder.
         joins: Whether it joins the lab that runs there.
+        agents: The module whose ``define_agents(lab)`` makes its agents, where it doesn't join another.
 
     Attributes:
         url, token, epoch, settled: The lab's.
     """
 
-    def __init__(self, store: Path, *, joins: bool = False) -> None:
-        self._store = store
+    def __init__(self, store: Path, *, joins: bool = False, agents: str = "a2a_agents") -> None:
+        self._store, self._agents = store, agents
         self._joins = joins
         self._start()
 
     def _start(self) -> None:
         self._pipe, theirs = _context.Pipe()
-        self._process = _context.Process(target=_serve, args=(str(self._store), self._joins, theirs), daemon=True)
+        self._process = _context.Process(
+            target=_serve, args=(str(self._store), self._joins, self._agents, theirs), daemon=True
+        )
         self._process.start()
         theirs.close()
         assert self._pipe.poll(_PATIENCE), "the lab's process said nothing"

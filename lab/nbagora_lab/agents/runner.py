@@ -273,9 +273,12 @@ class Runs:
                 session=lambda: self._session(live),
                 log=self.tasks.log,
                 defaults=definition.defaults,
+                resumable=definition.resumable,
             )
             output.spent = task.spent
             running.set(task)
+            if restarted and definition.resumable:  # what was asked and answered since then is in its journal
+                message = task.history[0].raw
             if definition.sync:
                 await self._run_sync(run, definition, Message(message), task, output)
             else:

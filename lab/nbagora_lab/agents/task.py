@@ -98,6 +98,7 @@ class AgentTask:
         session: Callable[[], list[Message]],
         log: Log,
         defaults: Defaults,
+        resumable: bool = False,
     ) -> None:
         self.id = live.id
         self.context_id = live.context_id
@@ -105,6 +106,7 @@ class AgentTask:
         self.clock = live.clock
         self.defaults = defaults
         self.restarted = restarted
+        self._resumable = resumable
         self._live = live
         self._output = output
         self._sync = sync
@@ -186,8 +188,11 @@ class AgentTask:
             timeout: Seconds after which it raises `TimeoutError`; None waits for ever.
 
         Returns:
-            The answer, a `Message`; awaitable in an async function.
+            The answer, a `Message`; awaitable in an async function. A resumable agent's, called anew after a crash, is
+            given what was answered before.
         """
+        if self._resumable and not self._sync and timeout is None:
+            return self.journal.ask(question)
         return self._ask(INPUT_REQUIRED, question, timeout)
 
     def authorize(self, what: str, *, timeout: float | None = None) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from nbagora_lab.broker.api import Log
@@ -64,8 +64,8 @@ class _Draft:
     ended: int = -1
     pattern: str = ""
     seconds: float | None = None
+    began_at: float = 0.0
     step: Step | None = None
-    told: dict[str, Any] = field(default_factory=dict)
 
 
 class LanesInspector:
@@ -164,6 +164,7 @@ class _Walk:
         )
         if entry.ended:
             root.until, root.seconds = last, entry.ended - entry.opened
+        root.began_at = entry.opened
         self.drafts.append(root)
         known: dict[str, _Draft] = {"": root}
         for _, kind, what in sorted(self._marks(session, entry.task), key=lambda mark: mark[0]):
@@ -241,6 +242,7 @@ def _said(step: Step, *, indent: int | None = None) -> str:
 
 def _row(draft: _Draft) -> StepRow:
     step = draft.step
+    usage = step.about.get("usage", {}) if step else {}
     return StepRow(
         id=draft.id,
         lane=draft.lane,
@@ -256,7 +258,10 @@ def _row(draft: _Draft) -> StepRow:
         offset=draft.offset,
         until=draft.until,
         seconds=draft.seconds,
+        began_at=step.began_at if step else draft.began_at,
         tokens=step.tokens if step else 0,
+        input_tokens=usage.get("input_tokens", 0),
+        output_tokens=usage.get("output_tokens", 0),
         cost=step.cost if step else None,
         model=step.model if step else "",
         input=_text(step.input) if step else "",

@@ -68,7 +68,9 @@ class StepRow(_Model):
         topic: Full name of the session topic that its records are on.
         offset, until: Their offsets there; `until` is -1 while it runs.
         seconds: How long it took; None while it runs.
+        began_at: When it began, in seconds since the Unix epoch.
         tokens: Tokens in and out, those of the steps in it included.
+        input_tokens, output_tokens: The same, apart.
         cost: In US dollars, where it is known.
         model: What kind of model answered.
         input, output: What it was asked and what came of it, in short; of one that failed, why.
@@ -88,7 +90,10 @@ class StepRow(_Model):
     offset: int
     until: int = -1
     seconds: float | None = None
+    began_at: float = 0.0
     tokens: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
     cost: float | None = None
     model: str = ""
     input: _Line = ""

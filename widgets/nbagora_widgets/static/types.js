@@ -405,7 +405,10 @@
  * @property {number} offset
  * @property {number} until
  * @property {number | null} seconds
+ * @property {number} began_at
  * @property {number} tokens
+ * @property {number} input_tokens
+ * @property {number} output_tokens
  * @property {number | null} cost
  * @property {string} model
  * @property {string} input
