@@ -154,6 +154,7 @@ class Lab(Asking):
         signer = Signer(self.vault, self.url)
         self.credentials, self.tickets = Credentials(self.vault), Tickets(self.vault, self.clock)
         server.serve_callers(self.tickets, signer)
+        server.serve_blobs(tasklog, self.url)
         outbox = Outbox(tasklog, engines.groups, self.vault, Webhooks(settings.push_allow), signer.detached)
         tasklog.due = outbox.due
         self._hosting = Hosting(
@@ -264,7 +265,7 @@ class Lab(Asking):
             name: The agent's name.
             target: A function of ``(message, task)``, or a pydantic-ai `Agent`.
             options: Fields of `AgentOptions`: ``skills``, ``tags``, ``version``, ``reply``, ``description``, ``model``,
-                ``concurrency``, ``resumable``.
+                ``concurrency``, ``resumable``, ``auth``, ``scopes``, ``private_skills``, ``extensions``.
 
         Raises:
             BadAgent: It can't be one.

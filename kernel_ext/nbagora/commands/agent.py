@@ -136,6 +136,13 @@ class Define(Command, cell="agent"):
     reply: Literal["task", "message", "either"] = Field("task", description="what it may answer with")
     description: str | None = Field(None, description="what it does; unset, the first paragraph of its docstring")
     concurrency: int | None = Field(None, ge=1, description="tasks at once; the others wait in its inbox")
+    auth: Annotated[tuple[str, ...], Arg(metavar="WAY")] = Field(
+        (),
+        description="how callers show who they are: bearer, basic, 'apikey header NAME', 'oauth2 URL', 'oidc URL'",
+    )
+    scope: Annotated[tuple[str, ...], Arg(metavar='"SKILL: SCOPE"')] = Field(
+        (), description="what a skill wants of its callers"
+    )
     resumable: bool = Field(False, description="called anew for what was at work when its process died")
     source: Annotated[str, Arg(rest=True)] = Field(description="the cell's body")
 
@@ -150,5 +157,7 @@ class Define(Command, cell="agent"):
             reply=self.reply,
             description=self.description,
             concurrency=self.concurrency,
+            auth=self.auth,
+            scopes=self.scope,
             resumable=self.resumable,
         )

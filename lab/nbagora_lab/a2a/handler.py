@@ -169,6 +169,11 @@ class LogRequestHandler(PushOperations):
         validate_history_length(params.configuration)
         check_output_modes(params.configuration, self._card())
         owner = self._owner(context)
+        context_id = message.context_id or _context_of(message.task_id)
+        try:
+            blobs = self.tasks.bodies.lighten(owner, content, [part.raw for part in message.parts], context_id)
+        except BadName as error:
+            raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None
         check_scopes(message, self._card(), context)
         config = None
         if params.configuration.HasField("task_push_notification_config"):
@@ -179,7 +184,7 @@ class LogRequestHandler(PushOperations):
             return known
         if message.task_id:
             return self._follow_up(
-                owner, message, content, partial(self._entries, plan_of(params, context, owner), config)
+                owner, message, content, partial(self._entries, plan_of(params, context, owner), config, blobs)
             )
         runner = self._runner()
         withheld = runner.reply != "task"
@@ -189,8 +194,8 @@ class LogRequestHandler(PushOperations):
                 owner,
                 self.agent,
                 content,
-                context_id=message.context_id,
-                refer=partial(self._entries, plan, config),
+                context_id=message.context_id or content.get("contextId", ""),
+                refer=partial(self._entries, plan, config, blobs),
                 provisional=withheld,
                 resumable=runner.resumable,
                 traceparent=trace_of(context),
@@ -207,12 +212,16 @@ class LogRequestHandler(PushOperations):
         self,
         plan: Scheduling,
         config: dict[str, Any] | None,
+        blobs: dict[int, bytes],
         live: LiveTask,
         message: dict[str, Any],
         generation: int,
     ) -> Entries:
         """What is appended in one step with a message: its place in the inbox, and the webhook that came with it."""
         entries = list(self._runner().entries(live, message, generation, plan))
+        for number, body in blobs.items():
+            kind = message["parts"][number].get("mediaType", "application/octet-stream")
+            entries.append(self.tasks.bodies.stage(live.topic, (body,), kind)[1])
         if config is not None and self.outbox is not None:
             config = {**config, "id": config.get("id") or live.id}
             entries.append((live.topic, self.outbox.added(live, live.id, config)))
@@ -293,10 +302,6 @@ class LogRequestHandler(PushOperations):
         self._find(owner, params.id)
         return self.tasks.task_json(owner, params.id, history=history_length(params))
 
-    def list_page(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
-        """ListTasks: newest status first, with a cursor that stays valid while tasks move."""
-        return list_tasks(self.tasks, self._owner(context), self.agent, params)
-
     async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
         reader = self.tasks.events(owner, task_id, after)
         try:
@@ -351,8 +356,8 @@ class LogRequestHandler(PushOperations):
 
     @validate_request_params
     async def on_list_tasks(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
-        """See `list_page`."""
-        return self.list_page(params, context)
+        """ListTasks: newest status first, with a cursor that stays valid while tasks move."""
+        return list_tasks(self.tasks, self._owner(context), self.agent, params)
 
     @validate_request_params
     async def on_cancel_task(self, params: pb.CancelTaskRequest, context: ServerCallContext) -> pb.Task:

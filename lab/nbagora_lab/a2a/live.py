@@ -30,6 +30,7 @@ from nbagora_lab.core.events import Flags, RecordType, encode
 from nbagora_lab.inspect.directory import DIRECTORY, LEVELS
 
 if TYPE_CHECKING:
+    from nbagora_lab.a2a.bodies import Bodies
     from nbagora_lab.a2a.tasklog import TaskLog
 
 __all__ = ["Entries", "LiveTask", "Refer", "current_task", "nothing_more"]
@@ -183,8 +184,12 @@ class LiveTask:
         append: bool = False,
         last: bool = False,
         metadata: dict[str, Any] | None = None,
+        blobs: Entries = (),
     ) -> int:
         """Appends an artifact update; arguments as `wire.artifact_body` takes them.
+
+        Args:
+            blobs: The records that refer to large bodies which it links to, from `bodies.stage`.
 
         Returns:
             The record's offset.
@@ -192,9 +197,14 @@ class LiveTask:
         body = artifact_body(
             self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
         )
-        offset = self._append(RecordType.ARTIFACT, body, Flags.SPLICED, (), self.state)
+        offset = self._append(RecordType.ARTIFACT, body, Flags.SPLICED, blobs, self.state)
         _breathe()
         return offset
+
+    @property
+    def bodies(self) -> Bodies:
+        """Large bodies of sessions."""
+        return self._log.bodies
 
     def reply(self, message: dict[str, Any]) -> int:
         """Answers with a plain message; there is no task then.

@@ -24,6 +24,7 @@ from nbagora_lab.core.settings import Settings
 if TYPE_CHECKING:
     from nbagora_lab.a2a.gate import Gate, Tickets
     from nbagora_lab.a2a.signing import Signer
+    from nbagora_lab.a2a.tasklog import TaskLog
     from nbagora_lab.broker.broker import Broker
     from nbagora_lab.core.clock import Clock
 
@@ -120,6 +121,14 @@ class Server:
         """The gate before what is at a path, and the path's rest behind it."""
         _, rest, doors = self._doors(path)
         return (doors.gate, rest) if doors is not None and doors.gate is not None else None
+
+    def serve_blobs(self, tasks: TaskLog, url: str) -> None:
+        """Puts large bodies at ``/blobs``; they are taken as they come."""
+        from nbagora_lab.a2a.blobs import BlobDoors
+
+        tasks.bodies.url = url
+        self._mounts["blobs"] = BlobDoors(tasks)
+        self._raw.append(lambda path: path.split("/")[1] == "blobs")
 
     def serve_callers(self, tickets: Tickets, signer: Signer) -> None:
         """Lets in whom agents' gates let in; puts ``/tickets`` and the lab's public key beside the agents."""

@@ -13,9 +13,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any
-from urllib.parse import quote, unquote
 
+from nbagora_lab.a2a.bodies import Bodies
 from nbagora_lab.a2a.live import Entries, LiveTask, Refer, nothing_more
+from nbagora_lab.a2a.sessions import SESSIONS, context_key, parse_context_key
 from nbagora_lab.a2a.wire import (
     FAILED,
     INBOX_EXTENSION,
@@ -38,33 +39,9 @@ from nbagora_lab.inspect.fold import SessionFold, TaskFold
 
 __all__ = ["SESSIONS", "TaskLog", "context_key", "parse_context_key"]
 
-SESSIONS = "sessions"
-"""The parent topic of all session topics."""
-
 _LIFE = f"{SESSIONS}/{EVENTS}"
 _TTL = 7 * 86400.0  # seconds
 _FOLDS = 256  # sessions whose folds are kept
-
-
-def context_key(owner: str, context_id: str) -> str:
-    """The lite topic of a context.
-
-    The lab's own user (owner ``""``) has the bare id; others have theirs in front, as has an id that means something
-    of its own in a topic's name.
-
-    Example:
-        >>> context_key("", "ctx-1"), context_key("bob", "ctx-1")
-        ('ctx-1', 'bob:ctx-1')
-    """
-    if not owner and ":" not in context_id and context_id != EVENTS:
-        return context_id
-    return f"{quote(owner, safe='')}:{context_id}"
-
-
-def parse_context_key(key: str) -> tuple[str, str]:
-    """Owner and context id of a lite topic; the inverse of `context_key`."""
-    owner, colon, context_id = key.partition(":")
-    return (unquote(owner), context_id) if colon else ("", key)
 
 
 class TaskLog:
@@ -81,6 +58,7 @@ class TaskLog:
     Attributes:
         lock: Held while folds change; who reads more than one fact of a fold holds it, too.
         home: URL of this lab, where it joined the one whose log this is; else empty.
+        bodies: Large bodies of sessions.
         due: The references to a task's event, by its generation, for the task's webhooks.
         place: Where a task of an agent stands in line and what holds it, as the runtime says; None: it does not wait.
     """
@@ -94,6 +72,7 @@ class TaskLog:
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
         self.lock = threading.RLock()
         self._directory = DirectoryFold(log)
+        self.bodies = Bodies(self)
         self.due: Callable[[LiveTask, int], Entries] = lambda _live, _generation: ()
         self.place: Callable[[str, str], dict[str, str] | None] = lambda _agent, _task: None
         log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))

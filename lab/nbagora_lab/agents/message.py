@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
+from nbagora_lab.a2a.live import current_task
 from nbagora_lab.a2a.wire import part_of, text_of
+from nbagora_lab.core.errors import UsageError
 
 __all__ = ["File", "Message", "parts_of"]
 
@@ -27,6 +30,25 @@ class File:
     media_type: str = ""
     content: bytes | None = field(default=None, repr=False)
     url: str = ""
+
+    def open(self) -> IO[bytes]:
+        """The file to be read, in pieces where it is large; of a link, only where it leads to this lab.
+
+        Raises:
+            UsageError: It is a link to elsewhere.
+        """
+        if self.content is not None:
+            return io.BytesIO(self.content)
+        live = current_task.get()
+        reader = live.bodies.open_url(live.owner, self.url) if live is not None else None
+        if reader is None:
+            raise UsageError(f"the file {self.name or self.url} is elsewhere", "fetch its .url, if you trust it")
+        return io.BufferedReader(reader)
+
+    def read(self) -> bytes:
+        """All of it."""
+        with self.open() as file:
+            return file.read()
 
 
 @dataclass(frozen=True, slots=True)

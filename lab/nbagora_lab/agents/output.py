@@ -8,12 +8,15 @@ empty text part of its own, except where the whole text is known (``return "…"
 
 from __future__ import annotations
 
+import mimetypes
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.live import Entries, LiveTask
 from nbagora_lab.a2a.wire import COMPLETED, WORKING, dumps, message_of, part_of
 from nbagora_lab.agents.message import parts_of
+from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.core.errors import BadYield
 from nbagora_lab.core.ids import Ids
 
@@ -83,10 +86,23 @@ class Output:
             if value:
                 self._chunk(value, last=last)
             return
-        part = part_of(value)
+        part, blobs = self._part(value)
         self.close()
         self._first_word()
-        self._live.artifact(self._head(part.get("filename", "")), dumps(part), last=True)
+        self._live.artifact(self._head(part.get("filename", "")), dumps(part), last=True, blobs=blobs)
+
+    def _part(self, value: object) -> tuple[dict[str, Any], Entries]:
+        """The part for a value; a large file becomes a link to where its bytes are, which memory never holds."""
+        if isinstance(value, Path) and self._live.bodies.url and _size(value) > CHUNK:
+            kind = mimetypes.guess_type(value.name)[0] or "application/octet-stream"
+            with value.open("rb") as file:
+                url, entry = self._live.bodies.stage(self._live.topic, iter(lambda: file.read(CHUNK), b""), kind)
+            return {"url": url, "filename": value.name, "mediaType": kind}, (entry,)
+        if isinstance(value, bytes | bytearray) and self._live.bodies.url and len(value) > CHUNK:
+            kind = "application/octet-stream"
+            url, entry = self._live.bodies.stage(self._live.topic, (bytes(value),), kind)
+            return {"url": url, "mediaType": kind}, (entry,)
+        return part_of(value), ()
 
     def _chunk(self, text: str, *, last: bool) -> None:
         self._first_word()
@@ -185,6 +201,14 @@ class Output:
             task_id=self._live.id,
             context_id=self._live.context_id,
         )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where there is none, which `part_of` tells of."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _are_parts(values: list[dict[str, Any]]) -> bool:

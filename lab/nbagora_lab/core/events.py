@@ -70,6 +70,7 @@ class RecordType:
     TASK_LOG = "task.log"
     CALL = "task.call"
     REQUEST = "inbox.request"
+    BLOB = "session.blob"
     WEBHOOK = "push.webhook"
     WEBHOOK_DUE = "push.due"
     RETURN = "task.return"

@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from nbagora_lab.core.events import Flags, RecordType, decode, head_of
+from nbagora_lab.core.events import Flags, Record, RecordType, decode, head_of
 
 __all__ = ["LOG_EXTENSION", "SessionFold", "TaskFold", "message_key"]
 
@@ -183,6 +183,7 @@ class SessionFold:
         offset: Offset of the last record that was taken in; -1 for none.
         tasks: The tasks by id, in the order in which they were opened.
         messages: Where each user message went, by `message_key`: task ids, each with the message's offset.
+        blobs: Size and media type of each large body that it refers to, by its SHA-256.
     """
 
     def __init__(self, topic: str, context_id: str, *, forked_at: int = -1) -> None:
@@ -192,13 +193,16 @@ class SessionFold:
         self.offset = -1
         self.tasks: dict[str, TaskFold] = {}
         self.messages: dict[str, dict[str, int]] = {}
+        self.blobs: dict[str, tuple[int, str]] = {}
 
     def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
         """Takes in stored records, which must follow on `offset`."""
         for offset, stored in batch:
             self.offset = offset
             head = head_of(stored)
-            if not head.subject:
+            if head.flags & Flags.REFERENCE:
+                self._refer(decode(stored, self.topic, offset))
+            if not head.subject or head.flags & Flags.REFERENCE:
                 continue
             record = decode(stored, self.topic, offset)
             task = self.tasks.get(record.subject)
@@ -230,6 +234,11 @@ class SessionFold:
                 task.reply = _bare(body["message"])
             else:
                 task.apply(record.type, body)
+
+    def _refer(self, record: Record) -> None:
+        if record.type == RecordType.BLOB:
+            told = json.loads(record.body)
+            self.blobs[told["sha256"]] = (int(told["size"]), record.datacontenttype)
 
 
 def _bare(message: dict[str, Any]) -> dict[str, Any]:
