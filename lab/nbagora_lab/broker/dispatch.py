@@ -53,6 +53,7 @@ class Dispatch:
     Attributes:
         bit: Its own, in `HotTopic.listed`.
         single: Whether its parent is of type PRIORITY.
+        scheduled: As its settings say.
         turns: What has something to read and somebody to read it.
         clients: Those that are subscribed.
         dormant: Patterns of durable subscribers that are not here.
@@ -70,6 +71,7 @@ class Dispatch:
         self.parent = parent
         self.stored = stored
         self.single = stored.single
+        self.scheduled = spec.scheduled
         self.bit = 1 << number
         self.turns: dict[TurnKey, Turn] = {}
         self.clients: dict[str, Client] = {}
@@ -93,6 +95,7 @@ class Dispatch:
     def alter(self, spec: GroupSpec, now: float) -> None:
         """Goes on under other settings."""
         self.spec = spec
+        self.scheduled = spec.scheduled
         self.shares.weights = spec.weights
         self.meters.alter(spec, now)
         self.audiences.renew(self._new_ready)

@@ -27,7 +27,7 @@ def pick(group: Dispatch, client: Client, limit: int, now: float, held: dict[str
         now: Seconds since the Unix epoch.
         held: Gets what holds the group as a whole.
     """
-    if len(client.audiences) == 1 and not group.spec.scheduled and not group.single:
+    if len(client.audiences) == 1 and not group.scheduled and not group.single:
         [audience] = client.audiences
         if audience.ready.plain:
             return _pick_by_age(group, audience.ready, limit, now)
@@ -76,12 +76,21 @@ def _pick_by_plan(group: Dispatch, client: Client, limit: int, now: float, held:
         plain = audience.ready.plain
         group.withdraw(turn)
         before = taken.setdefault(turn, [])
-        offsets = list(turn.waiting(left if plain else len(before) + 1))[len(before) :]
+        offsets: Sequence[int]
+        if not before and not plain and not turn.done:
+            offsets = (turn.committed,)
+        else:
+            offsets = turn.waiting(left if plain else len(before) + 1)[len(before) :]
         left -= len(offsets)
         before += offsets
         _charge(group, turn, len(offsets), cost, now)
         picks.append((turn, offsets))
-        if not plain and not turn.single and (more := turn.waiting(len(before) + 1)[len(before) :]):
+        if (
+            not plain
+            and not turn.single
+            and offsets[-1] + 1 < turn.end
+            and (more := turn.waiting(len(before) + 1)[len(before) :])
+        ):
             turn.plan = group.stored.plan(turn, more[0])
             turn.since = group.latest = max(group.latest, now)
             turn.tick = 0
@@ -113,7 +122,7 @@ def _rank(group: Dispatch, turn: Turn, now: float) -> tuple[float, float, float,
 def _charge(group: Dispatch, turn: Turn, records: int, cost: float, now: float) -> None:
     plan = turn.plan
     total = cost * records
-    if group.spec.scheduled:
+    if group.scheduled:
         group.shares.charge(plan.tenant, total, plan.priority)
         group.meters.take(turn.topic, plan.tenant, total)
     missed = plan.deadline is not None and now > plan.deadline

@@ -14,7 +14,7 @@ import heapq
 import itertools
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
 
 from nbagora_lab.broker.group import GroupSpec
@@ -142,13 +142,15 @@ class Ready:
         self._fair = spec.fair or bool(spec.weights)
         self._messages = spec.unit == "messages"
         self._levels: dict[int, _Level] = {}
-        self._order: list[int] = []  # priorities, highest first
+        self._order: list[tuple[_Level, bool]] = []  # the highest priority first; as `_tried` gives them
         self._urgent = False  # whether anything ever had a deadline
 
     @property
     def plain(self) -> bool:
         """Whether nothing but age decides, so that a topic's records may be taken many at a time."""
-        return not (self._scheduled or self._urgent) and (not self._order or self._order == [0])
+        return not (self._scheduled or self._urgent) and (
+            not self._levels or (len(self._levels) == 1 and 0 in self._levels)
+        )
 
     def cost(self, plan: Scheduling) -> float:
         """What a record costs in the unit of the group."""
@@ -160,7 +162,7 @@ class Ready:
         level = self._levels.get(plan.priority)
         if level is None:
             level = self._levels[plan.priority] = _Level(plan.priority)
-            self._order = sorted(self._levels, reverse=True)
+            self._order = [(self._levels[priority], False) for priority in sorted(self._levels, reverse=True)]
         tenant = plan.tenant if self._scheduled else ""
         line = level.lines.get(tenant)
         if line is None:
@@ -222,12 +224,11 @@ class Ready:
 
     def next(self, now: float) -> Unit | None:
         """The unit whose turn it is; None where nothing is ready, or quotas of tenants hold all of it."""
-        for priority, aged in self._priorities(now):
-            level = self._levels[priority]
+        for level, aged in self._tried(now):
             if aged:
                 unit = self._aged(level, now)
             else:
-                line = self._next(level, now)
+                line = self._next(level, now) if level.heap else None
                 unit = line.head() if line is not None else None
             if unit is not None:
                 return unit
@@ -237,7 +238,7 @@ class Ready:
         """Takes one unit out after the other, where the set is `plain`."""
         level = self._levels.get(0)
         line = level.lines.get("") if level is not None else None
-        while line and not (line.held or line.mixed or line.urgent):
+        while line is not None and line.by_age and not (line.held or line.mixed or line.urgent):
             unit = line.by_age.popleft()
             unit.ready, unit.level = False, None
             self.count -= 1
@@ -257,20 +258,20 @@ class Ready:
         self.count -= 1
         self.held -= line.held
 
-    def _priorities(self, now: float) -> list[tuple[int, bool]]:
-        """Priorities in the order to try, and whether the age of its oldest is what puts a level there."""
+    def _tried(self, now: float) -> Iterable[tuple[_Level, bool]]:
+        """Levels in the order to try, and whether the age of its oldest is what puts a level there."""
         aging = self._spec.aging
         if aging is None or len(self._order) < 2:
-            return [(priority, False) for priority in self._order]
+            return self._order
         ranked = []
-        for priority in self._order:
-            oldest = self._levels[priority].oldest()
+        for level, _ in self._order:
+            oldest = level.oldest()
             if oldest is not None:
                 raised = int(max(0.0, now - oldest.since) / aging)
-                ranked.append((-(priority + raised), oldest.since, priority, raised > 0))
+                ranked.append((-(level.priority + raised), oldest.since, level.priority, raised > 0))
         ranked.sort()
-        tried = [(priority, raised) for _, _, priority, raised in ranked]
-        return tried + [(priority, False) for _, _, priority, raised in ranked if raised]
+        tried = [(self._levels[priority], raised) for _, _, priority, raised in ranked]
+        return tried + [(self._levels[priority], False) for _, _, priority, raised in ranked if raised]
 
     def _aged(self, level: _Level, now: float) -> Unit | None:
         """The level's oldest unit, unless a quota holds it."""
@@ -283,10 +284,11 @@ class Ready:
         heap = level.heap
         while heap:
             tag, _, line = heap[0]
-            if not line or line.held:
+            empty = not (line.by_age or line.urgent)
+            if empty or line.held:
                 heapq.heappop(heap)
                 line.listed = False
-                if not line:
+                if empty:
                     level.lines.pop(line.tenant, None)
             elif not self._scheduled:
                 return line

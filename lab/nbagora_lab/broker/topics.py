@@ -115,10 +115,10 @@ class Topics:
     def send_many(self, messages: Iterable[tuple[str, bytes | str]], **options: Any) -> list[Receipt]:
         """Appends many records in one step, which is many times faster; options as for `send`."""
         given = list(messages)
-        if options or not all(type(body) is bytes for _, body in given):
+        if not all(type(body) is bytes for _, body in given):
             entries = [(topic, self.encode(body, **options)) for topic, body in given]
         else:  # one head for all of them
-            head = self.encode(b"")
+            head = self.encode(b"", **options)
             entries = [(topic, head + body) for topic, body in given if isinstance(body, bytes)]
         offsets = self.log.append(entries)
         return [Receipt(topic, offset) for (topic, _), offset in zip(given, offsets, strict=True)]

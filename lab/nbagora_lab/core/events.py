@@ -10,6 +10,7 @@ which the record lies and is not repeated in it. A store's `FORMAT` is raised wh
 
 from __future__ import annotations
 
+import functools
 import struct
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
@@ -33,6 +34,7 @@ __all__ = [
 
 _LAYOUT = 1
 _FIXED = struct.Struct(">BBIQIBHHBBBB")  # layout, flags, epoch, time in µs, generation, then seven lengths
+_ALL_LENGTHS = struct.Struct(">BHHBBBB")  # the end of `_FIXED`
 _LENGTHS = ("type", "source", "subject", "datacontenttype", "traceparent", "id", "scheduling")
 SCHEDULED_AT: Final = _FIXED.size - 1
 """Where a stored record says how long its scheduling fields are."""
@@ -302,10 +304,14 @@ def scheduling_of(stored: bytes) -> Scheduling:
     length = stored[SCHEDULED_AT]
     if not length:
         return PLAIN
-    end = head_of(stored).body_at
-    return _unpack(stored[end - length : end])
+    end = _FIXED.size + sum(_ALL_LENGTHS.unpack_from(stored, _FIXED.size - _ALL_LENGTHS.size))
+    packed = stored[end - length : end]
+    if stored[0] != _LAYOUT or len(packed) < length:
+        raise _no_record("a record", stored)
+    return _unpack(packed)
 
 
+@functools.lru_cache(4096)
 def _unpack(packed: bytes) -> Scheduling:
     priority, cost, deadline = _FIELDS.unpack_from(packed)
     return Scheduling(priority, packed[_FIELDS.size :].decode(), cost, deadline / 1e6 if deadline else None)
