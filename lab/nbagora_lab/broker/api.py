@@ -265,6 +265,8 @@ class Groups(Protocol):
     ) -> None:
         """Adds lite topics, by name or glob (``*``, ``?``, ``[…]``), to what a client reads; live on return.
 
+        No glob takes in the parent's own ``_events``: who names it reads of the life of topics, from the group's start.
+
         Ends with `unsubscribe`, with the group's `client_ttl` unless the client is heard of, or with the process
         unless it is `durable`.
 
@@ -290,7 +292,14 @@ class Groups(Protocol):
         ...
 
     def receive(
-        self, group: str, client: str, *, limit: int = 32, lease: float | None = None, attempt_id: str = ""
+        self,
+        group: str,
+        client: str,
+        *,
+        limit: int = 32,
+        max_bytes: int | None = None,
+        lease: float | None = None,
+        attempt_id: str = "",
     ) -> Batch:
         """Leases the next records to a client: a batch that may mix topics, empty where nothing is ready.
 
@@ -300,6 +309,7 @@ class Groups(Protocol):
             group: The group.
             client: Name of the client.
             limit: Records at most.
+            max_bytes: Their size as they are stored at most, the first one's excepted; None: any.
             lease: Seconds until they are handed out again; None: the group's.
             attempt_id: Names this call: the same id again gives the same batch again, as far as its lease holds.
 

@@ -7,8 +7,9 @@ clients with lists of their own have one each. So a receive looks at few ready s
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
+from nbagora_lab.broker.model import EVENTS
 from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.broker.ready import Ready
 
@@ -82,10 +83,10 @@ class Audiences:
     def of(self, lite: str) -> Audience | None:
         """Who may be handed a lite topic; None: nobody."""
         if self._only is not None:
-            return self._only[1] if self._only[0].matches(lite) else None
+            return self._only[1] if self._only[0].matches(lite) and lite != EVENTS else None
         found = dict(self._names.get(lite, ()))
         for pattern, readers in self._globs.values():
-            if pattern.matches(lite):
+            if pattern.matches(lite) and lite != EVENTS:
                 found |= readers
         if not found:
             return None
@@ -99,10 +100,12 @@ class Audiences:
             self._only = next(iter(self._globs.values()))[0], audience
         return audience
 
-    def clear(self, new_ready: Callable[[], Ready]) -> None:
-        """Gives every audience a new and empty ready set."""
-        for audience in self._known.values():
-            audience.ready = new_ready()
+    def clear(self, clients: Iterable[Client]) -> None:
+        """Forgets all audiences; subscriptions stay, and who reads what is found again when it is asked for."""
+        self._known.clear()
+        self._only = None
+        for client in clients:
+            client.audiences.clear()
 
     def renew(self, new_ready: Callable[[], Ready]) -> None:
         """Gives every audience a new ready set with what the former one held."""

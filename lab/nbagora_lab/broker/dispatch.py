@@ -365,10 +365,16 @@ class Dispatch:
 
     def start_anew(self) -> list[Turn]:
         """Throws away what may be half done, after an interruption; returns the turns that are out or held back."""
+        for grant in list(self.grants.values()):
+            grant.timer = None
+            grant.turns = {turn for turn in grant.turns if turn.grant is grant}
+            if not grant.turns:
+                self.finish(grant)
+        self._refill = None
         kept = dict.fromkeys(turn for grant in self.grants.values() for turn in grant.turns)
         kept |= dict.fromkeys(turn for turn in self.turns.values() if turn.parked)
         self.turns = {turn.key: turn for turn in kept}
-        self.audiences.clear(self._new_ready)
+        self.audiences.clear(self.clients.values())
         self._parked.clear()
         for turn in kept:
             turn.ready, turn.level, turn.audience = False, None, None

@@ -75,6 +75,8 @@ class EmbeddedGroups:
         group = Dispatch(name, number, spec, parent, stored, now=store.clock.now())
         self._subscribers.load(group)
         parent.groups.append(group)
+        if store.rocks.families["progress"].get(keys.waiting_key(number, keys.HEARS)) is not None:
+            parent.hearing.append(group)
         self._groups[name] = group
         return group
 
@@ -109,7 +111,7 @@ class EmbeddedGroups:
     def alter_group(self, name: str, spec: GroupSpec) -> None:
         """See `Groups.alter_group`."""
         with self._store.lock, self._store.entered():
-            group = self._group(name)
+            group = self._entered(name)
             fixed = [key for key in ("topic", "mode", "start") if getattr(spec, key) != getattr(group.spec, key)]
             if fixed:
                 raise Conflict(
@@ -138,7 +140,9 @@ class EmbeddedGroups:
                 batch.delete_range(first, past, handles[family])
             self._store.write(batch)
             del self._groups[name]
-            self._store.parent(group.spec.topic).groups.remove(group)
+            for readers in (group.parent.groups, group.parent.hearing):
+                if group in readers:
+                    readers.remove(group)
             group.wake_all()
             if self._store.hot.look(dead_topic(name)) is not None:
                 self._log.expire(dead_topic(name))
@@ -159,9 +163,23 @@ class EmbeddedGroups:
         parsed = [Pattern.parse(text) for text in dict.fromkeys(patterns)]
         with self._store.lock, self._store.entered():
             known = self._entered(group)
+            if any(pattern.name == EVENTS for pattern in parsed):
+                self._hear(known)
             told = self._subscribers.join(known, client, parsed, durable=durable, evicted=evicted)
         for callback, lost in told:
             callback(lost)
+
+    def _hear(self, group: Dispatch) -> None:
+        """Has a group read its parent's `_events` from now on, from where it starts."""
+        if group in group.parent.hearing:
+            return
+        topic, handles = f"{group.parent.name}/{EVENTS}", self._store.rocks.handles
+        batch = WriteBatch(raw_mode=True)
+        batch.put(keys.waiting_key(group.number, keys.HEARS), b"", handles["progress"])
+        if self._store.hot.look(topic) is not None:
+            self._starts.put(batch, group.number, topic, group.spec.start, single=group.single)
+        self._store.write(batch)
+        group.parent.hearing.append(group)
 
     def unsubscribe(self, group: str, client: str, patterns: Collection[str] | None = None) -> None:
         """See `Groups.unsubscribe`."""
@@ -190,11 +208,20 @@ class EmbeddedGroups:
     # -- records ----------------------------------------------------------------------------------------------------
 
     def receive(
-        self, group: str, client: str, *, limit: int = 32, lease: float | None = None, attempt_id: str = ""
+        self,
+        group: str,
+        client: str,
+        *,
+        limit: int = 32,
+        max_bytes: int | None = None,
+        lease: float | None = None,
+        attempt_id: str = "",
     ) -> Batch:
         """See `Groups.receive`."""
         if not 1 <= limit <= _MOST:
             raise UsageError(f"a receive of {limit} records", f"ask for 1 to {_MOST}")
+        if max_bytes is not None and max_bytes < 1:
+            raise UsageError(f"a receive of {max_bytes} bytes", "ask for 1 at least; the first record always comes")
         if lease is not None and not 0 < lease < float("inf"):
             raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
         with self._store.lock, self._store.entered():
@@ -202,7 +229,9 @@ class EmbeddedGroups:
             now = self._store.clock.now()
             there = known.client(client, now)
             until = known.spec.lease if lease is None else lease
-            return self._leases.receive(known, there, limit=limit, lease=until, attempt_id=attempt_id, now=now)
+            return self._leases.receive(
+                known, there, limit=limit, max_bytes=max_bytes, lease=until, attempt_id=attempt_id, now=now
+            )
 
     def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Groups.when_ready`."""
@@ -357,7 +386,7 @@ class EmbeddedGroups:
 def _check(group: Dispatch, topic: str) -> None:
     """Whether a group can stand anywhere on a topic."""
     parent, lite = split_topic(topic)
-    if parent != group.spec.topic or lite == EVENTS:
+    if parent != group.spec.topic or (lite == EVENTS and group not in group.parent.hearing):
         raise UsageError(
             f"the group '{group.name}' does not read {topic}", f"name a lite topic of '{group.spec.topic}'"
         )

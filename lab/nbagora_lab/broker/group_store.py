@@ -112,6 +112,11 @@ class GroupStore:
         for turn, stored in zip(looked, self._rocks.families["records"].get(wanted) if wanted else (), strict=True):
             turn.plan = PLAIN if stored is None else scheduling_of(stored)
 
+    def sizes(self, turn: Turn, offsets: Sequence[int]) -> list[int]:
+        """Bytes of records."""
+        wanted = [keys.record_key(turn.number, offset) for offset in offsets]
+        return [len(stored or b"") for stored in self._rocks.families["records"].get(wanted)]
+
     def plan(self, turn: Turn, offset: int) -> Scheduling:
         """The scheduling fields of one record."""
         if not self._parent.scheduled:

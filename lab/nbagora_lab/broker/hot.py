@@ -32,7 +32,7 @@ class HotTopic:
         number: Its number in the keys.
         next: The offset that its next record gets; while a write is under way, perhaps more (`HotTopics.writing`).
         parent: Its parent topic.
-        groups: Those that read it; none reads `_events`.
+        groups: Those that read it.
         listed: Bits of the groups whose index of what waits is known to have it.
     """
 
@@ -42,7 +42,7 @@ class HotTopic:
         self.number = number
         self.next = following
         self.parent = parent
-        self.groups: Sequence[Dispatch] = () if topic.endswith(_EVENTS) else parent.groups
+        self.groups: Sequence[Dispatch] = parent.hearing if topic.endswith(_EVENTS) else parent.groups
         self.listed = 0
 
 

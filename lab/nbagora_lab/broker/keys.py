@@ -34,6 +34,7 @@ __all__ = [
     "FORMAT",
     "FORMAT_KEY",
     "GROUP_NUMBER",
+    "HEARS",
     "TELL",
     "TOPIC_NUMBER",
     "UNTRIED",
@@ -78,6 +79,9 @@ UNTRIED = ATTEMPTS.pack(0, 0)
 
 waiting_key = _GROUPED.pack
 """``waiting_key(group_number, topic_number)``: 12 bytes; also the key in `progress`."""
+
+HEARS = 0
+"""No topic's number: where `progress` says that the group reads its parent's `_events`."""
 
 handed_key = _GROUPED.pack
 """``handed_key(group_number, lease)``: 12 bytes."""

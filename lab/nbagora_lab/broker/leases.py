@@ -15,7 +15,7 @@ from nbagora_lab.broker.dead import dead_topic, pack_letter
 from nbagora_lab.broker.delivery import Batch, Delivery, Given, Handle
 from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.grant import Grant
-from nbagora_lab.broker.picks import Pick, pick
+from nbagora_lab.broker.picks import Pick, Room, pick
 from nbagora_lab.broker.report import fill
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.turn import Turn
@@ -67,14 +67,23 @@ class Leases:
         self._clock = store.clock
 
     def receive(
-        self, group: Dispatch, client: Client, *, limit: int, lease: float, attempt_id: str, now: float
+        self,
+        group: Dispatch,
+        client: Client,
+        *,
+        limit: int,
+        max_bytes: int | None,
+        lease: float,
+        attempt_id: str,
+        now: float,
     ) -> Batch:
         """See `Groups.receive`."""
         if attempt_id and (again := self._again(group, client, attempt_id)) is not None:
             fill(group, again, client, now)
             return again
         batch = Batch()
-        picks = pick(group, client, limit, now, batch.held)
+        room = None if max_bytes is None else Room(group.stored, max_bytes)
+        picks = pick(group, client, limit, now, batch.held, room)
         if picks:
             grant = Grant(self._store.next_lease(), client.name, attempt_id)
             self._lease(group, grant, picks, now + lease, batch)

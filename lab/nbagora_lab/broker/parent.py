@@ -24,9 +24,10 @@ class Parent:
         scheduled: Whether any record on it ever had scheduling fields; if not, nobody looks for them.
         referring: Whether any record on it ever referred to a large body.
         groups: The groups that read it.
+        hearing: Those of them that read its `_events` as well.
     """
 
-    __slots__ = ("groups", "limited", "name", "referring", "scheduled", "size", "spec", "topics")
+    __slots__ = ("groups", "hearing", "limited", "name", "referring", "scheduled", "size", "spec", "topics")
 
     def __init__(self, name: str, spec: TopicSpec, topics: int = 0, size: int = 0, flags: int = 0) -> None:
         self.name = name
@@ -37,6 +38,7 @@ class Parent:
         self.scheduled = bool(flags & 1)
         self.referring = bool(flags & 2)
         self.groups: list[Dispatch] = []
+        self.hearing: list[Dispatch] = []
 
     @property
     def flags(self) -> int:

@@ -8,16 +8,41 @@ from typing import cast
 
 from nbagora_lab.broker.audience import Audience, Client
 from nbagora_lab.broker.dispatch import Dispatch
-from nbagora_lab.broker.ready import Ready
+from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.turn import UNKNOWN, Turn
 
-__all__ = ["Pick", "pick"]
+__all__ = ["Pick", "Room", "pick"]
 
 Pick = tuple[Turn, Sequence[int]]
 """Records whose turn it is: the turn, and their offsets, one at least."""
 
 
-def pick(group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int]) -> list[Pick]:
+class Room:
+    """How many bytes a receive may still be handed; the first record fits however large it is.
+
+    Args:
+        group: What is stored of the group.
+        size: Bytes.
+    """
+
+    def __init__(self, group: GroupStore, size: int) -> None:
+        self._group = group
+        self._left = size
+        self._taken = False
+
+    def take(self, turn: Turn, offsets: Sequence[int]) -> Sequence[int]:
+        """As many of these records as there is room for, the first ones."""
+        for index, size in enumerate(self._group.sizes(turn, offsets)):
+            if size > self._left and self._taken:
+                return offsets[:index]
+            self._left -= size
+            self._taken = True
+        return offsets
+
+
+def pick(
+    group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int], room: Room | None = None
+) -> list[Pick]:
     """The records whose turn it is, in order, each taken out of the ready set; a turn may come several times.
 
     Args:
@@ -26,37 +51,47 @@ def pick(group: Dispatch, client: Client, limit: int, now: float, held: dict[str
         limit: Records at most.
         now: Seconds since the Unix epoch.
         held: Gets what holds the group as a whole.
+        room: For how many bytes; None: for any number.
     """
     if len(client.audiences) == 1 and not group.scheduled and not group.single:
         [audience] = client.audiences
         if audience.ready.plain:
-            return _pick_by_age(group, audience.ready, limit, now)
-    return _pick_by_plan(group, client, limit, now, held)
+            return _pick_by_age(group, audience, limit, now, room)
+    return _pick_by_plan(group, client, limit, now, held, room)
 
 
-def _pick_by_age(group: Dispatch, ready: Ready, limit: int, now: float) -> list[Pick]:
+def _pick_by_age(group: Dispatch, audience: Audience, limit: int, now: float, room: Room | None) -> list[Pick]:
     """Where nothing but age decides: whole runs of records at a time."""
     picks: list[Pick] = []
     waits = []
-    left = limit
+    left, ready = limit, audience.ready
     for unit in ready.oldest_first():
         turn = cast("Turn", unit)
         turn.audience = None
         if turn.end == UNKNOWN:
             coming = cast("list[Turn]", ready.coming(left))
             group.stored.load([turn, *(one for one in coming if one.end == UNKNOWN)])
-        offsets = turn.waiting(left)
+        offsets: Sequence[int] = turn.waiting(left)
+        if room is not None and len(fitting := room.take(turn, offsets)) < len(offsets):
+            if not fitting:
+                turn.audience = audience
+                ready.add(turn)  # as old as it was
+                break
+            offsets, left = fitting, len(fitting)
         picks.append((turn, offsets))
         waits.append(now - turn.since)
         left -= len(offsets)
         if left <= 0:
             break
     if picks:
-        group.tally.serve("", limit - left, float(limit - left), waits, missed=0)
+        records = sum(len(offsets) for _, offsets in picks)
+        group.tally.serve("", records, float(records), waits, missed=0)
     return picks
 
 
-def _pick_by_plan(group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int]) -> list[Pick]:
+def _pick_by_plan(
+    group: Dispatch, client: Client, limit: int, now: float, held: dict[str, int], room: Room | None
+) -> list[Pick]:
     """Where more decides: record by record."""
     picks: list[Pick] = []
     taken: dict[Turn, list[int]] = {}
@@ -74,15 +109,20 @@ def _pick_by_plan(group: Dispatch, client: Client, limit: int, now: float, held:
             group.park(turn, "topic quota", now + seconds)
             continue
         plain = audience.ready.plain
-        group.withdraw(turn)
-        before = taken.setdefault(turn, [])
+        before = taken.get(turn) or []
         offsets: Sequence[int]
         if not before and not plain and not turn.done:
             offsets = (turn.committed,)
         else:
             offsets = turn.waiting(left if plain else len(before) + 1)[len(before) :]
+        if room is not None and len(fitting := room.take(turn, offsets)) < len(offsets):
+            if not fitting:
+                break
+            offsets, left = fitting, len(fitting)
+        group.withdraw(turn)
         left -= len(offsets)
         before += offsets
+        taken[turn] = before
         _charge(group, turn, len(offsets), cost, now)
         picks.append((turn, offsets))
         if (

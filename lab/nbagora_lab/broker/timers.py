@@ -59,15 +59,18 @@ class Timers:
     def run(self, now: float) -> None:
         """Runs what is due."""
         while self._due and self._due[0][0] <= now:
-            timer = heapq.heappop(self._due)[2]
-            action, timer.action = timer.action, None
-            if action is None:
-                self._off -= 1
-                continue
+            timer = self._due[0][2]
+            action = timer.action
             try:
-                action()
+                heapq.heappop(self._due)
+                timer.action = None
+                if action is None:
+                    self._off -= 1
+                else:
+                    action()
             except BaseException:  # interrupted, or the disk failed: it is still due
-                self.at(timer.when, action)
+                if action is not None:
+                    self.at(timer.when, action)
                 raise
 
     def next(self, now: float) -> float | None:

@@ -115,11 +115,13 @@ class Writer:
             group.torn = True
         return changed
 
-    def tell(self, told: Mapping[Dispatch, Collection[News]], changed: list[Dispatch]) -> None:
-        """Has groups take over what was written for them."""
+    def tell(
+        self, told: Mapping[Dispatch, Collection[News]], changed: list[Dispatch], whole: Collection[Dispatch] = ()
+    ) -> None:
+        """Has groups take over what was written for them, those that were whole before."""
         now = self.clock.now()
         for group, news in told.items():
-            if group in changed or group is self.acting:
+            if group in changed or group in whole or group is self.acting:
                 bit = group.bit
                 for _, hot, _, _ in news:
                     hot.listed |= bit
@@ -170,7 +172,7 @@ class Writer:
             commit.close(topic, hot)
             self.hot.forget(topic)
             changed = self.begin(dict.fromkeys(hot.groups))
-            committed = commit.run([])
+            committed = commit.run([], changed)
             for group in hot.groups:
                 if group in changed or group is self.acting:
                     group.expired(topic)
@@ -208,8 +210,8 @@ class _Commit:
             parent.scheduled, parent.referring = bool(flags & 1), bool(flags & 2)
             writer.unsure.discard(parent)
 
-    def run(self, entries: Entries) -> Committed:
-        """Writes it, and takes it over into memory."""
+    def run(self, entries: Entries, whole: Collection[Dispatch] = ()) -> Committed:
+        """Writes it, and takes it over into memory, that of `whole` groups included, which the caller changes."""
         writer = self._writer
         if len(entries) > 1:
             self._hot.warm([topic for topic, _ in entries])
@@ -249,7 +251,7 @@ class _Commit:
             self._hot.remember(topic, hot)
         self._hot.writing = ()
         if told:
-            writer.tell(told, changed)
+            writer.tell(told, changed, whole)
         if self._due is not None:
             writer.on_due(self._due)
         return committed

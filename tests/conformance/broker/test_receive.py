@@ -156,3 +156,22 @@ def test_a_large_backlog_comes_whole_and_in_order(log: Log, groups: Groups) -> N
     for lite in map(str, range(7)):
         offsets = [offset for name, offset in came if name == lite]
         assert offsets == sorted(offsets)
+
+
+@pytest.mark.parametrize("settings", [{}, {"fair": True}])
+def test_a_batch_has_no_more_bytes_than_asked_for(log: Log, groups: Groups, settings: dict[str, Any]) -> None:
+    join(groups, **settings)
+    publish(log, "chat/a", "x" * 500, "x" * 500)
+    publish(log, "chat/b", "x" * 5000)
+    publish(log, "chat/c", "x")
+    came = []
+    for _ in range(5):
+        batch = groups.receive("workers", "c", max_bytes=1300)
+        came.append(places(batch))
+        groups.ack("workers", batch)
+    if not settings:
+        assert came == [[("a", 0), ("a", 1)], [("b", 0)], [("c", 0)], [], []], "the first comes however large it is"
+    assert sorted(place for places_ in came for place in places_) == [("a", 0), ("a", 1), ("b", 0), ("c", 0)]
+    assert [("b", 0)] in came
+    with pytest.raises(UsageError):
+        groups.receive("workers", "c", max_bytes=0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from deliveries import drain, handles, join, message, places, publish
@@ -229,3 +231,20 @@ def test_a_removed_topic_takes_the_subscriptions_that_name_it_with_it(log: Log, 
     assert groups.receive("workers", "c") == []
     groups.subscribe("workers", "c", [text])
     assert drain(groups, "workers", "c") == [(name, 0)]
+
+
+def test_who_names_events_reads_of_the_life_of_topics_and_no_glob_does(log: Log, groups: Groups) -> None:
+    publish(log, "chat/a", "x")
+    join(groups, "chat", "c")
+    groups.subscribe("workers", "c", ["_e*"])
+    assert drain(groups, "workers", "c") == [("a", 0)]
+    groups.subscribe("workers", "listener", ["_events"])
+    publish(log, "chat/b", "x")
+    batch = groups.receive("workers", "listener")
+    assert places(batch) == [("_events", 0), ("_events", 1)], "from the group's start on"
+    assert [json.loads(one.body)["topic"] for one in batch] == ["chat/a", "chat/b"]
+    groups.ack("workers", batch)
+    assert groups.progress("workers", "chat/_events").lag == 0
+    log.expire("chat/b")
+    assert [one.record.type for one in groups.receive("workers", "listener")] == ["topic.expired"]
+    assert drain(groups, "workers", "c") == []
