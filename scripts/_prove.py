@@ -17,6 +17,10 @@ PROOFS = {
         "nothing acknowledged is lost, reordered or comes again over kill -9",
         ["tests/broker/test_groups_kill.py", "tests/broker/test_embedded_kill.py"],
     ),
+    "faults": (
+        "a fault at any write of a group's calls, or a Ctrl-C between any two lines, strands and loses nothing",
+        ["tests/broker/test_groups_faults.py"],
+    ),
     "fuzz": ("no door answers 5xx or hangs", ["tests/broker/test_http_fuzz.py"]),
 }
 """What is proven, and the tests that prove it."""

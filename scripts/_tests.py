@@ -13,7 +13,7 @@ __all__ = ["SIDE_BY_SIDE", "main"]
 HELP = """usage: scripts/test [--strict] [--campaign] [pytest's options]
 
   --strict     skip nothing: what is missing fails; add the thorough tests; run the checks first (scripts/check)
-  --campaign   add the long tests; --rounds N sets how often the broker is killed in them (1000)
+  --campaign   add the long tests
 
 Tests run side by side, one more at a time than there are cores, since they wait more than they work; -n 0 ends that."""
 

@@ -33,7 +33,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nbagora")
     group.addoption("--strict-env", action="store_true", help="a test that would be skipped fails instead")
     group.addoption("--campaign", action="store_true", help="run the tests marked campaign, too")
-    group.addoption("--rounds", type=int, default=1000, help="kills of the broker in a campaign (default: 1000)")
 
 
 def _wanted(config: pytest.Config, option: str, variable: str) -> bool:

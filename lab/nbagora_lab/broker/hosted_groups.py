@@ -102,10 +102,17 @@ class HostedGroups:
         return self._groups.subscriptions(group)
 
     def receive(
-        self, group: str, client: str, *, limit: int = 32, lease: float | None = None, attempt_id: str = ""
+        self,
+        group: str,
+        client: str,
+        *,
+        limit: int = 32,
+        max_bytes: int | None = None,
+        lease: float | None = None,
+        attempt_id: str = "",
     ) -> Batch:
         """See `Groups.receive`."""
-        return self._groups.receive(group, client, limit=limit, lease=lease, attempt_id=attempt_id)
+        return self._groups.receive(group, client, limit=limit, max_bytes=max_bytes, lease=lease, attempt_id=attempt_id)
 
     def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Groups.when_ready`."""
