@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from nbagora_lab.a2a.task import Task, TaskEvent
+from nbagora_lab.a2a.tasklog import SESSIONS
+from nbagora_lab.agents.message import parts_of
+from nbagora_lab.agents.replay import MODEL, RERUN, Difference, Rerun, diff, replay
+from nbagora_lab.broker.model import join_topic
 from nbagora_lab.core.errors import NotStarted, TimedOut
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.inspect.lanesview import StepRow
 from nbagora_lab.inspect.spans import spans_of
+from nbagora_lab.inspect.steps import Step
 from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
 
@@ -42,6 +47,7 @@ class Asking:
         timeout: float | None = None,
         cancel: bool = False,
         check: bool = True,
+        model: str = "",
     ) -> Task:
         """Sends a message and waits until its task ends or asks for something.
 
@@ -53,13 +59,14 @@ class Asking:
             cancel: Whether the task is cancelled, wherever it runs, when the wait ends before it: by the time-out, or
                 by Ctrl-C.
             check: Whether a task that failed is raised.
+            model: What answers this once for a pydantic-ai agent, as `agents.models.choose` takes it.
 
         Raises:
             AgentNotFound: No agent of that name is registered.
             TaskFailed: It ended FAILED, REJECTED or CANCELED, and `check` is set.
             TimedOut: `timeout` ran out.
         """
-        sent = self._message(message, context)
+        sent = self._message(message, context, model)
         ask = functools.partial(self._calls.ask, abandon=cancel)
         return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
 
@@ -71,10 +78,16 @@ class Asking:
         return self.service.iterate(self._calls.stream(agent, self._message(message, context)))
 
     def send(
-        self, agent: str, message: object, *, context: Task | str | None = None, timeout: float | None = None
+        self,
+        agent: str,
+        message: object,
+        *,
+        context: Task | str | None = None,
+        timeout: float | None = None,
+        model: str = "",
     ) -> Task:
         """Sends a message and returns once its task is opened. Arguments as for `ask`."""
-        task: Task = self._wait(self._calls.send, agent, self._message(message, context), timeout=timeout)
+        task: Task = self._wait(self._calls.send, agent, self._message(message, context, model), timeout=timeout)
         return task
 
     def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
@@ -100,9 +113,10 @@ class Asking:
         canceled: Task = self._wait(self._calls.cancel, known.agent, known.id)
         return canceled
 
-    def _message(self, content: object, context: Task | str | None) -> dict[str, Any]:
+    def _message(self, content: object, context: Task | str | None, model: str = "") -> dict[str, Any]:
         self._check_running()
-        return self._calls.message(content, context_id=self._tasks.context_of(context))
+        message = self._calls.message(content, context_id=self._tasks.context_of(context))
+        return message | ({"metadata": {MODEL: model}} if model else {})
 
     def _wait(self, function: Callable[..., Any], *args: Any, timeout: float | None = None) -> Any:
         self._check_running()
@@ -149,6 +163,50 @@ class Asking:
         """The steps of a task and of those that it called, in the order in which they began."""
         known = task if isinstance(task, Task) else self.task(task)
         return self._tasks.lanes().steps(known.id)
+
+    def rerun(
+        self,
+        task: Task | str,
+        *,
+        at: str,
+        message: object = None,
+        answers: Mapping[str, Any] | None = None,
+        model: str = "",
+        timeout: float | None = None,
+        check: bool = True,
+    ) -> Task:
+        """Runs a task again from one of its steps: the steps before are taken over, the rest is done anew.
+
+        The task goes on in a context of its own; the former one stays as it is.
+
+        Args:
+            task: The task.
+            at: Path of the step from which it goes on live, as `steps` tells it.
+            message: What is asked instead of what was; None: the same.
+            answers: Other results of steps, by their paths; that of `at` itself may be among them.
+            model: What answers from there, as `agents.models.choose` takes it; empty: as before.
+            timeout: As for `ask`.
+            check: As for `ask`.
+
+        Raises:
+            UsageError: It has no step of that path.
+        """
+        former = task if isinstance(task, Task) else self.task(task)
+        asked = former.raw["history"][0]["parts"] if message is None else parts_of(message)
+        sent = self._message("rerun", None) | {"parts": asked}
+        topic = join_topic(SESSIONS, former.context_id)
+        rerun = Rerun(topic, former.id, at, dict(answers or {}), model)
+        rerun.given(self._tasks.log)  # what can't be is told at once
+        sent["metadata"] = {RERUN: rerun.as_json()}
+        return self._checked(self._wait(self._calls.ask, former.agent, sent, timeout=timeout), check)
+
+    def diff(self, first: Task | str, second: Task | str) -> list[Difference]:
+        """Where two runs differ, step by step: what was asked, decided, called and answered."""
+        one, other = (task if isinstance(task, Task) else self.task(task) for task in (first, second))
+        return diff(self._recorded(one), self._recorded(other))
+
+    def _recorded(self, task: Task) -> list[Step]:
+        return list(replay(self._tasks.log, join_topic(SESSIONS, task.context_id), task.id))
 
     def _check_running(self) -> None:
         if not self.running:

@@ -29,13 +29,16 @@ class Tasks:
         url: The lab's URL, for snapshots.
         main: URL of the lab whose log it is, where this one joined that.
         members: Gives the URLs of the labs that are together.
+
+    Attributes:
+        log: The broker's engine.
     """
 
     def __init__(
         self, tasklog: TaskLog, log: Log, url: str, main: str = "", members: Callable[[], Collection[str]] = tuple
     ) -> None:
         self._tasklog = tasklog
-        self._log = log
+        self.log = log
         self._url = url
         self._main = main or url
         self._members = members
@@ -107,11 +110,11 @@ class Tasks:
 
     def lanes(self) -> LanesInspector:
         """What makes the lanes of a task."""
-        return LanesInspector(self._tasklog, self._log, self._url)
+        return LanesInspector(self._tasklog, self.log, self._url)
 
     def inspector(self) -> TaskInspector:
         """See `Lab.inspector`."""
-        return TaskInspector(self._tasklog, self._log, self._url)
+        return TaskInspector(self._tasklog, self.log, self._url)
 
     def _task(self, entry: DirectoryEntry) -> Task:
         events = tuple(self._events(entry))

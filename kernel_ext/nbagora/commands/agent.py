@@ -65,12 +65,13 @@ class Ask(Command, noun="agent", verb="ask", cell="ask"):
     agent: _Agent = Field(description=_AGENT)
     message: _Message = Field(description=_MESSAGE)
     context: _Context = Field(None, description=_CONTEXT)
+    model: str = Field("", description="what answers this once, for a pydantic-ai Agent: rules, live:NAME, ...")
     timeout: _Timeout = Field(None, ge=0, description=_TIMEOUT)
     check: _Check = Field(True, description=_CHECK)
 
     def run(self, face: Face) -> Task:
         """The task, ended or asking for input."""
-        task = face.lab.send(self.agent, self.message, context=self.context)
+        task = face.lab.send(self.agent, self.message, context=self.context, model=self.model)
         return face.follow(task, timeout=self.timeout, check=self.check)
 
 
@@ -135,6 +136,7 @@ class Define(Command, cell="agent"):
     version: str | None = Field(None, description="version of its card; unset, the next 0.0.N where the card changed")
     reply: Literal["task", "message", "either"] = Field("task", description="what it may answer with")
     description: str | None = Field(None, description="what it does; unset, the first paragraph of its docstring")
+    model: str = Field("", description="what answers for a pydantic-ai Agent: rules, router, tape:FILE, live:NAME")
     concurrency: int | None = Field(None, ge=1, description="tasks at once; the others wait in its inbox")
     auth: Annotated[tuple[str, ...], Arg(metavar="WAY")] = Field(
         (),
@@ -156,6 +158,7 @@ class Define(Command, cell="agent"):
             version=self.version,
             reply=self.reply,
             description=self.description,
+            model=self.model,
             concurrency=self.concurrency,
             auth=self.auth,
             scopes=self.scope,

@@ -29,7 +29,7 @@ _FROM_ZH = re.compile(r"从([\u4e00-\u9fff]{2,4}?)(?=出发|去|到|往|飞|坐|
 _AT_ZH = re.compile(rf"(?:在|逛|玩){_PLACE}")
 _NAME = r"([A-Z\u4e00-\u9fff][\w\u4e00-\u9fff'-]*(?: [A-Z][\w'-]+)*)"
 _TO_EN = re.compile(rf"\b(?:to|visit|visiting|towards?) {_NAME}")
-_IN_EN = re.compile(rf"\b(?:in|at|around|for|of) {_NAME}")
+_IN_EN = re.compile(rf"\b(?:in|at|around|over|near|for|of) {_NAME}")
 _FROM_EN = re.compile(rf"\bfrom {_NAME}")
 _ISO = re.compile(r"\d{4}-\d\d-\d\d")
 _DAYS = re.compile(

@@ -139,7 +139,7 @@ def define(
         description: What it does; by default the first paragraph of its docstring.
         model: What answers for a pydantic-ai `Agent`, as `models.choose` takes it; empty: its own, or else the lab's.
         defaults: What holds where nothing else is said.
-        resumable: Whether a task that was at work when its process died is called anew.
+        resumable: Whether a task that was at work when its process died is called anew; a pydantic-ai `Agent`'s are.
 
     Raises:
         BadAgent: It can't be one; says why.
@@ -152,7 +152,7 @@ def define(
 
         about = description or describe(target)
         answers = model or model_name(target, defaults.model)
-        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, answers, defaults, model, resumable)
+        return AgentDefinition(name, target, "pydantic-ai", about, reply, 2, answers, defaults, model, True)
     function: Any = target
     if isinstance(target, type) or not callable(function):
         raise BadAgent(

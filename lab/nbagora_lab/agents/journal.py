@@ -69,6 +69,7 @@ class Journal:
         log: The engine.
         ask: How the user is asked.
         resumed: Whether an earlier process, or an earlier call of the agent, may have left steps of this task.
+        given: Gives steps of another task that this one takes over, by path, where it is run again from one of them.
 
     Example:
         >>> async def trip(message, task):
@@ -78,7 +79,15 @@ class Journal:
         ...     yield f"{len(trains)} trains"
     """
 
-    def __init__(self, live: LiveTask, log: Log, ask: _Asker, *, resumed: bool = False) -> None:
+    def __init__(
+        self,
+        live: LiveTask,
+        log: Log,
+        ask: _Asker,
+        *,
+        resumed: bool = False,
+        given: Callable[[], Mapping[str, Step]] | None = None,
+    ) -> None:
         self._live = live
         self._log = log
         self._ask_user = ask
@@ -88,6 +97,7 @@ class Journal:
         self._fold = StepFold(log, live.topic)
         if resumed:
             self._fold.refresh()
+        self._given = given() if given is not None else {}
 
     def others(self, type_: str, *, after: int = -1) -> list[Record]:
         """Records of a type that stand on the task's topic past an offset, whoever wrote them."""
@@ -195,6 +205,7 @@ class Journal:
                 f"the step '{path}' was asked {_short(known.input)} before the crash, and {_short(now)} now",
                 "the code has changed, or doesn't do the same each time: put it back to go on, or ask anew",
             )
+        known = known or self._take_over(type_, head)
         if known is not None and known.state == "running" and not idempotent:
             known = await self._decide(type_, head, known)
         if known is not None and known.state != "running" and heard is not None:
@@ -234,6 +245,7 @@ class Journal:
         path = self._path(above, key)
         head = {"step": path, "parent": above, "name": key}
         known = self.steps.get(path)
+        known = known or self._take_over(RecordType.FLOW_STEP, head)
         if known is not None and known.state == "done":
             return Message(known.output)
         answer = None
@@ -246,6 +258,17 @@ class Journal:
                 answer = (await self._ask_user(question, metadata or {})).raw
         self._live.note(RecordType.FLOW_STEP, head | {"phase": "result", "output": answer})
         return Message(answer)
+
+    def _take_over(self, type_: str, head: dict[str, Any]) -> Step | None:
+        """A step of the task that this one repeats, written down as this one's own."""
+        step = self._given.get(head["step"])
+        if step is None:
+            return None
+        self._live.note(type_, head | {"phase": "intent", "input": step.input})
+        came = {"phase": "error", "error": step.error} if step.error else {"phase": "result", "output": step.output}
+        told = {name: step.about[name] for name in ("model", "source", "member") if name in step.about}
+        self._live.note(type_, head | came | told | {"from": {"task": step.task, "offset": step.ended}})
+        return step
 
     def _questions(self) -> asyncio.Lock:
         if self._asking is None:

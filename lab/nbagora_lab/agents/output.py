@@ -9,7 +9,8 @@ empty text part of its own, except where the whole text is known (``return "…"
 from __future__ import annotations
 
 import mimetypes
-from collections.abc import Callable, Sequence
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,21 @@ class Output:
         live: The task.
         ids: What makes artifact and message ids.
         reply: ``task``, ``message`` or ``either``; all but ``task`` say WORKING only with the first event.
+        former: Artifacts of an earlier call that this one repeats; it writes them anew under their ids, in their order.
 
     Attributes:
         spent: Gives what the task took, for the status that completes it.
     """
 
-    def __init__(self, live: LiveTask, ids: Ids, reply: str) -> None:
+    def __init__(self, live: LiveTask, ids: Ids, reply: str, former: Iterable[Mapping[str, Any]] = ()) -> None:
         self._live = live
         self._ids = ids
         self._reply = reply
         self._run: bytes | None = None  # the head of the text artifact that chunks go to
         self._named: dict[str, str] = {}
+        self._former: defaultdict[str, deque[str]] = defaultdict(deque)
+        for artifact in former:
+            self._former[artifact.get("name", "")].append(artifact["artifactId"])
         self._begun = False
         self.spent: Callable[[], dict[str, Any]] = dict
         self._kept: list[dict[str, Any]] = []  # in the mode "message", all that the reply will say
@@ -118,7 +123,11 @@ class Output:
     def _head(self, name: str) -> bytes:
         """The members of a new artifact that stand before its parts."""
         named = b'"name":%b,' % dumps(name) if name else b""
-        return b'"artifactId":"%b",%b' % (self._ids.new("artifact", self._live.id).encode(), named)
+        return b'"artifactId":"%b",%b' % (self._new_id(name).encode(), named)
+
+    def _new_id(self, name: str) -> str:
+        former = self._former.get(name)
+        return former.popleft() if former else self._ids.new("artifact", self._live.id)
 
     def close(self) -> None:
         """Closes the text artifact that is open, if one is."""
@@ -139,7 +148,7 @@ class Output:
         if append and known is None:
             raise BadYield(f"there is no artifact '{name}' to append to", "leave out append= for its first part")
         if not append or known is None:
-            known = self._named[name] = self._ids.new("artifact", self._live.id)
+            known = self._named[name] = self._new_id(name)
         head = b'"artifactId":%b,"name":%b,' % (dumps(known), dumps(name))
         parts = b",".join(dumps(part) for part in parts_of(content))
         self._live.artifact(head, parts, append=append, last=last)

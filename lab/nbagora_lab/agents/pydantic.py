@@ -33,6 +33,7 @@ from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.models import ScriptedModel, choose, kind_of
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.task import AgentTask
+from nbagora_lab.agents.tools import search_tools
 from nbagora_lab.core.errors import AgentError, BadAgent, LimitReached
 
 __all__ = ["describe", "model_name", "run_agent", "run_steps"]
@@ -83,8 +84,9 @@ async def run_agent(
         AgentError: The model failed it.
         LimitReached: It took more than it may.
     """
-    asked = task.history[0] if task.restarted else message
+    asked = task.request if task.restarted else message
     earlier = _history([one for one in task.session if one.task_id != task.id])
+    model = task.model or model
     said: list[str] = []
 
     def say(text: str) -> None:
@@ -154,7 +156,7 @@ async def run_steps(
             prompt,
             message_history=list(history),
             model=chosen,
-            capabilities=[durability],
+            capabilities=[durability, *search_tools(agent.toolsets)],
             usage_limits=limits,
             **options,
         )

@@ -256,7 +256,8 @@ class Runs:
         live = run.live
         if live.cancelled.is_set():
             raise asyncio.CancelledError
-        output = Output(live, self.tasks.ids, definition.reply)
+        former = self._artifacts(live) if restarted and definition.resumable else ()
+        output = Output(live, self.tasks.ids, definition.reply, former)
         printer = TaskPrinter(lambda stream, line: self._note(live, stream, line))
         current_printer.set(printer)
         current_task.set(live)
@@ -367,6 +368,9 @@ class Runs:
             live.note(RecordType.TASK_LOG, {"stream": stream, "text": text})
         except StoreError as error:
             _log.error("a line of %s's log is lost: %s", live.id, error.what)
+
+    def _artifacts(self, live: LiveTask) -> list[dict[str, Any]]:
+        return list(self.tasks.task_json(live.owner, live.id, history=0).get("artifacts", []))
 
     def _history(self, live: LiveTask) -> list[Message]:
         return [Message(one) for one in self.tasks.task_json(live.owner, live.id).get("history", [])]

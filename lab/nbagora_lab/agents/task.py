@@ -15,6 +15,7 @@ from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.journal import Journal
 from nbagora_lab.agents.message import Message, parts_of
 from nbagora_lab.agents.output import Output
+from nbagora_lab.agents.replay import MODEL, RERUN, Rerun
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import EndOfTask, UsageError
 
@@ -79,6 +80,8 @@ class AgentTask:
         id: The task's id.
         context_id: Id of its context.
         agent: Name of the agent that it is for.
+        owner: Whose it is; empty for the lab's own user.
+        log: The engine that its records are on.
         clock: The lab's clock.
         defaults: What holds for a pydantic-ai agent that it runs and that says nothing else.
         restarted: Whether the function is called anew for a task that an earlier process began, or whose function had
@@ -103,6 +106,8 @@ class AgentTask:
         self.id = live.id
         self.context_id = live.context_id
         self.agent = live.agent
+        self.owner = live.owner
+        self.log = log
         self.clock = live.clock
         self.defaults = defaults
         self.restarted = restarted
@@ -114,12 +119,32 @@ class AgentTask:
         self._call = caller
         self._history = history
         self._session = session
-        self._log = log
 
     @functools.cached_property
     def journal(self) -> Journal:
         """The task's steps: what is done in one of them is not done again when the task goes on after a crash."""
-        return Journal(self._live, self._log, self._ask_with, resumed=self.restarted)
+        rerun = self.rerun
+        given = None if rerun is None else functools.partial(rerun.given, self.log)
+        return Journal(self._live, self.log, self._ask_with, resumed=self.restarted, given=given)
+
+    @functools.cached_property
+    def request(self) -> Message:
+        """The message that the task was opened with."""
+        return self.history[0]
+
+    @functools.cached_property
+    def model(self) -> str:
+        """The model that was asked for with the task; empty for none. Only the lab's own user may ask for one."""
+        if self.owner:
+            return ""
+        asked = str(self.request.raw.get("metadata", {}).get(MODEL, ""))
+        return asked if self.rerun is None else self.rerun.model or asked
+
+    @functools.cached_property
+    def rerun(self) -> Rerun | None:
+        """What the task repeats, where it is one that is run again; only the lab's own user may have that."""
+        told = self.request.raw.get("metadata", {}).get(RERUN) if not self._live.owner else None
+        return None if told is None else Rerun.parse(told)
 
     def spent(self) -> dict[str, Any]:
         """What its steps took so far, as `Journal.spent` tells."""

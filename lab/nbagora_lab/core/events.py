@@ -80,6 +80,8 @@ class RecordType:
     STEP_MODEL = "agent.step.model"
     STEP_TOOL = "agent.step.tool"
     FLOW_STEP = "flow.step"
+    REMEMBER = "memory.remember"
+    FORGET = "memory.forget"
     WORD = "discussion.word"
     TOPIC_OPENED = "topic.opened"
     TOPIC_FORKED = "topic.forked"
