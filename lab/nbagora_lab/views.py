@@ -106,6 +106,25 @@ class ViewSource(_Source):
         task = self._tasks.get(task_id)
         self._begin(self._calls.cancel(task.agent, task.id))
 
+    def say(self, agent: str, text: str, context_id: str) -> Future[object]:
+        """Sends an agent a message, in a context or a new one, and returns at once.
+
+        Returns:
+            Its end, once the task is opened. A `LabError` says why it is not.
+
+        Raises:
+            UsageError: The message is empty.
+        """
+        return self._service.submit(self._calls.send, agent, self._calls.message(text, context_id=context_id))
+
+    def message(self, task_id: str, offset: int) -> Payload:
+        """One event of a task as the protocol's message.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        return self._inspector.message(task_id, offset)
+
     def answer(self, task_id: str, text: str) -> None:
         """Answers a task that asked for input, and returns at once.
 

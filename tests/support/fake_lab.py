@@ -7,9 +7,11 @@ import asyncio
 import contextlib
 import itertools
 import threading
+from concurrent.futures import Future
 
 from nbagora_lab.core.errors import NotStarted, TaskNotFound
 from nbagora_lab.inspect.model import EventRow, TaskDetail, TaskRow, TasksSnapshot
+from nbagora_lab.inspect.topicview import Payload
 
 T0 = 1_790_000_000.0
 
@@ -76,6 +78,16 @@ class FakeTasks:
         if task_id not in self.rows:
             raise TaskNotFound(f"no task '{task_id}'", "see %task ls")
         self.change(task_id, state="CANCELED")
+
+    def say(self, agent, text, context_id):
+        self.asked.append(("say", agent, text, context_id))
+        future = Future()
+        future.set_result(None)
+        return future
+
+    def message(self, task_id, offset):
+        self.asked.append(("message", task_id, offset))
+        return Payload(topic="sessions/c", created=T0, offset=offset, kind="json", text='{\n  "task": {}\n}', size=11)
 
     def answer(self, task_id, text):
         self.asked.append(("answer", task_id, text))

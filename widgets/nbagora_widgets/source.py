@@ -84,6 +84,22 @@ class TaskSource(LiveSource, Protocol):
         """
         ...
 
+    def say(self, agent: str, text: str, context_id: str) -> Future[object]:
+        """Begins to send an agent a message; in a context, or a new one where that is empty. Its end may raise.
+
+        Raises:
+            LabError: It can't be; the view shows both lines.
+        """
+        ...
+
+    def message(self, task_id: str, offset: int) -> Payload:
+        """One event of a task as the protocol's message.
+
+        Raises:
+            LabError: There is no such task.
+        """
+        ...
+
     def answer(self, task_id: str, text: str) -> None:
         """Answers a task that asked for input, and returns at once.
 

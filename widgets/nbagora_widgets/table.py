@@ -71,9 +71,32 @@ def html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]
 
 def _events(detail: TaskDetail) -> list[tuple[str, ...]]:
     return [
-        (f"#{event.offset}", when(event.time), _label(event.state) if event.state else event.kind, event.text)
+        (
+            str(event.generation or ""),
+            f"#{event.offset}",
+            when(event.time),
+            _label(event.state) if event.state else event.kind,
+            event.text,
+            "; ".join(event.problems) or ("fits" if event.checked else ""),
+        )
         for event in detail.events
     ]
+
+
+def _artifacts(detail: TaskDetail) -> list[tuple[str, ...]]:
+    return [
+        (
+            artifact.name or artifact.id,
+            part.name or part.media,
+            f"[{part.media}]" if part.kind == "image" else part.text,
+        )
+        for artifact in detail.artifacts
+        for part in artifact.parts
+    ]
+
+
+def _calls(detail: TaskDetail) -> list[tuple[str, ...]]:
+    return [("\u2003" * call.depth + call.agent, call.id, _label(call.state)) for call in detail.calls]
 
 
 def tasks_html(snapshot: TasksSnapshot) -> str:
@@ -83,7 +106,12 @@ def tasks_html(snapshot: TasksSnapshot) -> str:
         caption = f"Events of task {snapshot.selected.row.id}"
         if snapshot.selected.skipped:
             caption += f", without the first {snapshot.selected.skipped:,}"
-        html += "\n" + html_table(caption, ("Offset", "Time", "Event", "Text"), _events(snapshot.selected))
+        heads = ("Generation", "Offset", "Time", "Event", "Text", "Specification")
+        html += "\n" + html_table(caption, heads, _events(snapshot.selected))
+        if snapshot.selected.artifacts:
+            html += "\n" + html_table("Artifacts", ("Artifact", "Part", "Content"), _artifacts(snapshot.selected))
+        if snapshot.selected.calls:
+            html += "\n" + html_table("Who called whom", ("Agent", "Task", "State"), _calls(snapshot.selected))
     return html
 
 

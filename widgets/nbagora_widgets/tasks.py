@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import Any, ClassVar
 
+import traitlets
 from pydantic import TypeAdapter
 
-from nbagora_lab.inspect.model import ROWS, Answer, Cancel, Filter, Select, TaskCommand, TasksSnapshot
+from nbagora_lab.inspect.model import (
+    ROWS,
+    Answer,
+    Cancel,
+    Filter,
+    Inspect,
+    Say,
+    Select,
+    TaskCommand,
+    TasksSnapshot,
+)
+from nbagora_lab.inspect.topicview import Payload
 from nbagora_widgets.esm import bundle, style
 from nbagora_widgets.live import LiveView
 from nbagora_widgets.source import TaskSource
@@ -36,7 +49,10 @@ class TaskView(LiveView):
     _esm = bundle("tasks")
     _css = style("tasks")
     _commands: ClassVar[TypeAdapter[Any]] = TypeAdapter(TaskCommand)
+    _stored = ("snapshot", "message")
     _latest: TasksSnapshot
+
+    message = traitlets.Dict(help="the event that is looked at, as JSON; empty for none").tag(sync=True)
 
     def __init__(
         self,
@@ -68,11 +84,23 @@ class TaskView(LiveView):
         taken = self._tasks.tasks(selected=self._selected, **chosen, limit=ROWS)
         return taken.model_copy(update={**chosen, "rows": taken.rows[:ROWS]})
 
-    def _obey(self, command: TaskCommand) -> None:
+    def _look_at(self, message: Payload | None) -> None:
+        with self._lock:
+            if not self.stopped:
+                self._unflushed = True
+                self.message = message.model_dump(mode="json") if message is not None else {}
+
+    def _obey(self, command: TaskCommand) -> Future[object] | None:
         match command:
             case Select():
+                self._look_at(None)
                 self._selected = command.task_id
                 self._refresh()
+            case Inspect():
+                offset = command.offset
+                self._look_at(None if offset is None else self._tasks.message(command.task_id, offset))
+            case Say():
+                return self._tasks.say(command.agent, command.text, command.context_id)
             case Filter():
                 self._agent, self._state = command.agent, command.state
                 self._refresh()
@@ -80,3 +108,4 @@ class TaskView(LiveView):
                 self._tasks.cancel(command.task_id)
             case Answer():
                 self._tasks.answer(command.task_id, command.text)
+        return None

@@ -23,14 +23,19 @@ __all__ = [
     "TEXT",
     "WORDS",
     "Answer",
+    "ArtifactRow",
     "Bye",
+    "CallRow",
     "Cancel",
     "Command",
     "EventRow",
     "Filter",
     "Hello",
+    "Inspect",
+    "PartRow",
     "Problem",
     "Reply",
+    "Say",
     "Select",
     "Snapshot",
     "TaskCommand",
@@ -140,6 +145,8 @@ class EventRow(_Model):
         state: The state that it sets; empty where it sets none.
         text: What it says.
         time: When it was appended.
+        checked: Whether it was held against the specification; what is no message of the protocol is not.
+        problems: What is wrong with it by that.
     """
 
     offset: int
@@ -148,6 +155,50 @@ class EventRow(_Model):
     state: str = ""
     text: _Text = ""
     time: float
+    checked: bool = False
+    problems: tuple[str, ...] = ()
+
+
+class PartRow(_Model):
+    """A part of an artifact, as it is shown.
+
+    Attributes:
+        kind: ``text``, ``json``, ``image``, ``bytes`` or ``link``.
+        text: Lines to read; of an image its bytes in Base64, of a link its address.
+        media: Its media type.
+        name: Its file name.
+        cut: Whether only the beginning is shown.
+    """
+
+    kind: str
+    text: str = ""
+    media: str = ""
+    name: str = ""
+    cut: bool = False
+
+
+class ArtifactRow(_Model):
+    """An artifact of the selected task."""
+
+    id: str
+    name: str = ""
+    parts: tuple[PartRow, ...] = ()
+
+
+class CallRow(_Model):
+    """A task of the selected one's trace.
+
+    Attributes:
+        id: The task's id.
+        agent: Name of its agent.
+        state: One of `STATES`.
+        depth: How many calls lie above it.
+    """
+
+    id: str
+    agent: str
+    state: str
+    depth: int = Field(0, ge=0)
 
 
 class TaskDetail(_Model):
@@ -158,12 +209,16 @@ class TaskDetail(_Model):
         topic: Full name of its session topic.
         events: The newest ones, `EVENTS` at most, oldest first.
         skipped: Number of earlier events that are left out.
+        artifacts: What it has made so far, the first ones.
+        calls: Who called whom: the tasks of its trace, each below its caller; nothing where it stands alone.
     """
 
     row: TaskRow
     topic: str = ""
     events: tuple[EventRow, ...] = ()
     skipped: int = Field(0, ge=0)
+    artifacts: tuple[ArtifactRow, ...] = ()
+    calls: tuple[CallRow, ...] = ()
 
 
 class Snapshot(_Model):
@@ -260,7 +315,24 @@ class Answer(Command):
     text: str
 
 
-TaskCommand = Annotated[Hello | Bye | Select | Filter | Cancel | Answer, Field(discriminator="do")]
+class Say(Command):
+    """Sends an agent a message; in a context, or in one of its own."""
+
+    do: Literal["say"] = "say"
+    agent: str
+    text: str
+    context_id: str = ""
+
+
+class Inspect(Command):
+    """Asks for one event of a task as the protocol's message; None for none."""
+
+    do: Literal["inspect"] = "inspect"
+    task_id: str
+    offset: int | None = Field(ge=0)
+
+
+TaskCommand = Annotated[Hello | Bye | Select | Filter | Cancel | Answer | Say | Inspect, Field(discriminator="do")]
 """What a task view may send."""
 
 

@@ -8,14 +8,19 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from nbagora_lab.broker.api import Log
-from nbagora_lab.core.errors import TopicNotFound
+from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Record, RecordType, decode
+from nbagora_lab.inspect.artifacts import artifact_rows
+from nbagora_lab.inspect.calls import Traces
+from nbagora_lab.inspect.check import message_problems
 from nbagora_lab.inspect.directory import DirectoryEntry
 from nbagora_lab.inspect.fold import SessionFold
-from nbagora_lab.inspect.model import EVENTS, EventRow, TaskDetail, TaskRow, TasksSnapshot
+from nbagora_lab.inspect.model import EVENTS, ROWS, ArtifactRow, CallRow, EventRow, TaskDetail, TaskRow, TasksSnapshot
+from nbagora_lab.inspect.topicview import Payload
 
-__all__ = ["Sessions", "TaskInspector", "event_row"]
+__all__ = ["Sessions", "TaskInspector", "checked_row", "event_row"]
 
+_MESSAGES = frozenset({RecordType.MESSAGE, RecordType.TASK, RecordType.STATUS, RecordType.ARTIFACT})
 _KEPT_ROWS = 2000  # rows of ended tasks, which never change
 
 
@@ -38,6 +43,7 @@ class _Followed:
         self.entry = entry
         self.events: deque[EventRow] = deque(maxlen=EVENTS)
         self.count = 0
+        self.artifacts: tuple[ArtifactRow, ...] = ()
         self._after = -1
         self._claim = 0
 
@@ -70,6 +76,7 @@ class TaskInspector:
         self._log = log
         self._lab = lab
         self._ended: dict[str, TaskRow] = {}
+        self._traces = Traces()
         self._followed: _Followed | None = None  # the task that is selected: a view asks for it ten times a second
 
     def version(self) -> int:
@@ -99,7 +106,7 @@ class TaskInspector:
                 if len(rows) < limit:
                     rows.append(row)
             total += 1
-        detail = self._detail(entries[selected]) if selected in entries else None
+        detail = self._detail(entries[selected], entries) if selected in entries else None
         return TasksSnapshot(seq=seq, lab=self._lab, total=total, rows=tuple(rows), selected=detail)
 
     @staticmethod
@@ -138,22 +145,65 @@ class TaskInspector:
             self._ended[entry.task] = row
         return row
 
-    def _detail(self, entry: DirectoryEntry) -> TaskDetail | None:
+    def _detail(self, entry: DirectoryEntry, entries: dict[str, DirectoryEntry]) -> TaskDetail | None:
         row = self._row(entry)
         if row is None:
             return None
         if self._followed is None or self._followed.entry.task != entry.task:
             self._followed = _Followed(entry)
-        followed = self._followed
+        followed, before = self._followed, self._followed.count
+        fresh: deque[Record] = deque(maxlen=EVENTS)
         for record in followed.read(self._log):
-            followed.events.append(event_row(record))
+            fresh.append(record)
             followed.count += 1
+        followed.events.extend(map(checked_row, fresh))
+        if followed.count != before:
+            followed.artifacts = artifact_rows(self._sessions.session(entry.owner, entry.context).tasks[entry.task])
         events = tuple(followed.events)
-        return TaskDetail(row=row, topic=entry.topic, events=events, skipped=followed.count - len(events))
+        return TaskDetail(
+            row=row,
+            topic=entry.topic,
+            events=events,
+            skipped=followed.count - len(events),
+            artifacts=followed.artifacts,
+            calls=self._calls(entry, entries),
+        )
+
+    def _calls(self, entry: DirectoryEntry, entries: dict[str, DirectoryEntry]) -> tuple[CallRow, ...]:
+        tree = self._traces.tree(entries, entry.task)
+        if len(tree) == 1:
+            return ()
+        rows = []
+        for one, depth in tree[:ROWS]:
+            row = self._row(one)
+            state = row.state if row is not None else one.state.removeprefix("TASK_STATE_")
+            rows.append(CallRow(id=one.task, agent=one.agent, state=state, depth=depth))
+        return tuple(rows)
+
+    def message(self, task_id: str, offset: int) -> Payload:
+        """One event of a task as the protocol's message.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        from nbagora_lab.inspect.messages import message_payload  # which shows bodies by what words events
+
+        entry = self._sessions.directory().get(task_id)
+        if entry is None:
+            raise TaskNotFound(f"no task '{task_id}'", "see %task ls")
+        return message_payload(self._log, entry.topic, offset)
 
     def records(self, entry: DirectoryEntry) -> Iterator[Record]:
         """A task's records, oldest first, without claims and what their former holders wrote after them."""
         return _Followed(entry).read(self._log)
+
+
+def checked_row(record: Record) -> EventRow:
+    """One record of a task's, in words, and held against the specification where it is a message of the protocol."""
+    row = event_row(record)
+    if record.type not in _MESSAGES:
+        return row
+    return row.model_copy(update={"checked": True, "problems": message_problems(json.loads(record.body))})
 
 
 def event_row(record: Record) -> EventRow:

@@ -1,4 +1,8 @@
-/** The selected task: its events as a feed, and the box that answers what it asks. */
+/**
+ * The selected task: its events as a feed, the box that answers what it asks, and the panes beside them.
+ *
+ * A pane is a `node` and `paint(full)`, which shows a `TaskDetail`, or hides; `panel` is given them in their order.
+ */
 import { button, h, patch, put, say, setTime, short } from "./live.js";
 import { badge, label, setBadge } from "./state.js";
 
@@ -11,10 +15,13 @@ import { badge, label, setBadge } from "./state.js";
 const FEED = 1000; // ms between two changes of the feed, which screen readers read out
 const RUN = 4000; // characters of a run of chunks at most: the last ones
 
+/** @param {EventRow[]} run @returns {EventRow} the first that doesn't fit the specification, or else the first checked */
+const judged = (run) => run.find((event) => event.problems?.length) ?? run.find((event) => event.checked) ?? run[0];
+
 /**
  * Events as lines of a feed: a run of chunks is one line that grows.
  * @param {EventRow[]} events @param {number} skipped
- * @returns {{key: string, at: string, first: EventRow, text: string}[]}
+ * @returns {{key: string, at: string, generation: string, first: EventRow, judged: EventRow, text: string}[]}
  */
 export function lines(events, skipped) {
   /** @type {EventRow[][]} */
@@ -27,17 +34,34 @@ export function lines(events, skipped) {
   return runs.map((run, index) => ({
     key: index === 0 && skipped ? "head" : `${run[0].offset}`, // a head that loses events is still the same line
     at: run.length > 1 ? `${run[0].offset}–${run[run.length - 1].offset}` : `${run[0].offset}`,
+    generation: [run[0], ...run.slice(-1)].map((event) => event.generation || "").join("–").replace(/^(\d*)–\1$/, "$1"),
     first: run[0],
+    judged: judged(run),
     text: run.map((event) => event.text).join("").slice(-RUN),
   }));
 }
 
-const makeLine = () => h("li", {}, h("time"), ...["at", "kind", "text"].map((kind) => h("span", { class: kind })));
+function makeLine() {
+  const place = h("button", { type: "button", class: "at" });
+  const [generation, kind, fit, words] = ["generation", "kind", "fit", "text"].map((each) => h("span", { class: each }));
+  return h("li", {}, h("time"), generation, place, kind, fit, words);
+}
 /** @param {any} node @param {ReturnType<typeof lines>[number]} line */
-function paintLine(node, { at, first, text }) {
-  const [time, place, kind, words] = node.children;
+function paintLine(node, { at, generation, first, judged: checked, text }) {
+  const [time, number, place, kind, fit, words] = node.children;
   setTime(time, first.time);
+  say(number, generation);
+  put(number, "title", `generation ${generation}`);
   say(place, `#${at}`);
+  put(place, "aria-label", `Message #${at}`);
+  put(place, "data-offset", `${first.offset}`);
+  const problems = checked.problems ?? [];
+  say(fit, problems.length ? "⚠" : checked.checked ? "✓" : "");
+  const verdict = problems.length ? `against the specification: ${problems.join("; ")}` : "fits the specification";
+  put(fit, "title", checked.checked ? verdict : "");
+  put(fit, "role", checked.checked ? "img" : "presentation");
+  put(fit, "aria-label", checked.checked ? verdict : "");
+  put(fit, "data-fits", `${!problems.length}`);
   say(kind, first.state ? label(first.state) : first.kind);
   put(node, "data-state", first.state);
   say(words, text);
@@ -48,9 +72,11 @@ function paintLine(node, { at, first, text }) {
  * @param {string} view.id element id of the panel
  * @param {AbortSignal} view.signal
  * @param {(id: string, text: string, says: (text: string) => void, sent: () => void) => void} view.answer
+ * @param {(id: string, offset: number) => void} view.inspect shows an event as the protocol's message
+ * @param {{node: HTMLElement, paint: (full: TaskDetail | null) => void}[]} view.panes
  * @returns `node`, its two buttons, and `paint`, which shows a task, or nothing
  */
-export function panel({ id: name, signal, answer }) {
+export function panel({ id: name, signal, answer, inspect, panes }) {
   /** @type {Map<string, string>} answers begun */
   const drafts = new Map();
   let shown = "";
@@ -72,7 +98,7 @@ export function panel({ id: name, signal, answer }) {
   const live = { role: "log", "aria-live": "polite", "aria-relevant": "additions", tabindex: "0" };
   const log = h("div", { class: "feed", ...live }, skips, feed);
   const about = h("header", {}, mark, title, where, cancel, close);
-  const node = h("section", { class: "detail", id: name }, about, form, log);
+  const node = h("section", { class: "detail", id: name }, about, form, log, ...panes.map((pane) => pane.node));
 
   function submit() {
     const id = shown;
@@ -112,8 +138,9 @@ export function panel({ id: name, signal, answer }) {
     const context = task.id.startsWith(task.context_id) ? "" : ` · context ${task.context_id}`; // it often is in the id
     say(where, `task ${task.id}${context}`);
     say(close.lastChild, " the task's events");
-    form.hidden = task.state !== "INPUT_REQUIRED" || !alive;
+    form.hidden = !["INPUT_REQUIRED", "AUTH_REQUIRED"].includes(task.state) || !alive;
     say(question, task.question || "The task asks for input.");
+    for (const pane of panes) pane.paint(full);
     const rest = fed + FEED - performance.now();
     if (full && rest > 0) timer = setTimeout(paintFeed, rest, full);
     else if (full) paintFeed(full);
@@ -124,6 +151,10 @@ export function panel({ id: name, signal, answer }) {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also ends a Chinese word
     event.preventDefault();
     submit();
+  }, { signal });
+  feed.addEventListener("click", (/** @type {any} */ { target }) => {
+    const offset = target.closest(".at")?.dataset.offset;
+    if (offset) inspect(shown, Number(offset));
   }, { signal });
   form.addEventListener("submit", (/** @type {Event} */ event) => {
     event.preventDefault();

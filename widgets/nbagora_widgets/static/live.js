@@ -160,6 +160,19 @@ export function say(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+/**
+ * Puts a text on the clipboard; the button that asked for it says so.
+ * @param {any} node made by `button` @param {string} text @param {(text: string) => void} tell says what went wrong
+ */
+export async function toClipboard(node, text, tell) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(node.firstChild, "Copied");
+  } catch {
+    tell(`This page may not write to the clipboard. Here it is:\n${text.slice(0, 2000)}`);
+  }
+}
+
 /** @param {any} node @param {string} name @param {string} value */
 export function put(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);

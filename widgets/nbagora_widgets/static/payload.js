@@ -21,9 +21,10 @@ export function about({ kind, size: bytes, cut }) {
 /**
  * @param {object} view
  * @param {string} view.id element id of the pane
+ * @param {string} [view.label] what it shows
  * @returns its parts, and `paint`, which shows a record, that it is waited for, or nothing
  */
-export function payloadPane({ id }) {
+export function payloadPane({ id, label = "Record" }) {
   const title = h("strong");
   const kind = h("span", { class: "count", role: "status" });
   const reference = button("copy-ref", "Copy reference");
@@ -33,7 +34,7 @@ export function payloadPane({ id }) {
   const list = h("dl");
   const text = h("pre", { tabindex: "0", role: "region", "aria-label": "Body" });
   const image = h("img");
-  const node = h("section", { class: "payload", id, "aria-label": "Record", tabindex: "-1" }, bar, list, text, image);
+  const node = h("section", { class: "payload", id, "aria-label": label, tabindex: "-1" }, bar, list, text, image);
   let shown = "";
 
   /**

@@ -1,5 +1,5 @@
 /**
- * The task view: a table of tasks, the events of the selected one, cancel and answer.
+ * The task view: a table of tasks; the selected one's events, messages, artifacts and calls; send, cancel and answer.
  *
  * The kernel's `snapshot` is the truth and is painted whole, by key: a row keeps its element, and so its focus, for as
  * long as its task is in the table. What a person does goes out as a command; the reply only says whether it was
@@ -8,8 +8,11 @@
  * @typedef {import("./types.js").TasksSnapshot} TasksSnapshot
  * @typedef {import("./types.js").TaskRow} TaskRow
  */
+import { artifactsPane } from "./artifacts.js";
+import { callsPane } from "./calls.js";
 import { panel } from "./detail.js";
-import { Link, button, excuse, h, patch, put, say, setTime, short, silent, step } from "./live.js";
+import { Link, button, excuse, h, patch, put, say, setTime, short, silent, step, toClipboard } from "./live.js";
+import { payloadPane } from "./payload.js";
 import { STATES, badge, label, setBadge } from "./state.js";
 
 const QUEUED = "queued until the cell ends";
@@ -52,11 +55,22 @@ function render({ model, el }) {
   const empty = h("p", { class: "empty" });
   const filters = h("div", { class: "filters" }, agent, agents, state);
   const bar = h("header", {}, h("strong", {}, "Tasks"), count, status, filters);
-  const detail = panel({ id: `${name}-detail`, signal, answer });
+  const panes = [artifactsPane(), callsPane((id) => select(id), signal)];
+  const detail = panel({ id: `${name}-detail`, signal, answer, inspect, panes });
+  const raw = payloadPane({ id: `${name}-message`, label: "Message" });
+  raw.reference.hidden = true; // a record of a topic has one, a message has none
+  detail.node.append(raw.node);
+  const to = h("input", { list: agents.id, placeholder: "agent", "aria-label": "Agent to send to", required: true });
+  const words = h("input", { placeholder: "message", "aria-label": "Message to send", required: true });
+  const sends = h("button", { type: "submit" }, "Send");
+  const further = h("label", { class: "further" }, h("input", { type: "checkbox" }), "go on in its context");
+  const talk = h("form", { class: "talk", "aria-label": "Send a message" }, to, words, further, sends);
   const rows = h("div", { class: "rows" }, table, empty);
-  const root = h("section", { class: "nbagora-view nbagora-tasks", "aria-label": "Tasks" }, bar, notice, rows, detail.node);
+  const root = h("section", { class: "nbagora-view nbagora-tasks", "aria-label": "Tasks" }, bar, notice, rows, talk, detail.node);
   el.append(root);
 
+  /** @type {number | null} the event that is looked at */
+  let inspected = model.get("message")?.offset ?? null;
   const link = new Link(model, signal, schedule);
   const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? (shot.selected?.row.id ?? null) : wanted);
@@ -77,11 +91,31 @@ function render({ model, el }) {
   }
   function select(/** @type {string | null} */ id) {
     wanted = id;
+    inspected = null;
     const done = (/** @type {boolean} */ ok) => {
       if (!ok) wanted = undefined;
     };
     if (!dead()) ask({ do: "select", task_id: id }, done);
     paint();
+  }
+  function inspect(/** @type {string} */ id, /** @type {number | null} */ offset) {
+    inspected = offset;
+    if (!dead()) ask({ do: "inspect", task_id: id, offset });
+    paint();
+    if (offset !== null) raw.node.focus();
+  }
+  function send() {
+    const agent_ = to.value.trim();
+    if (!agent_ || !words.value.trim() || dead() || sends.getAttribute("aria-disabled") === "true") return;
+    const says = (/** @type {string} */ text) => {
+      say(sends, text);
+      put(sends, "aria-disabled", `${text !== "Send"}`);
+    };
+    const context = further.firstChild.checked && !further.hidden ? (shot.selected?.row.context_id ?? "") : "";
+    ask({ do: "say", agent: agent_, text: words.value, context_id: context }, (ok) => {
+      says("Send");
+      if (ok) words.value = "";
+    }, () => says("sending…"));
   }
   function shut() {
     const back = openers().find((node) => keyOf(node) === chosen());
@@ -148,6 +182,8 @@ function render({ model, el }) {
     say(status, dead() ? excuse(shot.lab) : unsure);
     put(status, "data-link", dead() ? "gone" : link.state);
     for (const node of [agent, state]) node.disabled = dead();
+    talk.hidden = dead();
+    further.hidden = !shot.selected;
     if (document.activeElement !== agent) agent.value = shot.agent ?? "";
     if (document.activeElement !== state) state.value = shot.state ?? "";
     const names = [...new Set(shot.rows.map((task) => task.agent))].sort();
@@ -158,6 +194,9 @@ function render({ model, el }) {
     const full = shot.selected?.row.id === chosen() ? shot.selected : null;
     const task = full?.row ?? shot.rows.find((each) => each.id === chosen());
     detail.paint(task, full, !dead());
+    const message = model.get("message");
+    const fits = inspected !== null && message?.offset === inspected;
+    raw.paint(fits ? message : null, full ? inspected : null, dead() ? "not stored: the lab is not running" : "…");
     if (task) paintCancel(detail.cancel, task);
   }
   function schedule() {
@@ -171,6 +210,12 @@ function render({ model, el }) {
   on(state, "change", filter);
   on(detail.cancel, "click", () => cancel(chosen() ?? ""));
   on(detail.close, "click", shut);
+  on(raw.close, "click", () => inspect(chosen() ?? "", null));
+  on(raw.content, "click", () => toClipboard(raw.content, model.get("message")?.text ?? "", tell));
+  on(talk, "submit", (event) => {
+    event.preventDefault();
+    send();
+  });
   on(body, "click", ({ target }) => {
     const id = keyOf(target);
     if (target.closest(".cancel")) cancel(id);
@@ -192,8 +237,10 @@ function render({ model, el }) {
     if (event.key === "Escape" && !detail.node.hidden && !event.isComposing) shut();
   });
   model.on("change:snapshot", schedule);
+  model.on("change:message", schedule);
   signal.addEventListener("abort", () => {
     model.off("change:snapshot", schedule);
+    model.off("change:message", schedule);
     cancelAnimationFrame(frame);
     root.remove();
   });

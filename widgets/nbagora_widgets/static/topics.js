@@ -11,7 +11,7 @@
 import { forms } from "./forms.js";
 import { groupsPanel } from "./groups.js";
 import { jumpBar } from "./jump.js";
-import { Link, button, excuse, h, patch, put, say, silent, step } from "./live.js";
+import { Link, button, excuse, h, patch, put, say, silent, step, toClipboard } from "./live.js";
 import { payloadPane } from "./payload.js";
 import { recordList } from "./records.js";
 import { TOPIC_STATES, badge, setBadge } from "./state.js";
@@ -147,14 +147,7 @@ function render({ model, el }) {
     ask(command, done, () => says(WAITS));
     says("…");
   }
-  async function take(/** @type {any} */ node, /** @type {string} */ text) {
-    try {
-      await navigator.clipboard.writeText(text);
-      say(node.firstChild, "Copied");
-    } catch {
-      tell(`This page may not write to the clipboard. Here it is:\n${text.slice(0, 2000)}`);
-    }
-  }
+  const take = (/** @type {any} */ node, /** @type {string} */ text) => toClipboard(node, text, tell);
 
   function makeRow() {
     const open = button("open", "");

@@ -10,6 +10,14 @@
  */
 
 /**
+ * An artifact of the selected task.
+ * @typedef {object} ArtifactRow
+ * @property {string} id
+ * @property {string} name
+ * @property {PartRow[]} parts
+ */
+
+/**
  * An attribute of a record that is set.
  * @typedef {object} Attribute
  * @property {string} name
@@ -34,6 +42,15 @@
  * @property {number} request
  * @property {"bye"} do
  * @property {string} view
+ */
+
+/**
+ * A task of the selected one's trace.
+ * @typedef {object} CallRow
+ * @property {string} id
+ * @property {string} agent
+ * @property {string} state
+ * @property {number} depth
  */
 
 /**
@@ -105,6 +122,8 @@
  * @property {string} state
  * @property {string} text
  * @property {number} time
+ * @property {boolean} checked
+ * @property {string[]} problems
  */
 
 /**
@@ -182,6 +201,15 @@
  */
 
 /**
+ * Asks for one event of a task as the protocol's message; None for none.
+ * @typedef {object} Inspect
+ * @property {number} request
+ * @property {"inspect"} do
+ * @property {string} task_id
+ * @property {number | null} offset
+ */
+
+/**
  * A label, and the version that it points at.
  * @typedef {object} LabelRow
  * @property {string} label
@@ -239,6 +267,16 @@
  * @property {string} name
  * @property {string} type
  * @property {number | null} ttl
+ */
+
+/**
+ * A part of an artifact, as it is shown.
+ * @typedef {object} PartRow
+ * @property {string} kind
+ * @property {string} text
+ * @property {string} media
+ * @property {string} name
+ * @property {boolean} cut
  */
 
 /**
@@ -335,6 +373,16 @@
  */
 
 /**
+ * Sends an agent a message; in a context, or in one of its own.
+ * @typedef {object} Say
+ * @property {number} request
+ * @property {"say"} do
+ * @property {string} agent
+ * @property {string} text
+ * @property {string} context_id
+ */
+
+/**
  * Asks for what fits words and filters.
  * @typedef {object} Search
  * @property {number} request
@@ -422,6 +470,8 @@
  * @property {string} topic
  * @property {EventRow[]} events
  * @property {number} skipped
+ * @property {ArtifactRow[]} artifacts
+ * @property {CallRow[]} calls
  */
 
 /**
