@@ -1,20 +1,23 @@
-"""What a2a-sdk 0.3 does with our agents: ``python official_03.py URL BINDING``, one line of JSON for each thing tried."""
+"""What a2a-sdk 0.3 does with our agents: ``official_03.py URL BINDING``, one line of JSON for each thing tried."""
 
 import asyncio
 import json
 import sys
-from uuid import uuid4
+from itertools import count
 
 import httpx
 from a2a.client import A2ACardResolver, ClientConfig, ClientFactory
 from a2a.types import Message, Part, Role, TaskIdParams, TaskQueryParams, TextPart, TransportProtocol
 
 BASE, BINDING = sys.argv[1:3]
+NUMBERS = count()
 
 
 def say(text, **more):
     """A user's message."""
-    return Message(message_id=str(uuid4()), role=Role.user, parts=[Part(root=TextPart(text=text))], **more)
+    return Message(
+        message_id=f"old-{BINDING}-{next(NUMBERS)}", role=Role.user, parts=[Part(root=TextPart(text=text))], **more
+    )
 
 
 def text_of(task):
