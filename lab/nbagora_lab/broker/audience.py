@@ -87,7 +87,8 @@ class Audiences:
         found = dict(self._names.get(lite, ()))
         for pattern, readers in self._globs.values():
             if pattern.matches(lite) and lite != EVENTS:
-                found |= readers
+                for client, number in readers.items():  # by its newest subscription, name or glob
+                    found[client] = max(number, found.get(client, 0))
         if not found:
             return None
         clients: frozenset[Client] = frozenset([max(found, key=found.__getitem__)] if self._exclusive else found)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from deliveries import drain, handles, join, places, publish
+from logs import record
 from nbagora_lab.broker.api import Groups, Log
+from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.core.errors import LeaseLost
 
 NEEDS = {"exclusive"}
@@ -51,3 +53,13 @@ def test_after_the_newest_has_left_an_older_one_with_another_glob_goes_on(log: L
     assert drain(groups, "workers", "all") == [("b", 0)]
     groups.unsubscribe("workers", "some")
     assert drain(groups, "workers", "all") == [("a1", 0)]
+
+
+def test_the_newest_of_a_clients_own_subscriptions_decides(log: Log, groups: Groups) -> None:
+    groups.create_group("one", GroupSpec(topic="chat", mode="exclusive"))
+    groups.subscribe("one", "x", ["a*"])
+    groups.subscribe("one", "y", ["*"])
+    groups.subscribe("one", "x", ["a"])
+    log.append([("chat/a", record()), ("chat/ab", record())])
+    assert [one.topic for one in groups.receive("one", "x")] == ["chat/a"]
+    assert [one.topic for one in groups.receive("one", "y")] == ["chat/ab"]
