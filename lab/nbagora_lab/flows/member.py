@@ -121,6 +121,14 @@ def member_of(target: Asked, name: str = "") -> Member:
     pydantic_ai = sys.modules.get("pydantic_ai")
     if pydantic_ai is not None and isinstance(target, pydantic_ai.Agent):
         return Member(name or target.name or "agent", target, "model", repeatable=True)
+    try:
+        return _function(target, name)
+    except TypeError:  # it can't be hashed
+        return _function.__wrapped__(target, name)
+
+
+@functools.lru_cache(256)  # a flow of a thousand steps asks the same few
+def _function(target: Any, name: str) -> Member:
     inner = target.func if isinstance(target, functools.partial) else target
     own = name or str(getattr(inner, "__name__", type(inner).__name__)).strip("<>")
     if inspect.isasyncgenfunction(inner) or inspect.isgeneratorfunction(inner):
