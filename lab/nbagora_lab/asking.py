@@ -192,13 +192,17 @@ class Asking:
             UsageError: It has no step of that path.
         """
         former = task if isinstance(task, Task) else self.task(task)
+        sent = self._again(former, at, message, dict(answers or {}), model)
+        return self._checked(self._wait(self._calls.ask, former.agent, sent, timeout=timeout), check)
+
+    def _again(self, former: Task, at: str, message: object, answers: dict[str, Any], model: str) -> dict[str, Any]:
+        """The message that has a task run again."""
         asked = former.raw["history"][0]["parts"] if message is None else parts_of(message)
         sent = self._message("rerun", None) | {"parts": asked}
         topic = join_topic(SESSIONS, former.context_id)
-        rerun = Rerun(topic, former.id, at, dict(answers or {}), model)
+        rerun = Rerun(topic, former.id, at, answers, model)
         rerun.given(self._tasks.log)  # what can't be is told at once
-        sent["metadata"] = {RERUN: rerun.as_json()}
-        return self._checked(self._wait(self._calls.ask, former.agent, sent, timeout=timeout), check)
+        return sent | {"metadata": {RERUN: rerun.as_json()}}
 
     def diff(self, first: Task | str, second: Task | str) -> list[Difference]:
         """Where two runs differ, step by step: what was asked, decided, called and answered."""

@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -329,7 +330,13 @@ class Lab(Asking):
     def lanes_source(self, task: Task | str) -> LanesViewSource:
         """What a view of the steps of one task reads from."""
         known = task if isinstance(task, Task) else self.task(task)
-        return LanesViewSource(self.service, self._tasks.lanes(), known.id)
+
+        def again(task: str, at: str, answers: dict[str, Any]) -> Future[object]:
+            former = self.task(task)
+            sent = self._again(former, at, None, answers, "")
+            return self.service.submit(self._calls.send, former.agent, sent)
+
+        return LanesViewSource(self.service, self._tasks.lanes(), known.id, again)
 
     def view_source(self) -> ViewSource:
         """What a live view of this lab reads from and hands its commands to."""

@@ -154,12 +154,20 @@ class LanesViewSource(_Source):
         service: The service loop.
         inspector: Makes snapshots; used on the service thread alone.
         task: The task's id.
+        again: Has a task, by its id, run again from a step, by its path, with other results of steps.
     """
 
-    def __init__(self, service: ServiceLoop, inspector: LanesInspector, task: str) -> None:
+    def __init__(
+        self,
+        service: ServiceLoop,
+        inspector: LanesInspector,
+        task: str,
+        again: Callable[[str, str, dict[str, Any]], Future[object]],
+    ) -> None:
         super().__init__(service)
         self._inspector = inspector
         self._task = task
+        self._again = again
 
     def version(self) -> int:
         """A number that changes whenever a snapshot could differ from the last one."""
@@ -169,13 +177,24 @@ class LanesViewSource(_Source):
         """See `LanesInspector.snapshot`."""
         return self._inspector.snapshot(self._task, selected=selected)
 
-    def rerun(self, step: str, output: str | None) -> Future[object]:  # noqa: ARG002 -- the protocol's
-        """Begins a run that goes on from a step.
+    def rerun(self, step: str, output: str | None) -> Future[object]:
+        """Begins a run that goes on from a step: a new task, in a context of its own.
+
+        Args:
+            step: The step's id: its task's, and its path there.
+            output: What is to have come of it, as JSON or text; None has it done again.
 
         Raises:
-            Unsupported: No run can be forked yet.
+            UsageError: It is no step.
         """
-        raise Unsupported(f"the run can't go on from {step}", "fork its topic, and ask anew")
+        task, _, path = step.partition("/")
+        answers: dict[str, Any] = {}
+        if output is not None:
+            try:
+                answers[path] = json.loads(output)
+            except (RecursionError, ValueError):
+                answers[path] = output
+        return self._again(task, path, answers)
 
 
 class TopicViewSource(_Source):

@@ -273,4 +273,6 @@ def _detail(draft: _Draft) -> StepDetail:
     step = draft.step
     if step is None:
         return StepDetail(id=draft.id)
-    return StepDetail(id=draft.id, input=_text(step.input, indent=2), output=_said(step, indent=2), can_rerun=False)
+    return StepDetail(
+        id=draft.id, input=_text(step.input, indent=2), output=_said(step, indent=2), can_rerun=step.ended >= 0
+    )
