@@ -347,7 +347,7 @@ class Dispatch:
         grant = turn.grant
         if grant is not None:
             turn.grant = None
-            grant.turns.discard(turn)
+            grant.turns.pop(turn, None)
             if not acked:
                 grant.lost.update((turn.topic, offset) for offset in turn.out())
             if not grant.turns:
@@ -367,7 +367,7 @@ class Dispatch:
         """Throws away what may be half done, after an interruption; returns the turns that are out or held back."""
         for grant in list(self.grants.values()):
             grant.timer = None
-            grant.turns = {turn for turn in grant.turns if turn.grant is grant}
+            grant.turns = {turn: end for turn, end in grant.turns.items() if turn.grant is grant}
             if not grant.turns:
                 self.finish(grant)
         self._refill = None

@@ -15,7 +15,7 @@ class Grant:
     Attributes:
         number: Higher than that of any earlier one on the store; an ack names it.
         client: Who holds it.
-        turns: Those that are still out under it.
+        turns: Those that are still out under it, in the order of dispatch, each with the offset past what it handed out.
         attempt_id: The receive's own id, for one that is repeated; empty for none.
         batch: What it was given, kept for that alone.
         lost: Topics and offsets that ended in another way than by an ack.
@@ -28,7 +28,7 @@ class Grant:
         self.number = number
         self.client = client
         self.attempt_id = attempt_id
-        self.turns: set[Turn] = set()
+        self.turns: dict[Turn, int] = {}
         self.batch: Batch | None = None
         self.lost: set[tuple[str, int]] = set()
         self.timer: Timer | None = None
