@@ -15,7 +15,7 @@ class Grant:
     Attributes:
         number: Higher than that of any earlier one on the store; an ack names it.
         client: Who holds it.
-        turns: Those that are still out under it, in the order of dispatch, each with the offset past what it handed out.
+        turns: Those that are still out under it, in the order of dispatch, each with the offset past what is out of it.
         attempt_id: The receive's own id, for one that is repeated; empty for none.
         batch: What it was given, kept for that alone.
         lost: Topics and offsets that ended in another way than by an ack.
