@@ -37,6 +37,7 @@ def plan(folder: Path, *, ports: dict[str, int] | None) -> Server:
     port = ports["nacos"] if ports else free_ports(GRPC, CLUSTER_GRPC, RAFT)[0]
     conf = folder / "conf"
     conf.mkdir(parents=True, exist_ok=True)
+    password = secrets.token_hex(16)
     settings: dict[str, object] = {
         "nacos.server.main.port": port,
         "nacos.server.contextPath": "/nacos",
@@ -84,11 +85,8 @@ def plan(folder: Path, *, ports: dict[str, int] | None) -> Server:
         engine="nacos",
         version=version("nacos"),
         folder=folder,
-        endpoints={
-            "url": f"http://{LOOPBACK}:{port}/nacos",
-            "username": USER,
-            "password": secrets.token_hex(16),
-        },
+        endpoints={"url": f"http://{LOOPBACK}:{port}/nacos", "username": USER, "password": password},
+        settings={"nacos": f"{LOOPBACK}:{port}", "nacos_user": USER, "nacos_password": password},
         notes=[BEYOND.format(port + GRPC, port + CLUSTER_GRPC, port + RAFT)],
         parts=[Part("nacos", command, [port, port + GRPC])],
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.embedded import EmbeddedLog
@@ -17,11 +19,16 @@ from nbagora_lab.core.ids import Ids, RandomIds, SeededIds
 from nbagora_lab.core.link import Link
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.joining import find_lab
-from nbagora_lab.keys import store_lab_id, store_token
+from nbagora_lab.keys import store_lab_id, store_secret, store_token
+from nbagora_lab.registry import Registry
 from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.embedded import EmbeddedCatalog
 
-__all__ = ["Engines", "open_catalog", "open_engines", "open_groups", "open_log"]
+if TYPE_CHECKING:
+    from nbagora_lab.registry.nacos import NacosCatalog
+    from nbagora_lab.registry.nacos_http import Nacos
+
+__all__ = ["Engines", "open_catalog", "open_elsewhere", "open_engines", "open_groups", "open_log"]
 
 
 class Engines(NamedTuple):
@@ -105,6 +112,51 @@ def open_groups(log: EmbeddedLog | HostedLog) -> Groups:
     return HostedGroups(log)
 
 
-def open_catalog(store: Path, clock: Clock, ids: Ids, settings: Settings) -> EmbeddedCatalog:
+def open_catalog(store: Path, clock: Clock, ids: Ids, settings: Settings) -> Catalog:
     """Opens the registry of a store; arguments and errors as for `open_log`."""
+    if settings.registry == "nacos":
+        return _open_nacos(store, clock, ids, settings)
     return EmbeddedCatalog(store / "registry.db", clock=clock, ids=ids, durability=settings.durability)
+
+
+def _open_nacos(store: Path, clock: Clock, ids: Ids, settings: Settings) -> Catalog:
+    from nbagora_lab.registry.nacos_follow import Follower
+
+    space = settings.nacos_namespace or settings.lab_id or store_lab_id(store)
+    nacos, catalog = _nacos(store, clock, ids, settings, settings.nacos, space)
+    catalog.follower = Follower(catalog, nacos)
+    catalog.follower.start()
+    return catalog
+
+
+def _nacos(
+    store: Path, clock: Clock, ids: Ids, settings: Settings, address: str, space: str
+) -> tuple[Nacos, NacosCatalog]:
+    from nbagora_lab.registry.nacos import NacosCatalog
+    from nbagora_lab.registry.nacos_http import Nacos
+
+    nacos = Nacos(address, settings.nacos_user, store_secret(store, "nacos_password", settings.nacos_password))
+    which = hashlib.sha256(f"{nacos.url} {space}".encode()).hexdigest()[:12]
+    try:
+        return nacos, NacosCatalog(store / f"nacos-{which}.db", nacos, space, clock=clock, ids=ids)
+    except BaseException:
+        nacos.close()
+        raise
+
+
+@contextlib.contextmanager
+def open_elsewhere(store: Path, clock: Clock, settings: Settings, address: str, space: str) -> Iterator[Registry]:
+    """A registry at a Nacos beside the lab's own, for as long as the block lasts; errors as for `open_log`.
+
+    Args:
+        store: Folder of the lab, for its mirror and the server's password.
+        clock: Time.
+        settings: User and password.
+        address: ``host:port`` of the Nacos.
+        space: The namespace there.
+    """
+    _, catalog = _nacos(store, clock, RandomIds(), settings, address, space)
+    try:
+        yield Registry(catalog, clock=clock)
+    finally:
+        catalog.close()

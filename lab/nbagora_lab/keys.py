@@ -12,7 +12,7 @@ from typing import Any
 from nbagora_lab.core.errors import StoreCorrupt, StoreReadOnly
 from nbagora_lab.core.vault import read_private, write_private
 
-__all__ = ["read_lab", "remove_lab", "store_lab_id", "store_token", "write_lab"]
+__all__ = ["read_lab", "remove_lab", "store_lab_id", "store_secret", "store_token", "write_lab"]
 
 
 def store_token(store: Path) -> str:
@@ -23,6 +23,16 @@ def store_token(store: Path) -> str:
 def store_lab_id(store: Path) -> str:
     """The lab's name on shared servers, made on first use and the same after a restart."""
     return _kept(store, "lab_id", lambda: f"lab{secrets.token_hex(6)}")
+
+
+def store_secret(store: Path, name: str, given: str) -> str:
+    """A secret of somebody else's server: as it is given now, which is kept, or else as it was given last."""
+    path = store / "keys.json"
+    keys = _read(path)
+    if given and keys.get(name) != given:
+        keys[name] = given
+        _write_private(path, keys)
+    return str(keys.get(name, ""))
 
 
 def _kept(store: Path, name: str, make: Callable[[], str]) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from nbagora.carrying import Export, Import, Sync
 from nbagora.command import Arg, Command, Face
 from nbagora.listings import changes_table, endpoints_table, found_table, versions_table
 from nbagora.show import Json, Note
@@ -32,6 +33,7 @@ __all__ = [
     "Publish",
     "Rollback",
     "Show",
+    "Sync",
     "Versions",
     "View",
     "Watch",
@@ -337,32 +339,6 @@ class Watch(Command, noun="registry", verb="watch"):
         """The changes."""
         changes = face.lab.registry.watch(None if self.after < 0 else self.after, timeout=self.timeout)
         return changes_table([change for change, _ in zip(changes, range(self.count), strict=False)], "nothing came")
-
-
-class Export(Command, noun="registry", verb="export"):
-    """Writes all versions, labels and rules into a folder, as files that one would keep in git."""
-
-    folder: Annotated[str, Arg(positional=True, kind="file")] = Field(description="the folder")
-
-    def run(self, face: Face) -> Note:
-        """How many versions it has now."""
-        from nbagora_lab.registry.files import export_files
-
-        return Note(f"{export_files(face.lab.registry, Path(self.folder))} versions are in {self.folder}")
-
-
-class Import(Command, noun="registry", verb="import"):
-    """Publishes what a folder holds that was exported; what is there already, equal, stays."""
-
-    folder: Annotated[str, Arg(positional=True, kind="file")] = Field(description="the folder")
-    why: str = Field("", description=_WHY)
-
-    def run(self, face: Face) -> Note:
-        """What it did."""
-        from nbagora_lab.registry.files import import_files
-
-        done = import_files(face.lab.registry.because(self.why), Path(self.folder))
-        return Note(f"{done.made} versions are new, {done.there} were there; {done.labels} labels moved")
 
 
 class Audit(Command, noun="registry", verb="audit"):

@@ -38,7 +38,7 @@ class Settings(BaseModel):
         None, description="URL of a lab, or folder of its store, whose topics and registry to use instead"
     )
     broker: Literal["embedded", "rocketmq"] = Field("embedded", description="engine of the topics")
-    registry: Literal["embedded"] = Field("embedded", description="engine of the registry")
+    registry: Literal["embedded", "nacos"] = Field("embedded", description="engine of the registry")
     seed: int | None = Field(None, description="makes ids repeatable; unset, they are random")
     clock: Literal["system", "virtual"] = Field("system", description="virtual stands still, for repeatable traces")
     durability: Literal["os", "fsync"] = Field(
@@ -74,6 +74,14 @@ class Settings(BaseModel):
     rocketmq_namesrv: str = Field("127.0.0.1:9876", description="host:port of RocketMQ's name server")
     rocketmq_access_key: str = Field("", description="user at RocketMQ, where it wants one")
     rocketmq_secret_key: str = Field("", repr=False, description="that user's password")
+    nacos: str = Field("127.0.0.1:8848", description="host:port of Nacos, or its URL with the context path")
+    nacos_user: str = Field("nacos", description="user at Nacos; empty where it wants none")
+    nacos_password: str = Field("", repr=False, description="that user's password; unset: the store's key file's")
+    nacos_namespace: str | None = Field(
+        None,
+        pattern="^[A-Za-z][A-Za-z0-9_-]{0,63}$",
+        description="namespace at Nacos, the same for labs that share a registry; unset: the lab's own",
+    )
     lab_id: str | None = Field(
         None,
         pattern="^[a-z][a-z0-9]{0,19}$",

@@ -84,9 +84,10 @@ class EmbeddedCatalog:
     def __init__(self, path: Path, *, clock: Clock, ids: Ids, durability: str = "os", patience: float = 5.0) -> None:
         self._clock = clock
         self._ids = ids
-        self._store = SqliteStore(
-            path, MIGRATIONS, application_id=APPLICATION_ID, durability=durability, patience=patience
-        )
+        self._store = self._open(path, durability, patience)
+
+    def _open(self, path: Path, durability: str, patience: float) -> SqliteStore:
+        return SqliteStore(path, MIGRATIONS, application_id=APPLICATION_ID, durability=durability, patience=patience)
 
     def close(self) -> None:
         """See `Catalog.close`."""

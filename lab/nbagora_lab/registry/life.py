@@ -34,6 +34,7 @@ __all__ = [
     "check_leads",
     "check_owner",
     "document",
+    "insert",
     "make",
     "point",
     "rollback",
@@ -64,6 +65,15 @@ def make(
         raise version_exists(draft, version, json.loads(there[2]))
     if not new:
         return version, state_of(run, entry, version), False
+    thing = (draft.kind, draft.namespace, draft.name)
+    insert(run, now, entry, draft, version, state, by)
+    if state == "published":
+        point(run, now, entry, thing, LATEST, version, by)
+    return version, state, True
+
+
+def insert(run: Run, now: float, entry: int, draft: Draft, version: str, state: State, by: By) -> None:
+    """Makes a version that there is not; no label points at it yet."""
     content = json.dumps(draft.card, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     number = run(
         "INSERT INTO versions VALUES (NULL, ?, ?, ?, ?, ?, ?)",
@@ -71,13 +81,10 @@ def make(
     ).lastrowid
     for link in sorted(set(draft.links)):
         run("INSERT INTO links VALUES (?, ?, ?, ?)", (number, *link))
-    thing = (draft.kind, draft.namespace, draft.name)
     if state != "published":
         run("INSERT INTO states VALUES (?, ?)", (number, state))
-    note(run, now, "published", (*thing, version), {} if state == "published" else {"state": state}, by)
-    if state == "published":
-        point(run, now, entry, thing, LATEST, version, by)
-    return version, state, True
+    thing = (draft.kind, draft.namespace, draft.name, version)
+    note(run, now, "published", thing, {} if state == "published" else {"state": state}, by)
 
 
 def point(run: Run, now: float, entry: int, thing: Thing, label: str, version: str, by: By) -> bool:

@@ -1,0 +1,236 @@
+"""Things at Nacos, read and written: agents by its registry of agents, MCP servers and prompts as configs.
+
+Nacos 3.1 has no prompts, and of MCP servers one version cannot be deleted without the others; so both are kept as
+configs, one a thing, in groups of their own. Any of these files is read by the same two calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from nbagora_lab.core.errors import LabError, StoreError, VersionExists
+from nbagora_lab.core.log import logger
+from nbagora_lab.registry.card import read_content
+from nbagora_lab.registry.model import LATEST, Draft, Kind
+from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, Nacos
+from nbagora_lab.registry.nacos_names import file_of, name_of, there
+from nbagora_lab.registry.nacos_record import (
+    NOWHERE,
+    Record,
+    card_there,
+    content_of,
+    latest_of,
+    read_record,
+)
+
+__all__ = ["GROUPS", "Agents", "Read"]
+
+GROUPS: dict[Kind, str] = {"agent": "agent", "mcp": "nbagora-mcp-servers", "prompt": "nbagora-prompts"}
+"""The group of configs in which each kind's things are; the first is Nacos' own."""
+
+_PAGE = 500
+_log = logger.getChild("registry")
+
+
+class Read(NamedTuple):
+    """A thing as it was read.
+
+    Attributes:
+        record: The thing.
+        drafts: Contents of those of its versions that were asked for.
+        url: Where a card that somebody else wrote says that it answers.
+    """
+
+    record: Record
+    drafts: dict[str, Draft]
+    url: str = ""
+
+
+class Agents:
+    """Reads and writes things. Methods may be called from any thread.
+
+    Args:
+        nacos: The server.
+    """
+
+    def __init__(self, nacos: Nacos) -> None:
+        self._nacos = nacos
+
+    def files(self, space: str, kind: Kind) -> Iterator[tuple[str, str]]:
+        """Name and MD5 of every thing's file."""
+        form = {"namespaceId": space, "groupName": GROUPS[kind], "dataId": "", "search": "blur", "pageSize": _PAGE}
+        page = 1
+        while True:
+            found = self._nacos.get(f"{CONFIGS}/list", form | {"pageNo": page}) or {}
+            for one in found.get("pageItems") or ():
+                yield one["dataId"], one["md5"]
+            if page >= int(found.get("pagesAvailable") or 0):
+                return
+            page += 1
+
+    def file(self, space: str, kind: Kind, data_id: str) -> tuple[str, dict[str, Any]] | None:
+        """MD5 and content of a thing's file, None where there is none; as it was written last.
+
+        It is the admin's read, of the database: the client's is of a copy that follows behind.
+        """
+        found = self._nacos.get(CONFIGS, {"namespaceId": space, "groupName": GROUPS[kind], "dataId": data_id})
+        if not found or not found.get("content"):
+            return None
+        try:
+            content = json.loads(found["content"])
+        except ValueError:
+            return None
+        return (str(found["md5"]), content) if isinstance(content, dict) else None
+
+    def read(
+        self,
+        space: str,
+        namespace: str,
+        kind: Kind,
+        content: Mapping[str, Any],
+        known: Mapping[str, str],
+        base: Record | None = None,
+    ) -> Read | None:
+        """A thing from its file.
+
+        Args:
+            space: Nacos' namespace.
+            namespace: Ours.
+            kind: What it is.
+            content: The file's content.
+            known: Versions, with their hashes, whose content is not needed.
+            base: The thing as it is known, for where somebody wrote a card without a record last.
+        """
+        if kind == "agent":
+            return self._agent(space, namespace, content, known, base)
+        record = read_record(kind, namespace, content.get("thing"))
+        if record is None:
+            return None
+        drafts = {}
+        for version, card in (content.get("cards") or {}).items():
+            if version not in known:
+                try:
+                    drafts[version] = read_content(kind, card, namespace)
+                except LabError as error:
+                    _log.warning("'%s' %s at Nacos can't be read: %s", record.name, version, error.what)
+        return Read(record, drafts)
+
+    def write(
+        self,
+        space: str,
+        record: Record,
+        cards: Mapping[str, Mapping[str, Any]],
+        target: str,
+        *,
+        new: bool,
+        fresh: bool,
+        url: str = NOWHERE,
+    ) -> None:
+        """Writes a thing, with its record.
+
+        Args:
+            space: Nacos' namespace.
+            record: The thing.
+            cards: Contents by version; of an agent that of `target` is enough.
+            target: The version whose card is written.
+            new: Whether that version is new.
+            fresh: Whether the thing is.
+            url: Where that version answers.
+
+        Raises:
+            VersionExists: Somebody else published the same version at the same moment.
+        """
+        if record.kind != "agent":
+            content = json.dumps({"thing": record.text(), "cards": cards}, ensure_ascii=False)
+            file = {"namespaceId": space, "groupName": GROUPS[record.kind], "dataId": file_of(there(record.name))}
+            self._nacos.send("POST", CONFIGS, file | {"content": content, "type": "json"})
+            return
+        known = there(record.name)
+        card = card_there(record, known, target, cards[target], url)
+        form: dict[str, object] = {"namespaceId": space, "agentCard": card, "registrationType": "SERVICE"}
+        if fresh:
+            self._nacos.send("POST", AGENTS, form)
+        else:
+            if new and self._card(space, known, target) is not None:
+                raise _raced(record.name, target)
+            self._nacos.send("PUT", AGENTS, form | {"setAsLatest": target == latest_of(record)})
+        if new:
+            written = self._card(space, known, target)
+            draft = content_of(written or {}, record.namespace, record.name)[0]
+            if draft is None or draft.hash != record.versions[target][0]:
+                raise _raced(record.name, target)
+
+    def _card(self, space: str, known: str, version: str) -> Mapping[str, Any] | None:
+        found = self._nacos.get(
+            AGENTS, {"namespaceId": space, "agentName": known, "version": version, "registrationType": "URL"}
+        )
+        return found if isinstance(found, dict) else None
+
+    def _agent(
+        self,
+        space: str,
+        namespace: str,
+        content: Mapping[str, Any],
+        known: Mapping[str, str],
+        base: Record | None,
+    ) -> Read | None:
+        named = str(content.get("name", ""))
+        details = {str(one["version"]): one for one in content.get("versionDetails") or ()}
+        carried = content_of(content, namespace, named)[1]
+        records = [read_record("agent", namespace, carried)]
+        name = records[0].name if records[0] is not None else name_of(named) if base is None else base.name
+        drafts, url = {}, ""
+        for version in details:
+            if version in known:
+                continue
+            card = self._card(space, named, version) or {}
+            draft, told = content_of(card, namespace, name)
+            if draft is None or draft.name != name:
+                _log.warning("'%s' %s at Nacos is no card that can be read here", name, version)
+                continue
+            drafts[version] = draft
+            records.append(read_record("agent", namespace, told))
+            if told is None and carried is None:
+                url = str(card.get("url") or "")
+        if records[0] is None:  # somebody else wrote last: what was known before holds
+            records.append(base)
+        own = [one for one in records if one is not None]
+        nobody = Record("agent", namespace, name, "nacos", False, {}, {}, None)
+        record = records[0] or max(own, key=lambda one: one.written, default=nobody)
+        versions = {version: told for version, told in record.versions.items() if version in details}
+        if base is not None:  # somebody wrote who had not seen them all
+            versions |= {one: told for one, told in base.versions.items() if one in details and one not in versions}
+        for version, draft in drafts.items():
+            if version in versions and draft.hash != versions[version][0]:
+                _log.warning("'%s' %s was written over at Nacos after it was published", name, version)
+            rest = versions.get(version, ("", "published", _seconds(details[version])))[1:]
+            versions[version] = (draft.hash, *rest)
+        return Read(_with_native(record._replace(versions=versions), content), drafts, url)
+
+
+def _with_native(record: Record, content: Mapping[str, Any]) -> Record:
+    """The record with ``latest`` where Nacos has it: whoever uses another client moves it there alone."""
+    native = str(content.get("latestPublishedVersion") or "")
+    if native not in record.versions or record.versions[native][1] not in {"published", "deprecated"}:
+        return record
+    before = record.labels.get(LATEST, ("", ""))
+    if before[0] == native:
+        return record
+    return record._replace(labels={**record.labels, LATEST: (native, before[0])})
+
+
+def _seconds(detail: Mapping[str, Any]) -> float:
+    try:
+        return datetime.fromisoformat(str(detail["createdAt"]).replace("Z", "+00:00")).timestamp()
+    except (KeyError, ValueError):
+        return 0.0
+
+
+def _raced(name: str, version: str) -> StoreError | VersionExists:
+    return VersionExists(
+        f"'{name}' {version} was published by somebody else at the same moment, with other content",
+        "publish it as another version, or without one for the next 0.0.N",
+    )

@@ -1,0 +1,114 @@
+"""Endpoints at Nacos: ephemeral instances of its naming, one service a version, kept alive by heartbeats.
+
+| here | there |
+|---|---|
+| an agent's version | the service ``NAME::VERSION`` in the group ``agent-endpoints`` |
+| URL and transport | ip, port, and the metadata that Nacos itself puts into cards that it serves |
+| a lease | the instance's time-outs; without a heartbeat it is gone when the lease is |
+| the id, state, zone, tenant, weight | further metadata, under ``nbagora`` |
+
+To Nacos an instance that was registered over HTTP is its ip and port, so endpoints of one version at one host and port
+share one, which tells of all of them. Others, whom an SDK of Nacos registered, get an id of their place. A read may lag
+behind a write by some 0.6 s.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from nbagora_lab.registry.model import Endpoint, Kind
+from nbagora_lab.registry.nacos_names import file_of, there
+
+__all__ = ["GROUPS", "end", "instance", "places_of", "service", "spot"]
+
+GROUPS: dict[Kind, str] = {
+    "agent": "agent-endpoints",
+    "mcp": "nbagora-mcp-endpoints",
+    "prompt": "nbagora-prompt-endpoints",
+}
+"""The group of naming in which a kind's services are."""
+
+_PATH, _TRANSPORT, _TLS = (f"__nacos.agent.endpoint.{name}__" for name in ("path", "transport", "supportTls"))
+_OURS = "nbagora"
+_KEPT = ("id", "url", "transport", "lease", "registered", "weight", "zone", "tenant", "state", "reason")
+_FOREIGN_LEASE = 30.0  # seconds; Nacos' own for an instance that sends no heartbeat
+
+
+def service(name: str, version: str) -> str:
+    """The service of a version of a thing."""
+    return f"{file_of(there(name))}::{version}"
+
+
+def spot(endpoint: Endpoint) -> tuple[str, int]:
+    """Host and port of an endpoint, as Nacos knows it."""
+    parts = urlsplit(endpoint.url if "://" in endpoint.url else f"tcp://{endpoint.url}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    return parts.hostname or "127.0.0.1", port or (443 if parts.scheme == "https" else 80)
+
+
+def instance(space: str, kind: Kind, endpoints: Sequence[Endpoint]) -> dict[str, object]:
+    """Endpoints of one version at one spot as an instance: the form of a registration and of a heartbeat."""
+    first = endpoints[0]
+    parts = urlsplit(first.url if "://" in first.url else f"tcp://{first.url}")
+    lease = max(1000, round(1000 * max(one.lease for one in endpoints)))
+    metadata = {
+        _PATH: f"{parts.path}{f'?{parts.query}' if parts.query else ''}",
+        _TRANSPORT: first.transport,
+        _TLS: str(parts.scheme == "https").lower(),
+        "preserved.heart.beat.timeout": str(lease),
+        "preserved.ip.delete.timeout": str(lease),
+        _OURS: json.dumps([one.model_dump(include=set(_KEPT)) for one in endpoints], ensure_ascii=False),
+    }
+    return end(space, kind, first) | {
+        "weight": min(10_000.0, max(0.01, first.weight)),
+        "metadata": json.dumps(metadata, ensure_ascii=False),
+    }
+
+
+def end(space: str, kind: Kind, endpoint: Endpoint) -> dict[str, object]:
+    """The form of the end of the instance at an endpoint's spot."""
+    host, port = spot(endpoint)
+    return {
+        "namespaceId": space,
+        "groupName": GROUPS[kind],
+        "serviceName": service(endpoint.name, endpoint.version),
+        "ip": host,
+        "port": port,
+        "ephemeral": True,
+    }
+
+
+def places_of(given: Mapping[str, Any], namespace: str, name: str, version: str, now: float) -> list[Endpoint]:
+    """The endpoints that an instance is, as they are seen now; none where it is no longer alive."""
+    if not (given.get("healthy") and given.get("enabled")):
+        return []
+    metadata = given.get("metadata") or {}
+    where: dict[str, Any] = {"epoch": 0, "namespace": namespace, "name": name, "version": version}
+    try:
+        known = json.loads(metadata[_OURS])
+        return [Endpoint(**one, **where, expires=now + float(one["lease"])) for one in known]
+    except (KeyError, TypeError, ValueError):  # somebody else's
+        pass
+    scheme = "https" if str(metadata.get(_TLS)).lower() == "true" else "http"
+    path = str(metadata.get(_PATH) or "")
+    host = f"[{given['ip']}]" if ":" in str(given["ip"]) else given["ip"]
+    url = f"{scheme}://{host}:{given['port']}{path if path.startswith('/') or not path else f'/{path}'}"
+    place = hashlib.sha256(f"{namespace}/{name}/{version} {url}".encode()).hexdigest()[:16]
+    alone = Endpoint(
+        **where,
+        id=f"nacos-{place}",
+        url=url,
+        transport=str(metadata.get(_TRANSPORT) or "JSONRPC"),
+        lease=_FOREIGN_LEASE,
+        registered=now,
+        expires=now + _FOREIGN_LEASE,
+        weight=float(given.get("weight") or 1.0),
+    )
+    return [alone]
