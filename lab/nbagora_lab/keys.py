@@ -28,10 +28,10 @@ def store_lab_id(store: Path) -> str:
 def store_secret(store: Path, name: str, given: str) -> str:
     """A secret of somebody else's server: as it is given now, which is kept, or else as it was given last."""
     path = store / "keys.json"
-    keys = _read(path)
+    keys = read_private(path)
     if given and keys.get(name) != given:
         keys[name] = given
-        _write_private(path, keys)
+        write_private(path, keys)
     return str(keys.get(name, ""))
 
 
