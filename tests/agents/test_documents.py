@@ -7,12 +7,24 @@ from hypothesis import strategies as st
 from nbagora_lab.agents.documents import Documents, cut
 from nbagora_lab.core.errors import NotFound
 
-PDF = (
-    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj\n"
-    b"3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>endobj\n"
-    b"4 0 obj<</Length 58>>stream\nBT /F1 12 Tf 20 200 Td (The Summer Palace has a lake.) Tj ET\nendstream endobj\n"
-    b"5 0 obj<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>endobj\ntrailer<</Root 1 0 R>>\n"
-)
+
+def pdf(text: str) -> bytes:
+    """A document of one page."""
+    stream = f"BT /F1 12 Tf 20 200 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+        b"<</Length %d>>stream\n%b\nendstream" % (len(stream), stream),
+        b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+    ]
+    written, places = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(written))
+        written += b"%d 0 obj%b endobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    head = b"xref\n0 6\n0000000000 65535 f \n%btrailer<</Root 1 0 R/Size 6>>\nstartxref\n%d\n%%%%EOF\n"
+    return written + head % (table, len(written))
 
 
 @pytest.fixture
@@ -23,7 +35,7 @@ def folder(tmp_path):
     (docs / "deep" / "food.txt").write_text("Roast duck is eaten at Quanjude.", encoding="utf-8")
     page = "<html><style>p {}</style><script>var hidden = 1</script><p>The Great Wall at Mutianyu.</p><p>Bus 916.</p>"
     (docs / "wall.html").write_text(page, encoding="utf-8")
-    (docs / "palace.pdf").write_bytes(PDF)
+    (docs / "palace.pdf").write_bytes(pdf("The Summer Palace has a lake."))
     (docs / "photo.jpg").write_bytes(b"\xff\xd8\xff")
     (docs / "binary.txt").write_bytes(b"\x00\x01\x02")
     (docs / "broken.pdf").write_bytes(b"%PDF-1.4 nothing")

@@ -153,6 +153,9 @@ class JournalDurability(BaseDurabilityCapability[Any]):
     def _bind_to_agent(self, agent: Any) -> None:
         """Tools become steps in `wrap_tool_execute`, whatever toolset they are of."""
 
+    def _bind_capability_operations(self, agent: Any) -> None:
+        """Operations of other capabilities are done as they come: to look for them took a tenth of a run."""
+
     def _bind_models(self, agent: Any) -> None:  # noqa: ARG002 -- its signature
         """The run's model is the only one; the agent itself may have none."""
         self._default_model_id = None
