@@ -188,3 +188,13 @@ def test_view_lists_topics_as_a_group_sees_them(chat: Any, run: Any) -> None:
         run("%topic view --group worker")
     with pytest.raises(UsageError, match="reads 'sessions', not chat/s-1"):
         run("%topic view chat/s-1 --group others")
+
+
+def test_a_topic_goes_to_a_file_and_comes_back(chat: Any, run: Any, tmp_path: Any) -> None:
+    before = [record.body for record in chat.broker.read("chat/s-1")]
+    assert "4 records of chat/s-1" in repr(run(f"%topic export chat/s-1 {tmp_path / 'file'}"))
+    run("%topic rm chat/s-1")
+    assert run(f"%topic import {tmp_path / 'file'}").next == 4
+    assert [record.body for record in chat.broker.read("chat/s-1")] == before
+    with pytest.raises(TopicExists):
+        run(f"%topic import {tmp_path / 'file'}")

@@ -66,7 +66,11 @@ class Cluster:
         self._brokers: dict[str, Remote] = {}
         self._owners: dict[str, str] = {}
         self.closed = False
-        self.look()
+        try:
+            self.look()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def brokers(self) -> dict[str, Remote]:

@@ -1,0 +1,190 @@
+"""What goes wrong with a server is told in two lines: which server, which setting, what to do."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from logs import record
+from nbagora_lab.broker.model import TopicSpec
+from nbagora_lab.broker.rocketmq.cluster import Cluster
+from nbagora_lab.broker.rocketmq.log import RocketLog
+from nbagora_lab.core.clock import SystemClock
+from nbagora_lab.core.errors import Forbidden, LabError, ServerGone, StoreError, TooLarge, Unsupported
+from servers import server_options
+
+
+def told(error: pytest.ExceptionInfo[LabError]) -> str:
+    lines = error.value._render_traceback_()
+    assert len(lines) == 2
+    return " ".join(lines)
+
+
+class Fake:
+    """A server that answers every call of the remoting protocol with what a test says."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
+        self._answer = answer
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                link, _ = self._server.accept()
+            except OSError:
+                return
+            with link:
+                while link.recv(1 << 16):
+                    link.sendall(self._answer)
+
+    def close(self) -> None:
+        self._server.shutdown(socket.SHUT_RDWR)
+        self._server.close()
+        self._thread.join()
+
+
+def frame(header: bytes, body: bytes = b"") -> bytes:
+    return (4 + len(header) + len(body)).to_bytes(4, "big") + len(header).to_bytes(4, "big") + header + body
+
+
+@pytest.fixture
+def fakes() -> Iterator[Any]:
+    made: list[Fake] = []
+
+    def fake(answer: bytes) -> str:
+        made.append(Fake(answer))
+        return made[-1].address
+
+    yield fake
+    for one in made:
+        one.close()
+
+
+def test_a_server_that_is_absent_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(ServerGone) as caught:
+        Cluster(address, reader="r")
+    assert f"RocketMQ at {address} does not answer" in told(caught)
+
+
+@pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\5\1\0\0\0x", b""])
+def test_a_port_of_something_else_is_told(fakes: Any, answer: bytes) -> None:
+    with pytest.raises(ServerGone) as caught:
+        Cluster(fakes(answer or frame(b"no json")), reader="r")
+    assert "RocketMQ at 127.0.0.1:" in told(caught)
+
+
+def test_refused_credentials_name_the_settings(fakes: Any) -> None:
+    with pytest.raises(Forbidden) as caught:
+        Cluster(fakes(frame(b'{"code": 16, "remark": "User not found"}')), access_key="bob", secret_key="x", reader="r")
+    assert "NBAGORA_ROCKETMQ_ACCESS_KEY" in told(caught)
+    assert "User not found" in told(caught)
+
+
+@pytest.mark.parametrize(
+    ("version", "settings", "words"),
+    [
+        ("V5_3_2", b"", "lite topics came with 5.5.0"),
+        ("V5_5_0", b"enableLmq=false\nenableMultiDispatch=true\n", "enableLmq is false"),
+        ("V5_5_1", b"enableLmq=true\nenableMultiDispatch=true\nfileReservedTime=72\n", "set fileReservedTime="),
+    ],
+)
+def test_a_server_that_can_not_hold_a_lab_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, version: str, settings: bytes, words: str
+) -> None:
+    from nbagora_lab.broker.rocketmq import cluster
+
+    def call(self: Any, code: int, fields: Any = None, body: bytes = b"", **_: Any) -> Any:
+        bodies = {
+            106: b'{"brokerAddrTable":{"broker-a":{"brokerAddrs":{0:"there:1"}}}}',
+            28: b'{"table":{"brokerVersionDesc":"%s"}}' % version.encode(),
+            26: settings,
+        }
+        return cluster.Answer(0, {}, bodies[code], "")
+
+    monkeypatch.setattr(cluster.Remote, "call", call)
+    with pytest.raises((Unsupported, StoreError)) as caught:
+        Cluster("there:0", reader="r").check(ttl=7 * 86400)
+    assert words in told(caught)
+
+
+@pytest.mark.server("rocketmq")
+class TestReal:
+    """On a server."""
+
+    @pytest.fixture
+    def log(self) -> Iterator[RocketLog]:
+        lab = f"lab{secrets.token_hex(6)}"
+        log = RocketLog(**server_options("rocketmq"), lab=lab, clock=SystemClock(), patience=5)
+        log.create_topic("chat", TopicSpec())
+        yield log
+        log.remove()
+        log.close()
+
+    def test_a_message_above_the_servers_limit_is_refused_and_the_next_one_goes(self, log: RocketLog) -> None:
+        log._record_limit = 1 << 30
+        with pytest.raises(TooLarge) as caught:
+            log.append([("chat/a", record(bytes(66 << 20)))])
+        assert "maxMessageSize" in told(caught)
+        assert log.append([("chat/a", record("small"))]) == [0]
+
+    def test_a_topic_of_another_type_is_told(self, log: RocketLog) -> None:
+        for remote in log.cluster.brokers.values():
+            remote.call(
+                17,
+                {
+                    "topic": f"{log.lab}-plain",
+                    "defaultTopic": "TBW102",
+                    "readQueueNums": 1,
+                    "writeQueueNums": 1,
+                    "perm": 6,
+                    "topicFilterType": "SINGLE_TAG",
+                    "topicSysFlag": 0,
+                    "order": False,
+                    "attributes": "+message.type=NORMAL",
+                },
+            )
+        with pytest.raises(StoreError) as caught:
+            log.create_topic("plain", TopicSpec())
+        assert "is of type NORMAL, not LITE" in told(caught)
+
+    @pytest.mark.parametrize(
+        "spec", [TopicSpec(type="PRIORITY"), TopicSpec(max_topics=3), TopicSpec(ttl=40 * 86400)], ids=str
+    )
+    def test_settings_that_a_server_can_not_keep_are_refused(self, log: RocketLog, spec: TopicSpec) -> None:
+        with pytest.raises(Unsupported) as caught:
+            log.create_topic("other", spec)
+        told(caught)
+        assert "other" not in log.parents()
+
+    def test_a_proxy_that_is_absent_is_named(self) -> None:
+        options = server_options("rocketmq") | {"endpoints": "127.0.0.1:1"}
+        with pytest.raises(ServerGone) as caught:
+            RocketLog(**options, lab=f"lab{secrets.token_hex(6)}", clock=SystemClock(), patience=2)
+        assert "127.0.0.1:1" in told(caught)
+
+    def test_a_foreign_message_is_a_record_and_ours_are_plain_to_others(self, log: RocketLog) -> None:
+        from nbagora_lab.broker.rocketmq.official import client
+        from nbagora_lab.core.events import decode
+
+        message = client().Message()
+        message.topic, message.lite_topic, message.body = f"{log.lab}-chat", "foreign", "天气".encode()
+        message.add_property("ce_type", "their.type")
+        log.sender._producer.send(message)
+        while not (found := log.scan("chat/foreign")):
+            threading.Event().wait(0.02)
+        read = decode(found[0][1], "chat/foreign", 0)
+        assert (read.type, read.body.decode()) == ("their.type", "天气")
+        assert log.append([("chat/foreign", record("ours"))]) == [1]
+        [_, ours] = log.cluster.pull(log.topics.get("chat").queue("foreign"), 0).messages
+        assert ours.body == b"ours"
+        assert "foreign" in log.lites("chat")
