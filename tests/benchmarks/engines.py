@@ -105,9 +105,8 @@ def main() -> int:
             bare.append(timed(lambda: bare_sends(log, others, given.each)))
         total = given.topics * given.each
         ratio = statistics.median(b / o for o, b in zip(ours, bare, strict=True))
-        print(
-            f"publish over {given.topics} topics   {total / statistics.median(ours):8.0f}/s   {ratio:5.2f} x bare client"
-        )
+        each = total / statistics.median(ours)
+        print(f"publish over {given.topics} topics   {each:8.0f}/s   {ratio:5.2f} x bare client")
         log.append([("chat/long", encode("m", BODY))] * 500)
         read, pulled = [], []
         for _ in range(given.turns):
