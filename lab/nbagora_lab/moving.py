@@ -11,9 +11,10 @@ where they were and count for as little.
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,11 @@ def import_topic(log: Log, path: Path) -> TopicInfo:
         TopicNotFound: Its parent isn't.
     """
     header, lines = _read(path)
-    topic = str(header["topic"])
+    with contextlib.closing(lines):
+        return _import(log, str(header["topic"]), lines, path)
+
+
+def _import(log: Log, topic: str, lines: Generator[dict[str, Any]], path: Path) -> TopicInfo:
     parent, _ = split_topic(topic)
     if parent not in log.parents():
         raise TopicNotFound(f"no topic '{parent}'", f"create it first, then import {path.name} again")
@@ -154,8 +159,10 @@ def _told(body: bytes) -> dict[str, Any]:
     return told if isinstance(told, dict) else {}
 
 
-def _read(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
-    def lines() -> Iterator[dict[str, Any]]:
+def _read(path: Path) -> tuple[dict[str, Any], Generator[dict[str, Any]]]:
+    """An export's header, and its other lines, which the caller closes."""
+
+    def lines() -> Generator[dict[str, Any]]:
         with path.open(encoding="utf-8") as file:
             for text in file:
                 yield json.loads(text)
@@ -166,8 +173,10 @@ def _read(path: Path) -> tuple[dict[str, Any], Iterator[dict[str, Any]]]:
         known = header["format"]
         split_topic(header["topic"])
     except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
+        found.close()
         raise UsageError(f"{path} is no exported topic: {error}", "%topic export TOPIC FILE writes one") from None
     if known != FORMAT:
+        found.close()
         raise UsageError(f"{path} has format {known}, this nbagora reads {FORMAT}", "export it anew")
     return header, found
 
