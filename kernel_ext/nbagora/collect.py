@@ -6,9 +6,9 @@ It changes nothing about the function, so that a file can be imported and tested
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 __all__ = ["Marked", "agent", "marked_in"]
 
@@ -36,37 +36,16 @@ _marked: list[Marked] = []
 
 
 @overload
-def agent(target: T) -> T: ...
+def agent(target: T, /) -> T: ...
 @overload
-def agent(
-    *,
-    name: str | None = None,
-    skills: Sequence[str] = (),
-    tags: Sequence[str] = (),
-    version: str | None = None,
-    reply: Literal["task", "message", "either"] = "task",
-    description: str | None = None,
-) -> Callable[[T], T]: ...
-def agent(
-    target: Any = None,
-    *,
-    name: str | None = None,
-    skills: Sequence[str] = (),
-    tags: Sequence[str] = (),
-    version: str | None = None,
-    reply: str = "task",
-    description: str | None = None,
-) -> Any:
+def agent(*, name: str | None = None, **options: Any) -> Callable[[T], T]: ...
+def agent(target: Any = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Marks a function, or a pydantic-ai `Agent`, as an agent of its file.
 
     Args:
         target: What is marked; left out where options are given.
         name: The agent's name; the function's, with ``-`` for ``_``, by default.
-        skills: ``"id: description"`` each.
-        tags: Words to find it by.
-        version: Its version; by default the next ``0.0.N`` when its card has changed.
-        reply: ``task``, ``message`` or ``either``.
-        description: What it does; by default the first paragraph of its docstring.
+        options: As `Lab.define` takes them: ``skills``, ``tags``, ``version``, ``reply``, ``concurrency``, ``auth``, …
 
     Example:
         >>> @agent(skills=["echo: says it again"])
@@ -74,7 +53,6 @@ def agent(
         ...     return message.text
     """
     module = str(sys._getframe(1).f_globals.get("__name__", ""))  # noqa: SLF001 -- whose file it stands in
-    options = {"skills": skills, "tags": tags, "version": version, "reply": reply, "description": description}
 
     def mark(thing: Any) -> Any:
         own = getattr(thing, "__name__", None) or getattr(thing, "name", None) or type(thing).__name__

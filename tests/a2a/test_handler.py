@@ -443,3 +443,26 @@ def wait_for(condition):
     """Waits for what no event announces; bounded by the test's own time limit."""
     while not condition():
         threading.Event().wait(0.002)
+
+
+def test_get_waits_for_a_newer_generation(agent, lab, unique):
+    """As the 1.1 draft has it: a caller that names the generation that it knows hears of the next one."""
+    call, gate = agent("gated"), gate_text(unique)
+    task = call("SendMessage", {"message": user_message(gate), "configuration": {"returnImmediately": True}}).task
+    lab.gates.wait_for(gate)
+    known = int(call("GetTask", {"id": task["id"]}).task["metadata"][LOG_EXTENSION]["generation"])
+    assert call("GetTask", {"id": task["id"], "currentGeneration": known - 1}).state == "WORKING"
+    answers = []
+    watched = len(lab.broker.log._watches)
+    params = {"id": task["id"], "currentGeneration": known}
+    waiting = threading.Thread(target=lambda: answers.append(call("GetTask", params)))
+    waiting.start()
+    wait_for(lambda: len(lab.broker.log._watches) > watched)
+    assert answers == []
+    lab.gates.open(gate)
+    waiting.join(20)
+    assert int(answers[0].task["metadata"][LOG_EXTENSION]["generation"]) > known
+    while (ended := call("GetTask", {"id": task["id"]})).state != "COMPLETED":
+        continue
+    last = ended.task["metadata"][LOG_EXTENSION]["generation"]
+    assert call("GetTask", {"id": task["id"], "currentGeneration": last}).state == "COMPLETED"  # at once: it has ended

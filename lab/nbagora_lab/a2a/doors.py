@@ -41,7 +41,7 @@ __all__ = ["build_doors"]
 
 _V1 = "1.0"
 _HALF_A_PAIR = "half of a surrogate pair is no text"
-_WAIT = frozenset({"SendMessage", "message/send", "message/stream", "tasks/resubscribe"})
+_WAIT = frozenset({"SendMessage", "GetTask", "message/send", "message/stream", "tasks/resubscribe"})
 """Calls that may wait for an agent before their response begins."""
 _log = logger.getChild("a2a")
 
@@ -52,11 +52,19 @@ class _ContextBuilder(DefaultServerCallContextBuilder):
     def build(self, request: Request) -> ServerCallContext:
         context = super().build(request)
         context.state["scopes"] = getattr(request.scope.get("user"), "scopes", None)
+        known = getattr(request.state, "known", request.query_params.get("currentGeneration"))
+        context.state["known_generation"] = _generation(known)
         headers = context.state["headers"]
         for parameter, header in (("A2A-Version", "a2a-version"), ("lastEventId", "last-event-id")):
             if parameter in request.query_params:
                 headers.setdefault(header, request.query_params[parameter])
         return context
+
+
+def _generation(known: Any) -> int | None:
+    """The generation of a task that a caller knows; None where it names none."""
+    text = str(known)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 async def _sse(
@@ -99,6 +107,8 @@ class _JsonRpc(JsonRpcDispatcher):
             given = body.get("id") if isinstance(body, dict) else None
             known = type(given) in {str, int} and is_text(given)
             return self._generate_error_response(given if known else None, InvalidParamsError(_HALF_A_PAIR))
+        params = body.get("params") if isinstance(body, dict) else None
+        request.state.known = params.get("currentGeneration") if isinstance(params, dict) else None
         call = super().handle_requests(request)
         waits = isinstance(body, dict) and str(body.get("method")) in _WAIT
         return await _while_connected(request, call) if waits else await call
@@ -134,6 +144,7 @@ class _JsonRpc(JsonRpcDispatcher):
         return await self.request_handler.send_json(validated(request_obj), context)
 
     async def _handle_get_task(self, request_obj: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
+        await self.request_handler.newer(request_obj.id, context)
         return self.request_handler.get_json(validated(request_obj), context)
 
 
@@ -150,6 +161,15 @@ class _Rest(RestDispatcher):
         await _check_version(context)
         params = validated(Parse(await request.body(), pb.SendMessageRequest(), ignore_unknown_fields=True))
         return JSONResponse(await self.request_handler.send_json(params, context), media_type="application/a2a+json")
+
+    @rest_error_handler
+    async def on_get_task(self, request: Request) -> Response:
+        """GET /tasks/{id}; with ``currentGeneration`` it waits for a newer one, as the 1.1 draft has it."""
+        context = self._build_call_context(request)
+        await _check_version(context)
+        await self.request_handler.newer(request.path_params["id"], context)
+        response: Response = await super().on_get_task(request)
+        return response
 
     @rest_stream_error_handler
     async def on_message_send_stream(self, request: Request) -> Response:
@@ -275,7 +295,7 @@ def build_doors(
         Route("/message:stream", _whole(rest.on_message_send_stream), methods=["POST"]),
         Route("/tasks/{id}:cancel", rest.on_cancel_task, methods=["POST"]),
         Route("/tasks/{id}:subscribe", rest.on_subscribe_to_task, methods=["GET", "POST"]),
-        Route("/tasks/{id}", rest.on_get_task, methods=["GET"]),
+        Route("/tasks/{id}", _connected(rest.on_get_task), methods=["GET"]),
         Route("/tasks", rest.list_tasks, methods=["GET"]),
         Route(push, _whole(rest.set_push_notification), methods=["POST"]),
         Route(push, rest.list_push_notifications, methods=["GET"]),

@@ -44,6 +44,7 @@ from nbagora_lab.a2a.requests import (
     trace_of,
 )
 from nbagora_lab.a2a.running import AgentRunner
+from nbagora_lab.a2a.sessions import context_of
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES
 from nbagora_lab.core.errors import BadName, TaskEnded, TaskNotFound, TopicNotFound
@@ -169,7 +170,7 @@ class LogRequestHandler(PushOperations):
         validate_history_length(params.configuration)
         check_output_modes(params.configuration, self._card())
         owner = self._owner(context)
-        context_id = message.context_id or _context_of(message.task_id)
+        context_id = message.context_id or context_of(message.task_id)
         try:
             blobs = self.tasks.bodies.lighten(owner, content, [part.raw for part in message.parts], context_id)
         except BadName as error:
@@ -231,7 +232,7 @@ class LogRequestHandler(PushOperations):
         """What the very same message, id and content, was taken in as before."""
         with self.tasks.lock:
             try:
-                session = self.tasks.session(owner, message.context_id or _context_of(message.task_id))
+                session = self.tasks.session(owner, message.context_id or context_of(message.task_id))
             except (TopicNotFound, BadName):
                 return None
             for task_id, offset in session.messages.get(message_key(content), {}).items():
@@ -244,7 +245,7 @@ class LogRequestHandler(PushOperations):
     def _follow_up(self, owner: str, message: pb.Message, content: dict[str, Any], refer: Refer) -> _Accepted:
         live = self.tasks.live(message.task_id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, message.task_id)
-        context_id = _context_of(fold.id)
+        context_id = context_of(fold.id)
         if message.context_id and message.context_id != context_id:
             raise InvalidParamsError(f"the task {fold.id} is of context {context_id}, not {message.context_id}")
         if fold.terminal:
@@ -275,8 +276,7 @@ class LogRequestHandler(PushOperations):
         The first batch comes at once, as in `stream_batches`.
         """
         owner = self._owner(context)
-        found = self._subscription(owner, params.id, cursor_of(context))
-        if found is None:
+        if (found := self._subscription(owner, params.id, cursor_of(context))) is None:
             return
         after, snapshot = found
         yield [snapshot] if snapshot is not None else []
@@ -289,17 +289,21 @@ class LogRequestHandler(PushOperations):
         """Where a subscriber goes on and what it is given first; None where nothing follows."""
         with self.tasks.lock:  # an end that another thread folds in between would never be waited for in vain
             fold = self._find(owner, task_id)
-            if cursor is not None and fold.opened <= cursor <= self.tasks.session(owner, _context_of(task_id)).offset:
+            if cursor is not None and fold.opened <= cursor <= self.tasks.session(owner, context_of(task_id)).offset:
                 return None if fold.terminal and fold.offset <= cursor else (cursor, None)
             if fold.terminal:
                 raise UnsupportedOperationError(f"the task {task_id} has ended; GetTask tells how")
             return fold.offset, task_frame(fold.offset, self.tasks.task_json(owner, task_id))
 
+    async def newer(self, task_id: str, context: ServerCallContext) -> None:
+        """Waits for a newer generation than the caller says that it knows, if it does."""
+        if (known := context.state.get("known_generation")) is not None:
+            await self.tasks.newer(self._find(owner := self._owner(context), task_id), owner, known)
+
     def get_json(self, params: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
         """GetTask."""
         validate_history_length(params)
-        owner = self._owner(context)
-        self._find(owner, params.id)
+        self._find(owner := self._owner(context), params.id)
         return self.tasks.task_json(owner, params.id, history=history_length(params))
 
     async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
@@ -394,7 +398,3 @@ M = TypeVar("M", pb.Task, pb.Message, pb.AgentCard)
 def _filled(content: dict[str, Any], message: M) -> M:
     ParseDict(content, message, ignore_unknown_fields=True)
     return message
-
-
-def _context_of(task_id: str) -> str:
-    return task_id.rpartition(".")[0]

@@ -6,7 +6,7 @@ from urllib.parse import quote, unquote
 
 from nbagora_lab.broker.model import EVENTS, join_topic
 
-__all__ = ["SESSIONS", "context_key", "parse_context_key", "session_topic"]
+__all__ = ["SESSIONS", "context_key", "context_of", "parse_context_key", "session_topic"]
 
 SESSIONS = "sessions"
 """The parent topic of all session topics."""
@@ -31,6 +31,11 @@ def parse_context_key(key: str) -> tuple[str, str]:
     """Owner and context id of a lite topic; the inverse of `context_key`."""
     owner, colon, context_id = key.partition(":")
     return (unquote(owner), context_id) if colon else ("", key)
+
+
+def context_of(task_id: str) -> str:
+    """Id of the context of a task, which the task's own begins with."""
+    return task_id.rpartition(".")[0]
 
 
 def session_topic(owner: str, context_id: str) -> str:

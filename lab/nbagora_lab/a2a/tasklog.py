@@ -7,6 +7,7 @@ is a fold over its records; the folds kept here are caches that note how far the
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import threading
@@ -16,7 +17,7 @@ from typing import Any
 
 from nbagora_lab.a2a.bodies import Bodies
 from nbagora_lab.a2a.live import Entries, LiveTask, Refer, nothing_more
-from nbagora_lab.a2a.sessions import SESSIONS, context_key, parse_context_key
+from nbagora_lab.a2a.sessions import SESSIONS, context_key, context_of, parse_context_key
 from nbagora_lab.a2a.wire import (
     FAILED,
     INBOX_EXTENSION,
@@ -41,6 +42,7 @@ __all__ = ["SESSIONS", "TaskLog", "context_key", "parse_context_key"]
 
 _LIFE = f"{SESSIONS}/{EVENTS}"
 _TTL = 7 * 86400.0  # seconds
+_LONG_POLL = 30.0  # seconds
 _FOLDS = 256  # sessions whose folds are kept
 
 
@@ -174,7 +176,7 @@ class TaskLog:
 
     def topic(self, owner: str, task_id: str) -> str:
         """Full name of the session topic of an owner's task."""
-        return join_topic(SESSIONS, context_key(owner, task_id.rpartition(".")[0]))
+        return join_topic(SESSIONS, context_key(owner, context_of(task_id)))
 
     def live(self, task_id: str) -> LiveTask | None:
         """The task's writer, if this process has one."""
@@ -242,7 +244,7 @@ class TaskLog:
         Raises:
             TaskNotFound: The owner has no such task.
         """
-        context_id = task_id.rpartition(".")[0]
+        context_id = context_of(task_id)
         try:
             fold = self.session(owner, context_id).tasks.get(task_id) if context_id else None
         except (TopicNotFound, BadName):
@@ -320,6 +322,17 @@ class TaskLog:
         for live in list(self._live.values()):
             if live.state == WORKING:
                 live.abandon()
+
+    async def newer(self, fold: TaskFold, owner: str, known: int) -> None:
+        """Waits until a task that has not ended has a newer generation than `known`; 30 s at most."""
+        if fold.generation <= known and not fold.terminal:
+            events = self.events(owner, fold.id, fold.offset)
+            try:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LONG_POLL):
+                        await anext(events)
+            finally:
+                await events.aclose()
 
     def settle(self, only: Collection[str] | None = None) -> list[str]:
         """Ends what a dead epoch, or a lab that had joined, left WORKING, as FAILED with the reason.
