@@ -105,7 +105,7 @@ def test_a_discussion_goes_on_with_the_next_turn(lab, told):
 async def recorded(_client, lab, step):
     """Waits until a step's result is on the topic."""
     headers = {"Authorization": f"Bearer {lab.token}", "Accept": "text/event-stream"}
-    url = f"{lab.url}/broker/topics/sessions/ctx-kill/records"
+    url = f"{lab.url}/broker/topics/sessions/ctx-kill/records?after=0"
     async with (
         httpx.AsyncClient(headers=headers, timeout=30, trust_env=False) as http,
         http.stream("GET", url) as answer,
