@@ -104,7 +104,7 @@ async def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 
 async def right_tools() -> list[tuple[str, int, int, float]]:
-    """Of 200 questions how many have the right tool called: with all tools read, and with a search over them."""
+    """Of so many questions how many have the right tool called: with all tools read, and with a search over them."""
     called: list[str] = []
 
     def make(name: str) -> Callable[[str], str]:
@@ -123,15 +123,15 @@ async def right_tools() -> list[tuple[str, int, int, float]]:
     for how, search in (("all read", False), ("searched", True)):
         together = tools(*offered, search=search)
         agent = Agent(rules(), toolsets=[together])
-        right, tokens = 0, 0
-        for verb in VERBS:
-            for thing in THINGS:
-                called.clear()
-                result = await agent.run(f"Please {verb} a {thing} in Beijing", capabilities=search_tools([together]))
-                right += called[:1] == [f"{verb}_{thing}s"]
-                tokens += len(called)
-        rows.append((how, right, len(VERBS) * len(THINGS), tokens / (len(VERBS) * len(THINGS))))
-        assert result.output
+        asked = [(verb, thing) for verb in VERBS for thing in THINGS][::7]  # 29, of all verbs and most things
+        right, all_calls = 0, 0
+        for verb, thing in asked:
+            called.clear()
+            result = await agent.run(f"Please {verb} a {thing} in Beijing", capabilities=search_tools([together]))
+            assert result.output
+            right += called[:1] == [f"{verb}_{thing}s"]
+            all_calls += len(called)
+        rows.append((how, right, len(asked), all_calls / len(asked)))
     return rows
 
 
@@ -155,7 +155,7 @@ def main() -> int:
     if not given.no_search:
         rows = asyncio.run(right_tools())
         table(
-            ("200 tools, 200 questions", "right tool first", "calls a question"),
+            ("200 tools", "right tool first", "calls a question"),
             [(how, f"{right}/{of} ({100 * right / of:.0f} %)", f"{calls:.2f}") for how, right, of, calls in rows],
         )
     return 0

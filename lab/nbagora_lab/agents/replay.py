@@ -7,6 +7,7 @@ of them, and goes on live from there, with another prompt, another model, or ano
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -169,7 +170,15 @@ def _parts(step: Step, kind: str) -> list[dict[str, Any]]:
 
 
 def _decided(step: Step) -> Any:
-    return [{"call": part["tool_name"], "with": part.get("args")} for part in _parts(step, "tool-call")]
+    return [{"call": part["tool_name"], "with": _arguments(part.get("args"))} for part in _parts(step, "tool-call")]
+
+
+def _arguments(args: Any) -> Any:
+    """A call's arguments; those of a stream are text."""
+    try:
+        return json.loads(args) if isinstance(args, str) else args
+    except ValueError:
+        return args
 
 
 def _said(step: Step) -> Any:
