@@ -100,7 +100,8 @@ def _kit(checkout: Path) -> Path:
 def _serving(root: str, protocol: str) -> Iterator[str]:
     """The agents, served without a token on a store that is thrown away; gives their address."""
     with tempfile.TemporaryDirectory(prefix="nbagora-tck-") as store:
-        options = ["--root", root, "--root-protocol", protocol, "--token", "", "--store", store, "--json"]
+        allowed = [word for host in ("example.com", "localhost", "127.0.0.1") for word in ("--push-allow", host)]
+        options = [*allowed, "--root", root, "--root-protocol", protocol, "--token", "", "--store", store, "--json"]
         args = [str(tool("nbagora")), "serve", str(SUT), *options]
         env = {**os.environ, "TCK_STREAMING_TIMEOUT": STREAMING_TIMEOUT}
         with subprocess.Popen(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True) as server:

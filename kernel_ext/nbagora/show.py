@@ -38,7 +38,7 @@ class Json(dict[str, Any]):
         return json.dumps(self, indent=2, ensure_ascii=False)
 
     def _repr_html_(self) -> str:
-        return f'<pre style="{_PRE}">{escape(repr(self))}</pre>'
+        return f'<pre style="{_PRE}">{escape(json.dumps(self, indent=2, ensure_ascii=False))}</pre>'
 
 
 def moment(seconds: float) -> str:

@@ -15,7 +15,7 @@ from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.wire import message_of
 from nbagora_lab.agents.message import parts_of
-from nbagora_lab.core.errors import LabError, LimitReached, TimedOut, UsageError
+from nbagora_lab.core.errors import LabError, LimitReached, TimedOut, Unreachable, UsageError
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.service import ServiceLoop
@@ -165,6 +165,21 @@ class Calls:
     async def card(self, agent: str) -> dict[str, Any]:
         """An agent's card as it is served."""
         return await self.client(agent).card()
+
+    async def keys_at(self, url: str) -> dict[str, dict[str, Any]]:
+        """The public keys that are published at a URL, as JWKs by their ids.
+
+        Raises:
+            Unreachable: Nothing answers there, or no key set.
+        """
+        import httpx
+
+        try:
+            answer = await self.http().get(url, timeout=10.0)
+            return {str(key["kid"]): key for key in answer.raise_for_status().json()["keys"]}
+        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
+            what = f"no keys are to be had at {url}: {type(error).__name__}"
+            raise Unreachable(what, "check that place; the card names it") from None
 
     async def cancel(self, agent: str, task_id: str) -> Task:
         """Cancels a task."""

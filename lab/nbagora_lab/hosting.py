@@ -177,7 +177,7 @@ class Hosting:
         schemes = [parse_scheme(text) for text in hosted.options.auth]
         gate = Gate(schemes, self._credentials, [hosted.url, self._url, name], self._issuers) if schemes else None
         self._server.mount(at, doors, gate)
-        self._direct[hosted.url] = DirectClient(name, hosted.url, handler, lambda: hosted.card)
+        self._direct[hosted.url] = DirectClient(name, hosted.url, handler, lambda: signer.signed(hosted.card))
 
     def direct(self, url: str) -> DirectClient | None:
         """The way to the agent at `url` that needs no connection; None where it is not hosted here."""

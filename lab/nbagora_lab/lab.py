@@ -11,7 +11,7 @@ import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
@@ -50,6 +50,9 @@ from nbagora_lab.tasks import Tasks
 from nbagora_lab.upkeep import Upkeep
 from nbagora_lab.views import LanesViewSource, ViewSource
 from nbagora_lab.wellknown import WellKnown
+
+if TYPE_CHECKING:
+    from nbagora_lab.cardcheck import CardCheck
 
 __all__ = ["Lab"]
 
@@ -297,6 +300,15 @@ class Lab(Asking):
             return read_card(Path(agent))
         card: dict[str, Any] = self._wait(self._calls.card, agent)
         return card
+
+    def check_card(self, agent: str) -> CardCheck:
+        """An agent's card, held against the specification, and its signature against what its server publishes.
+
+        Arguments and errors as for `card`.
+        """
+        from nbagora_lab.cardcheck import check_card
+
+        return check_card(self.card(agent), lambda url: self._wait(self._calls.keys_at, url))
 
     def remove(self, name: str) -> None:
         """Stops hosting an agent; its published versions stay in the registry.

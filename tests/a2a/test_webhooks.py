@@ -77,3 +77,16 @@ def test_an_allowed_port_allows_no_other():
     assert asyncio.run(hooks.check("http://127.0.0.1:8080/")) == "127.0.0.1"
     with pytest.raises(UsageError, match="not public"):
         asyncio.run(hooks.check("http://127.0.0.1:8081/"))
+
+
+def test_a_place_that_is_allowed_by_name_is_admitted_before_it_has_an_address():
+    """It is looked up each time that something is posted there."""
+
+    async def nowhere(_host, _port):
+        raise OSError("no such name")
+
+    hooks = Webhooks(["hooks.example"], nowhere)
+    asyncio.run(hooks.admit("https://hooks.example/x"))
+    for url in ("https://other.example/x", "https://me@hooks.example/x", "ftp://hooks.example/x"):
+        with pytest.raises(UsageError):
+            asyncio.run(hooks.admit(url))

@@ -79,7 +79,12 @@ _SCENARIOS = {
 """By the prefix of the message's id; of two that fit, the longer stands first."""
 
 
-@agent(name="tck", skills=["tck: does what the kit's scenarios say"], reply="either")
+@agent(
+    name="tck",
+    skills=["tck: does what the kit's scenarios say"],
+    private_skills=["more: what only the extended card tells"],
+    reply="either",
+)
 async def tck(message: Any, task: Any) -> Any:
     """The system under test for branch 1.0-dev."""
     if message.id.startswith("tck-message-response"):

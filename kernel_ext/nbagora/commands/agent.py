@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
+from nbagora.card import CardSheet
 from nbagora.command import Arg, Command, Face
-from nbagora.show import Json, Note
+from nbagora.show import Note
 from nbagora.table import Table
 
 if TYPE_CHECKING:
@@ -88,13 +89,13 @@ class Send(Command, noun="agent", verb="send"):
 
 
 class Card(Command, noun="agent", verb="card"):
-    """Shows an agent's card as it is served."""
+    """Shows an agent's card, of a name, a URL or a file, and checks it: all its problems, and its signature."""
 
     agent: _Agent = Field(description=_AGENT)
 
-    def run(self, face: Face) -> Json:
-        """The AgentCard as ProtoJSON."""
-        return Json(face.lab.card(self.agent))
+    def run(self, face: Face) -> CardSheet:
+        """The AgentCard as ProtoJSON, with what was found about it."""
+        return CardSheet(face.lab.check_card(self.agent))
 
 
 class Find(Command, noun="agent", verb="find"):

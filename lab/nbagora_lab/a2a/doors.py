@@ -160,7 +160,9 @@ class _Rest(RestDispatcher):
         context = self._build_call_context(request)
         await _check_version(context)
         params = validated(Parse(await request.body(), pb.SendMessageRequest(), ignore_unknown_fields=True))
-        return JSONResponse(await self.request_handler.send_json(params, context), media_type="application/a2a+json")
+        given = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media = "application/json" if given == "application/json" else "application/a2a+json"  # in the caller's own
+        return JSONResponse(await self.request_handler.send_json(params, context), media_type=media)
 
     @rest_error_handler
     async def on_get_task(self, request: Request) -> Response:

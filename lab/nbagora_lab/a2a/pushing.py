@@ -58,7 +58,7 @@ class PushOperations(RequestHandler):
             if not (text.isascii() and text.isprintable()) or len(text) > 8192:
                 raise InvalidParamsError("a webhook's token, scheme and credentials are printable ASCII")
         try:
-            await self.outbox.hooks.check(content.get("url", ""))
+            await self.outbox.hooks.admit(content.get("url", ""))
         except UsageError as error:
             raise InvalidParamsError(f"{error.what}; {error.hint}") from None
         return content

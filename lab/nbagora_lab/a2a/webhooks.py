@@ -50,6 +50,24 @@ async def _resolve(host: str, port: int) -> list[str]:
     return [str(one[4][0]) for one in found]
 
 
+def _place(url: str) -> tuple[str, int]:
+    """Host and port of a webhook's URL.
+
+    Raises:
+        UsageError: It is none of HTTP, or names a user.
+    """
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        raise UsageError(f"{url[:200]!r} is no URL", _HINT) from None
+    if parts.scheme not in {"http", "https"} or not host or not url.isprintable():
+        raise UsageError(f"{url[:200]!r} is no URL of HTTP", _HINT)
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("a webhook's URL that names a user", "give credentials as authentication instead")
+    return host, port
+
+
 class Webhooks:
     """Posts to webhooks. On the service loop.
 
@@ -69,28 +87,33 @@ class Webhooks:
         if http is not None:
             await http.aclose()
 
+    async def admit(self, url: str) -> None:
+        """Checks that a webhook may be there; of a place that is allowed by name it asks no address yet.
+
+        Raises:
+            UsageError: As `check`.
+        """
+        host, port = _place(url)
+        if not self._is_allowed(host, port):
+            await self.check(url)
+
+    def _is_allowed(self, host: str, port: int) -> bool:
+        return bool({host.lower(), f"{host.lower()}:{port}"} & self._allow)
+
     async def check(self, url: str) -> str:
         """The address to connect to.
 
         Raises:
             UsageError: The URL is none of HTTP, names a user, does not resolve, or leads to a place that is not public.
         """
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
-        except ValueError:
-            raise UsageError(f"{url[:200]!r} is no URL", _HINT) from None
-        if parts.scheme not in {"http", "https"} or not host or not url.isprintable():
-            raise UsageError(f"{url[:200]!r} is no URL of HTTP", _HINT)
-        if parts.username is not None or parts.password is not None:
-            raise UsageError("a webhook's URL that names a user", "give credentials as authentication instead")
+        host, port = _place(url)
         try:
             addresses = await self._resolve(host, port)
         except OSError:
             addresses = []
         if not addresses:
             raise UsageError(f"the host {host} of the webhook does not resolve", _HINT)
-        if not {host.lower(), f"{host.lower()}:{port}"} & self._allow:
+        if not self._is_allowed(host, port):
             for address in addresses:
                 if not is_public(address):
                     raise UsageError(f"the webhook's host {host} is at {address}, which is not public", _HINT)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -104,6 +105,26 @@ def test_card_is_the_one_that_is_served(lab: Any, run: Any) -> None:
     assert card["supportedInterfaces"][0]["url"] == f"{lab.url}/agents/echo"
     assert '"id": "again"' in repr(card)
     assert "&quot;id&quot;" in card._repr_html_()
+    assert (card.problems, card.holds) == ((), True)
+    assert "the signature holds" in repr(card)
+    assert "fits the specification" in card._repr_html_()
+    assert {"agent", "skill again", "signature"} <= set(card.df["name"])
+
+
+def test_card_tells_all_that_is_wrong_with_a_file(lab: Any, run: Any, tmp_path: Any) -> None:
+    file = tmp_path / "card.json"
+    file.write_text('{"name": "<b>x</b>", "kind": "agent", "skills": []}', encoding="utf-8")
+    card = run(f"%agent card {file}")
+    assert len(card.problems) > 3
+    assert (card.holds, card.signature) == (None, "not signed")
+    assert "<b>x</b>" not in card._repr_html_()
+
+
+def test_card_sees_a_signature_that_does_not_hold(lab: Any, run: Any, tmp_path: Any) -> None:
+    card = dict(run("%agent card echo"))
+    file = tmp_path / "card.json"
+    file.write_text(json.dumps(card | {"description": "Says something else."}), encoding="utf-8")
+    assert run(f"%agent card {file}").holds is False
 
 
 def test_find_searches_cards(lab: Any, run: Any) -> None:
