@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from nbagora_lab.broker.stored import forget_shared
+from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import TopicExists, TopicNotFound, UsageError
 from nbagora_lab.lab import Lab
 from nbagora_lab.moving import export_topic, import_topic
@@ -48,8 +50,7 @@ def test_a_task_that_waits_goes_on_where_its_session_is_moved_to(tmp_path: Path,
         topic = f"sessions/{asked.context_id}"
         records = [(record.offset, record.type, record.body) for record in lab.broker.read(topic)]
         assert export_topic(lab.broker.log, topic, file) == len(records)
-        if before == "rocketmq":
-            lab.broker.log.shared.remove()  # type: ignore[attr-defined]
+    forget_shared(tmp_path / "one", SystemClock())
     with Lab(store=tmp_path / "two", **options_of(after)) as lab:
         chatty(lab)
         assert import_topic(lab.broker.log, file).next == len(records)
@@ -59,8 +60,7 @@ def test_a_task_that_waits_goes_on_where_its_session_is_moved_to(tmp_path: Path,
         assert answered.text == "北京: on Friday"
         with pytest.raises(TopicExists):
             import_topic(lab.broker.log, file)
-        if after == "rocketmq":
-            lab.broker.log.shared.remove()  # type: ignore[attr-defined]
+    forget_shared(tmp_path / "two", SystemClock())
 
 
 def test_a_large_body_goes_along(tmp_path: Path) -> None:
