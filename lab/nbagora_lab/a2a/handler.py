@@ -293,7 +293,8 @@ class LogRequestHandler(PushOperations):
                 return None if fold.terminal and fold.offset <= cursor else (cursor, None)
             if fold.terminal:
                 raise UnsupportedOperationError(f"the task {task_id} has ended; GetTask tells how")
-            return fold.offset, task_frame(fold.offset, self.tasks.task_json(owner, task_id))
+            # as it is folded, and not up to now: what came since is told after it
+            return fold.offset, task_frame(fold.offset, fold.stamped(self.tasks.topic(owner, task_id)))
 
     async def newer(self, task_id: str, context: ServerCallContext) -> None:
         """Waits for a newer generation than the caller says that it knows, if it does."""
