@@ -22,6 +22,7 @@ from nbagora_lab.core.clock import SystemClock
 from store_child import Process
 
 TOPICS = 5
+PER_STORE = 25  # kills of a store in a campaign; then it is drained and looked at as a whole
 ROUNDS = int(os.environ.get("NBAGORA_KILL_ROUNDS", "1000"))
 
 
@@ -35,13 +36,16 @@ class Told:
 
 
 def kill_a_reader(process: Process, store: Path, durability: str, kind: str, chance: random.Random) -> list[str]:
-    """One round; gives the lines that were said, whole ones only."""
+    """One round; gives the lines that were said, the very last one too.
+
+    It is whole, as each was written at once and is shorter than a pipe takes apart. Leaving it out would miss what a
+    reader was handed, acked durably, and could not tell of any more.
+    """
     seed = chance.randrange(10**9)
     process.start("consume", store=str(store), durability=durability, type=kind, topics=TOPICS, seed=seed)
     lines = [process.line() for _ in range(chance.choice([1, 30, 300]))]
     time.sleep(chance.random() * 0.01)  # not only when a line has just been written
-    lines += process.kill()
-    return [line for line in lines if len(line.split(" ")) == (3 if line.startswith(("acked", "lost")) else 4)]
+    return lines + process.kill()
 
 
 def rounds(process: Process, many: int, seed: int, durability: str, kind: str) -> None:
@@ -50,7 +54,7 @@ def rounds(process: Process, many: int, seed: int, durability: str, kind: str) -
     with scratch() as folder:
         for _ in range(many):
             lines = kill_a_reader(process, folder / "store", durability, kind, chance)
-            take_in(told, [line.split(" ") for line in lines[:-1]])  # the very last may be cut inside a number
+            take_in(told, [line.split(" ") for line in lines])
             check(folder / "store", durability, told)
         drain(folder / "store", durability, told, ordered=kind == "LITE")
     assert any(one.acked for one in told.values())
@@ -110,8 +114,7 @@ def drain(store: Path, durability: str, told: dict[str, Told], *, ordered: bool)
     ("durability", "kind", "many"),
     [
         ("os", "LITE", 20),
-        # once in many runs a record was sent and neither told as handed out nor handed out later: to be understood
-        pytest.param("fsync", "LITE", 15, marks=pytest.mark.campaign),
+        ("fsync", "LITE", 15),
         ("os", "PRIORITY", 15),
     ],
 )
@@ -124,4 +127,7 @@ def test_nothing_acknowledged_is_lost_over_50_kills(process: Process, durability
 @pytest.mark.parametrize("kind", ["LITE", "PRIORITY"])
 @pytest.mark.parametrize("durability", ["os", "fsync"])
 def test_nothing_acknowledged_is_lost_over_many_kills(process: Process, durability: str, kind: str) -> None:
-    rounds(process, ROUNDS // 4 + 1, random.randrange(10**9), durability, kind)
+    for left in range(ROUNDS // 4 + 1, 0, -PER_STORE):
+        seed = random.randrange(10**9)
+        print(f"seed {seed}")
+        rounds(process, min(left, PER_STORE), seed, durability, kind)
