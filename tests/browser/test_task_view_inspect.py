@@ -85,6 +85,7 @@ def test_artifacts_are_rendered_and_nothing_of_them_runs(view):
     assert tab.evaluate("window.hit") is None
 
 
+@pytest.mark.thorough
 def test_events_tell_their_generation_and_whether_they_fit(view):
     tab = mounted(view)
     lines = tab.locator(".feed li")
@@ -109,6 +110,7 @@ def test_a_message_is_shown_as_the_protocol_has_it(view):
     assert view.sent(Inspect)[-1].offset is None
 
 
+@pytest.mark.thorough
 def test_calls_lead_from_task_to_task(view):
     tab = mounted(view)
     assert tab.locator(".calls button").all_inner_texts() == ["trip aaaaaaaa", "trains bbbbbbbb", "hotels cccccccc"]
@@ -119,6 +121,7 @@ def test_calls_lead_from_task_to_task(view):
     assert view.sent(Select)[-1].task_id == "ctx2.bbbbbbbb"
 
 
+@pytest.mark.thorough
 def test_a_message_is_sent_in_a_new_context_and_in_the_one_that_is_shown(view):
     tab = mounted(view)
     form = tab.get_by_role("form", name="Send a message")
@@ -136,6 +139,7 @@ def test_a_message_is_sent_in_a_new_context_and_in_the_one_that_is_shown(view):
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("width", [1000, 480])
 def test_nothing_hinders_anybody(view, theme, width, tmp_path):
