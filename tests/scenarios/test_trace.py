@@ -15,6 +15,7 @@ from nbagora_lab.core.clock import SystemClock, VirtualClock
 from nbagora_lab.core.errors import ScenarioError
 from nbagora_lab.core.events import encode
 from nbagora_lab.inspect.directory import DIRECTORY
+from nbagora_lab.scenarios.normalise import fingerprint
 from nbagora_lab.scenarios.trace import TraceLine, read_trace, write_trace
 
 HEADER = {"notebook": "a", "parameters": {"seed": 7, "city": "北京"}, "seed": 7, "clock": "virtual"}
@@ -80,6 +81,26 @@ def test_nothing_in_a_trace_tells_when_or_where_it_was_made(tmp_path: Path) -> N
     text = (tmp_path / "a.trace.jsonl").read_text(encoding="utf-8")
     assert not re.search(r"\d{4}-\d\d-\d\d|\d{10}\.|:\d{4,5}\b", re.sub(r"[0-9a-f]{64}", "", text))
     assert str(tmp_path) not in text
+
+
+@pytest.mark.parametrize("here", [(33905, 42787), (42787, 33905)])
+def test_the_port_in_the_name_of_a_topic_leaves_no_trace(tmp_path: Path, here: tuple[int, int]) -> None:
+    log = EmbeddedLog(tmp_path / "store", clock=VirtualClock())
+    log.create_topic("inbox.hotels", TopicSpec())
+    tasks = [(here[0], "t-2"), (here[1], "t-1"), (here[1], "t-3"), (here[0], "t-1")]
+    for number, (port, task) in enumerate(tasks):
+        body = json.dumps({"number": number}).encode()
+        log.append([(f"inbox.hotels/day@127.0.0.1:{port}", encode("inbox.request", body, subject=task.encode()))])
+    log.append([("inbox.hotels/day", encode("inbox.request", b"{}", subject=b"t-1"))])
+    log.close()
+    trace = write_trace(tmp_path / "a.trace.jsonl", tmp_path / "store", **HEADER)
+    joined = "inbox.hotels/day@127.0.0.1:<port>"
+    assert [(line.topic, line.offset, line.subject) for line in trace.lines] == [
+        ("inbox.hotels/day", 0, "t-1"),
+        *((joined, number, task) for number, task in enumerate(["t-1", "t-1", "t-2", "t-3"])),
+    ]
+    # both tasks t-1 have another offset in their inboxes: the first of one comes before the second of the other
+    assert [line.sha256 for line in trace.lines[1:3]] == [fingerprint(b'{"number": %d}' % number) for number in (1, 3)]
 
 
 def test_a_trace_is_read_as_it_was_written(tmp_path: Path) -> None:

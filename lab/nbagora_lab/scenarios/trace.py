@@ -7,6 +7,8 @@ generation, and the SHA-256 of its normalised body, sorted by topic and offset. 
 Some topics have the order of threads rather than of what was said. The life-cycle topics (``_events``) are left out.
 The directory, where the tasks of all sessions open and end, and the agents' inboxes are sorted by task, and their
 offsets count in that order. In a session, so are the branches of a flow that ran side by side (`scenarios.branches`).
+The inbox of an agent in another process has that process's address in its name: the port is taken out, and topics that
+then have one name are one, sorted by task.
 
 A trace is read from the store when its kernel is gone; nothing has to be written for it while the notebook runs.
 """
@@ -14,14 +16,14 @@ A trace is read from the store when its kernel is gone; nothing has to be writte
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.core.errors import ScenarioError
 from nbagora_lab.scenarios.branches import side_by_side
-from nbagora_lab.scenarios.normalise import NORMALISERS, fingerprint
+from nbagora_lab.scenarios.normalise import NORMALISERS, fingerprint, ports
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.broker import Broker
@@ -63,7 +65,7 @@ class TraceLine:
     """One record.
 
     Attributes:
-        topic: Full name.
+        topic: Full name, without the ports of addresses in it.
         offset: Its place there.
         type: Dotted type.
         subject: What it is about: for task events the task's id.
@@ -161,15 +163,21 @@ def _lines(broker: Broker) -> Iterator[TraceLine]:
     from nbagora_lab.core.events import RecordType
     from nbagora_lab.inspect.directory import DIRECTORY
 
-    names = ((parent, lite) for parent in broker.topics() for lite in _lites(broker, parent))
-    topics = [join_topic(parent, lite) for parent, lite in names if lite != EVENTS]
-    for topic in sorted(topics):
-        records = broker.read(topic)
-        if topic == DIRECTORY or any(record.type == RecordType.REQUEST for record in records[:1]):
-            records.sort(key=lambda record: (record.subject, record.offset))
-            yield from (_line(record, number) for number, record in enumerate(records))
-        else:
-            yield from (_line(record, number) for number, record in enumerate(side_by_side(records), _first(records)))
+    named: dict[str, list[str]] = {}  # a topic's name once normalised, and the topics that have it
+    for parent in broker.topics():
+        for lite in _lites(broker, parent):
+            if lite != EVENTS:
+                topic = join_topic(parent, lite)
+                named.setdefault(ports("", topic), []).append(topic)
+    for name, topics in sorted(named.items()):
+        records = [record for topic in topics for record in broker.read(topic)]
+        first = 0
+        if len(topics) > 1 or name == DIRECTORY or any(record.type == RecordType.REQUEST for record in records[:1]):
+            records.sort(key=lambda record: (record.subject, record.offset, record.type, fingerprint(record.body)))
+        elif records:
+            first = records[0].offset
+            records = side_by_side(records)
+        yield from (_line(name, record, number) for number, record in enumerate(records, first))
 
 
 def _lites(broker: Broker, parent: str) -> Iterator[str]:
@@ -179,9 +187,5 @@ def _lites(broker: Broker, parent: str) -> Iterator[str]:
         after = names[-1]
 
 
-def _first(records: Sequence[Record]) -> int:
-    return records[0].offset if records else 0
-
-
-def _line(record: Record, offset: int) -> TraceLine:
-    return TraceLine(record.topic, offset, record.type, record.subject, record.generation, fingerprint(record.body))
+def _line(name: str, record: Record, offset: int) -> TraceLine:
+    return TraceLine(name, offset, record.type, record.subject, record.generation, fingerprint(record.body))
