@@ -48,7 +48,6 @@ from nbagora_lab.registry.remote import CATALOG, catalog_methods
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-
 __all__ = ["GRACE", "Guests"]
 
 GRACE = 3.0
@@ -301,9 +300,7 @@ class Guests:
         engine, methods = self._engines.get(request.path_params["engine"], (None, {}))
         method = methods.get(request.path_params["method"])
         if engine is None or method is None:
-            return refuse(
-                404, f"nothing is at {request.url.path[:200]}", "GET /engine/openapi.json tells what there is"
-            )
+            return refuse(404, f"nothing is at {request.url.path[:200]}", _WHERE)
         session = self._session(request.headers.get(SESSION, ""))
         body = await _read(request)
         if method.name in _QUICK:

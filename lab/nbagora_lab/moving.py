@@ -27,7 +27,7 @@ from nbagora_lab.inspect.directory import DIRECTORY
 
 __all__ = ["export_topic", "import_topic"]
 
-FORMAT = 1
+_FORMAT = 1
 _EPOCH = struct.Struct(">I")
 _EPOCH_AT = 2  # in a stored record, see `core.events`
 _BATCH = 500
@@ -51,7 +51,7 @@ def export_topic(log: Log, topic: str, path: Path) -> int:
     draft = path.with_name(f"{path.name}.new")
     try:
         with draft.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"format": FORMAT, "topic": topic}, ensure_ascii=False) + "\n")
+            file.write(json.dumps({"format": _FORMAT, "topic": topic}, ensure_ascii=False) + "\n")
             claims: dict[bytes, int] = {}
             for offset, stored in _all(log, topic):
                 if offset >= following:
@@ -175,9 +175,9 @@ def _read(path: Path) -> tuple[dict[str, Any], Generator[dict[str, Any]]]:
     except (OSError, ValueError, LookupError, TypeError, StopIteration) as error:
         found.close()
         raise UsageError(f"{path} is no exported topic: {error}", "%topic export TOPIC FILE writes one") from None
-    if known != FORMAT:
+    if known != _FORMAT:
         found.close()
-        raise UsageError(f"{path} has format {known}, this nbagora reads {FORMAT}", "export it anew")
+        raise UsageError(f"{path} has format {known}, this nbagora reads {_FORMAT}", "export it anew")
     return header, found
 
 

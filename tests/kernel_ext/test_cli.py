@@ -126,7 +126,7 @@ def test_serve_hands_over_what_was_typed(monkeypatch: pytest.MonkeyPatch) -> Non
     calls = []
     monkeypatch.setattr("nbagora_lab.serve.serve", lambda *a, **k: calls.append(k) or 0)
     assert main(["serve", "a.py", "--store", "s", "--port", "0", "--token", "", "--root", "a", "--json"]) == 0
-    assert calls == [{"root": "a", "as_json": True, "store": Path("s"), "port": 0, "token": ""}]
+    assert calls == [{"root": "a", "root_protocol": "1.0", "as_json": True, "store": Path("s"), "port": 0, "token": ""}]
 
 
 @pytest.mark.parametrize("words", [["--help"], ["serve", "-h"], ["run", "--help"], *([noun, "-h"] for noun in nouns())])

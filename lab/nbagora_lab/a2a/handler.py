@@ -183,20 +183,18 @@ class LogRequestHandler(PushOperations):
         named = message.context_id or message.task_id
         if named and (known := self._repeated(owner, message, content)) is not None:
             return known
+        refer = partial(self._entries, plan_of(params, context, owner), config, blobs)
         if message.task_id:
-            return self._follow_up(
-                owner, message, content, partial(self._entries, plan_of(params, context, owner), config, blobs)
-            )
+            return self._follow_up(owner, message, content, refer)
         runner = self._runner()
         withheld = runner.reply != "task"
-        plan = plan_of(params, context, owner)
         try:
             live, offset, task = self.tasks.open(
                 owner,
                 self.agent,
                 content,
                 context_id=message.context_id or content.get("contextId", ""),
-                refer=partial(self._entries, plan, config, blobs),
+                refer=refer,
                 provisional=withheld,
                 resumable=runner.resumable,
                 traceparent=trace_of(context),

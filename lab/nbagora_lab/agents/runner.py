@@ -8,12 +8,11 @@ is dropped, and code that still holds its thread gets an exception raised in it.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import functools
 import threading
 import traceback
 from collections.abc import Coroutine
-from concurrent.futures import Future, wait
+from concurrent.futures import wait
 from contextvars import Context
 from functools import partial
 from typing import Any, Protocol
@@ -27,6 +26,7 @@ from nbagora_lab.agents.inbox import Begin, Inbox, Slot
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.prints import TaskPrinter, current_printer
+from nbagora_lab.agents.run import INTERRUPTIONS, Run
 from nbagora_lab.agents.task import AgentTask, running
 from nbagora_lab.broker.api import Groups
 from nbagora_lab.core.errors import BadYield, EndOfTask, LabError, StoreError, TaskEnded
@@ -38,8 +38,6 @@ __all__ = ["Caller", "Runner", "Runs"]
 
 _WORKERS = 64  # sync functions that run at once
 _log = logger.getChild("agents")
-
-_raise_in_thread = ctypes.pythonapi.PyThreadState_SetAsyncExc
 
 
 class Caller(Protocol):
@@ -58,52 +56,6 @@ class Caller(Protocol):
     ) -> Coroutine[Any, Any, Task]:
         """The called agent's task, once it has ended or asks for something."""
         ...
-
-
-class _Interrupted(BaseException):
-    """Raised inside code that a cancelled task left running."""
-
-
-class _Run:
-    """One call of an agent's function for one task."""
-
-    def __init__(self, live: LiveTask, *, sync: bool, resumable: bool) -> None:
-        self.live = live
-        self.sync = sync
-        self.resumable = resumable
-        self.task: asyncio.Task[None] | None = None
-        self.waiting: asyncio.Future[dict[str, Any]] | None = None
-        self.done: Future[None] = Future()
-        self.calls: set[asyncio.Task[Any]] = (
-            set()
-        )  # of other agents, by a sync function, which can't be cancelled itself
-        self.worker: int | None = None  # the thread of a sync function, while it runs
-        self.lock = threading.Lock()
-        self.slot: Slot | None = None  # its place at work; none while it waits for an answer
-
-    def interrupt(self, thread: int | None) -> None:
-        """Raises an exception inside the user's code.
-
-        Args:
-            thread: The agents' loop's, where this run's code blocks it; else the run's own worker is meant.
-        """
-        with self.lock:
-            target = thread or self.worker
-            if target is not None and not self.done.done():
-                _raise_in_thread(ctypes.c_ulong(target), ctypes.py_object(_Interrupted))
-
-    def expect(self) -> asyncio.Future[dict[str, Any]]:
-        """A future that gets the next answer. On the agents' loop."""
-        loop = asyncio.get_running_loop()
-        self.waiting = waiting = loop.create_future()
-        loop.call_soon(self.rest)  # when the question, which is written next, is on record
-        return waiting
-
-    def rest(self) -> None:
-        """Gives its place at work to others until it is answered."""
-        slot, self.slot = self.slot, None
-        if slot is not None:
-            slot.release(done=True)
 
 
 class Runs:
@@ -125,7 +77,7 @@ class Runs:
         tasks.place = self._place
         self.loop = ServiceLoop("nbagora-agents")
         self.stopping = False
-        self._runs: dict[str, _Run] = {}
+        self._runs: dict[str, Run] = {}
         self._limiter: Any = None
         self._asyncio: asyncio.AbstractEventLoop | None = None
 
@@ -187,7 +139,7 @@ class Runs:
             run.slot = slot
             run.waiting.set_result(message)
             return
-        run = self._runs[live.id] = _Run(live, sync=definition.sync, resumable=definition.resumable)
+        run = self._runs[live.id] = Run(live, sync=definition.sync, resumable=definition.resumable)
         run.slot = slot
         run.task = asyncio.get_running_loop().create_task(
             self._run(run, definition, message, restarted=restarted),
@@ -220,12 +172,12 @@ class Runs:
         current = asyncio.current_task(self._asyncio) if self._asyncio is not None else None
         return current.get_name() if current is not None else ""
 
-    def _blocked_by(self, run: _Run) -> int | None:
+    def _blocked_by(self, run: Run) -> int | None:
         """The agents' loop's thread, if this run's code holds it."""
         current = asyncio.current_task(self._asyncio) if self._asyncio is not None else None
         return self.loop.thread_id if current is not None and current is run.task else None
 
-    def _cancel(self, run: _Run) -> None:
+    def _cancel(self, run: Run) -> None:
         run.live.cancelled.set()
 
         def cancel() -> None:
@@ -238,7 +190,7 @@ class Runs:
 
         self.loop.submit(cancel)
 
-    def _over(self, run: _Run, task: asyncio.Task[None]) -> None:
+    def _over(self, run: Run, task: asyncio.Task[None]) -> None:
         try:
             if task.cancelled():  # before its first step: nothing of `_run` was run
                 self._close(run)
@@ -252,7 +204,7 @@ class Runs:
             if not run.done.done():
                 run.done.set_result(None)
 
-    async def _run(self, run: _Run, definition: AgentDefinition, message: dict[str, Any], *, restarted: bool) -> None:
+    async def _run(self, run: Run, definition: AgentDefinition, message: dict[str, Any], *, restarted: bool) -> None:
         live = run.live
         if live.cancelled.is_set():
             raise asyncio.CancelledError
@@ -284,7 +236,7 @@ class Runs:
                 await self._run_sync(run, definition, Message(message), task, output)
             else:
                 await definition.run(Message(message), task, output)
-        except (asyncio.CancelledError, _Interrupted):
+        except INTERRUPTIONS:
             self._close(run)
         except TaskEnded:
             _log.info("later output of %s for %s was dropped", live.agent, live.id)
@@ -300,7 +252,7 @@ class Runs:
         finally:
             printer.flush()
 
-    async def _call(self, run: _Run, *args: Any, **options: Any) -> Task:
+    async def _call(self, run: Run, *args: Any, **options: Any) -> Task:
         """A sync function's call, which ends when its task is cancelled."""
         calling = asyncio.current_task()
         assert calling is not None
@@ -311,7 +263,7 @@ class Runs:
             run.calls.discard(calling)
 
     async def _run_sync(
-        self, run: _Run, definition: AgentDefinition, message: Message, task: AgentTask, output: Output
+        self, run: Run, definition: AgentDefinition, message: Message, task: AgentTask, output: Output
     ) -> None:
         from anyio import CapacityLimiter, to_thread
 
@@ -324,7 +276,7 @@ class Runs:
             run.worker = threading.get_ident()
             try:
                 definition.run_sync(message, task, output)
-            except (asyncio.CancelledError, _Interrupted):
+            except INTERRUPTIONS:
                 return False
             finally:
                 with run.lock:
@@ -334,7 +286,7 @@ class Runs:
         if not await to_thread.run_sync(work, limiter=self._limiter):
             raise asyncio.CancelledError
 
-    def _close(self, run: _Run) -> None:
+    def _close(self, run: Run) -> None:
         """Ends the task of a run that was cancelled, as whoever cancelled it wants."""
         live = run.live
         if not self.stopping:

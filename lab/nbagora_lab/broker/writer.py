@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from rocksdict import WriteBatch
@@ -19,10 +18,9 @@ from nbagora_lab.broker.dispatch import Dispatch, News
 from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic, HotTopics
 from nbagora_lab.broker.life import life_record
 from nbagora_lab.broker.model import EVENTS, split_topic
-from nbagora_lab.broker.parent import Parent
+from nbagora_lab.broker.parent import Added, Parent
 from nbagora_lab.broker.rocks import Rocks
 from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.errors import QuotaExceeded
 from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, Flags, RecordType, head_of, scheduling_of
 
 __all__ = ["Writer"]
@@ -181,15 +179,6 @@ class Writer:
             return committed
 
 
-@dataclass(slots=True)
-class _Added:
-    """What a commit adds to a parent."""
-
-    topics: int = 0
-    size: int = 0
-    flags: int = 0
-
-
 class _Commit:
     """One commit on its way."""
 
@@ -200,7 +189,7 @@ class _Commit:
         self._batch = batch
         self._fresh: dict[str, HotTopic] = {}
         self._news: dict[str, News] = {}
-        self._counts: dict[Parent, _Added] = {}
+        self._counts: dict[Parent, Added] = {}
         self._number = writer.last_number()
         self._refs: Counter[BlobRef] = Counter()
         self._due: float | None = None  # when the last of the new topics is due to expire
@@ -216,7 +205,7 @@ class _Commit:
         if len(entries) > 1:
             self._hot.warm([topic for topic, _ in entries])
         offsets = self._put_all(entries)
-        counts = [(parent, *self._count(parent, added)) for parent, added in self._counts.items()]
+        counts = [(parent, *added.onto(parent)) for parent, added in self._counts.items()]
         for parent, *count in counts:
             self._batch.put(keys.count_key(parent.name), keys.COUNTS.pack(*count))
         refs = self._count_refs()
@@ -386,24 +375,8 @@ class _Commit:
                 self._batch.delete(ref.sha256.encode(), self._handles["blobs"])
         return kept
 
-    def _added(self, parent: Parent) -> _Added:
-        return self._counts.setdefault(parent, _Added())
-
-    @staticmethod
-    def _count(parent: Parent, added: _Added) -> tuple[int, int, int]:
-        """What a parent has with this, if it may."""
-        spec = parent.spec
-        if added.topics > 0 and spec.max_topics is not None and parent.topics + added.topics > spec.max_topics:
-            raise QuotaExceeded(
-                f"the topic '{parent.name}' has {parent.topics} lite topics, it may have {spec.max_topics}",
-                "remove some, let them expire (ttl), or make the topic with a higher max_topics",
-            )
-        if added.size > 0 and spec.max_bytes is not None and parent.size + added.size > spec.max_bytes:
-            raise QuotaExceeded(
-                f"the topic '{parent.name}' holds {parent.size} bytes, it may hold {spec.max_bytes}",
-                "remove lite topics, let them expire (ttl), or make the topic with a higher max_bytes",
-            )
-        return parent.topics + added.topics, parent.size + added.size, parent.flags | added.flags
+    def _added(self, parent: Parent) -> Added:
+        return self._counts.setdefault(parent, Added())
 
 
 def _put_waiting(
