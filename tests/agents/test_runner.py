@@ -10,9 +10,10 @@ from nbagora_lab.core.errors import BadAgent, RemoteError
 
 
 def test_running_the_cell_again_replaces_the_agent_and_running_tasks_end_as_they_began(lab):
-    release = threading.Event()
+    began, release = threading.Event(), threading.Event()
 
     def old(message, task):
+        began.set()
         release.wait(10)
         return "old"
 
@@ -21,6 +22,7 @@ def test_running_the_cell_again_replaces_the_agent_and_running_tasks_end_as_they
 
     lab.define("twice", old)
     running = lab.send("twice", "x")
+    assert began.wait(20)  # a message that still waits in the inbox would be the new one's
     info = lab.define("twice", new)
     assert lab.ask("twice", "x").text == "new"
     release.set()
