@@ -161,9 +161,20 @@ def _messages(said: list[dict[str, Any]]) -> list[ModelMessage]:
                 parts.append(ToolCallPart(call["function"]["name"], call["function"]["arguments"], call["id"]))
             messages.append(ModelResponse(parts=parts))
         elif one["role"] == "tool":
-            returned = ToolReturnPart(names[one["tool_call_id"]], _text(one["content"]), one["tool_call_id"])
-            messages.append(ModelRequest(parts=[returned]))
+            messages.append(ModelRequest(parts=[_returned(one, names[one["tool_call_id"]])]))
     return messages
+
+
+def _returned(said: dict[str, Any], tool: str) -> ToolReturnPart:
+    """What a tool gave; what went wrong comes wrapped, since this protocol has no field for it."""
+    text = _text(said["content"])
+    try:
+        wrapped = json.loads(text)
+    except ValueError:
+        wrapped = None
+    if isinstance(wrapped, dict) and list(wrapped) == ["error"]:
+        return ToolReturnPart(tool, str(wrapped["error"]), said["tool_call_id"], outcome="failed")
+    return ToolReturnPart(tool, text, said["tool_call_id"])
 
 
 def _text(content: Any) -> str:
