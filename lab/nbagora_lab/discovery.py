@@ -136,7 +136,9 @@ class Discovery:
         if isinstance(what, Path) or what.endswith(".json"):
             return self._checked(read_file(Path(what)), "configured", str(what))
         version = self._registry.get(what, ref)
-        return Discovered(version.card, "registry", f"{what} {version.version}", (), signed=False)
+        return Discovered(
+            version.card, "registry", f"{what} {version.version}", (), signed="signatures" in version.card
+        )
 
     def _checked(self, card: dict[str, Any], way: str, where: str) -> Discovered:
         """A card that fits, and how it differs from the registry's."""
