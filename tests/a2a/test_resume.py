@@ -161,8 +161,9 @@ def proxied(lab, port):
         )
         cuts = []
         lab._calls.on_cut = cuts.append
+        direct, lab._calls.direct = lab._calls.direct, lambda _url: None  # its own agents are called without HTTP
         yield lab, proxy, cuts
-        lab._calls.on_cut = None
+        lab._calls.on_cut, lab._calls.direct = None, direct
         lab.service.call(lab._calls.close)
 
 

@@ -57,14 +57,21 @@ def lab(request):
 def seen(monkeypatch):
     """What arrived at the guard: method, path, headers, and whether it was refused."""
     arrived = []
-    refuse = Guard._refuse_caller
+    by_place, by_caller = Guard._refuse_place, Guard._refuse_caller
 
-    def spied(self, scope, headers):
-        refusal = refuse(self, scope, headers)
+    def noted(scope, headers, refusal):
         arrived.append((scope["method"], scope["path"], dict(headers), refusal is not None))
         return refusal
 
-    monkeypatch.setattr(Guard, "_refuse_caller", spied)
+    def spied_place(self, scope, headers):
+        refusal = by_place(self, scope, headers)
+        return refusal and noted(scope, headers, refusal)
+
+    async def spied_caller(self, scope, headers):
+        return noted(scope, headers, await by_caller(self, scope, headers))
+
+    monkeypatch.setattr(Guard, "_refuse_place", spied_place)
+    monkeypatch.setattr(Guard, "_refuse_caller", spied_caller)
     return arrived
 
 

@@ -16,11 +16,11 @@ KINDS = {"", "agent", "context", "file", "group", "parent", "task", "topic"}
 
 def test_the_nouns_of_this_slice() -> None:
     assert nouns() == ("agent", "broker", "lab", "prompt", "registry", "task", "topic")
-    assert list(verbs("lab")) == ["start", "stop", "status"]
+    assert list(verbs("lab")) == ["start", "join", "stop", "status"]
     assert {"ls", "ask", "send", "card", "find", "stop"} == set(verbs("agent"))
     assert {"ls", "show", "watch", "wait", "answer", "cancel", "view"} <= set(verbs("task"))
     assert {"ls", "info", "send", "read", "tail", "fork", "rm", "view", "replay", "suspend"} <= set(verbs("topic"))
-    assert {"status", "stats", "group"} == set(verbs("broker"))
+    assert {"start", "stop", "status", "stats", "group"} == set(verbs("broker"))
     assert {"ls", "find", "show", "versions", "publish", "label", "rollback", "canary"} <= set(verbs("registry"))
     assert {"ls", "render"} == set(verbs("prompt"))
 

@@ -12,7 +12,7 @@ from .conftest import new_shell
 
 def test_help_is_that_of_the_settings(shell: Any, run: Any, capsys: pytest.CaptureFixture[str]) -> None:
     run("%config Lab")
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())  # IPython wraps long lines
     for name, field in Settings.model_fields.items():
         assert f"Lab.{name}=" in shown
         assert str(field.description) in shown

@@ -360,6 +360,6 @@ class TestProve:
 
     def test_what_it_does_not_know_it_says(self, started: list[Any], capsys: pytest.CaptureFixture[str]) -> None:
         assert _prove.main(["kil"]) == 1
-        assert "there are: conformance, model, kill, fuzz" in capsys.readouterr().err
+        assert "there are: conformance, model, kill, faults, fuzz" in capsys.readouterr().err
         assert _prove.main(["kill", "--rounds"]) == 1
         assert started == []

@@ -66,7 +66,7 @@ class Ask(Command, noun="agent", verb="ask", cell="ask"):
     agent: _Agent = Field(description=_AGENT)
     message: _Message = Field(description=_MESSAGE)
     context: _Context = Field(None, description=_CONTEXT)
-    model: str = Field("", description="what answers this once, for a pydantic-ai Agent: rules, live:NAME, ...")
+    model: str = Field("", description="what answers this once, for a pydantic-ai Agent, such as rules or live:NAME")
     timeout: _Timeout = Field(None, ge=0, description=_TIMEOUT)
     check: _Check = Field(True, description=_CHECK)
 

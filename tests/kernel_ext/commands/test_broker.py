@@ -123,7 +123,7 @@ def test_completion_knows_verbs_actions_groups_and_parents(chat: Any, run: Any, 
         with provisionalcompleter():
             return [completion.text for completion in shell.Completer.completions(text, len(text))]
 
-    assert offered("%broker st") == ["stats", "status"]
+    assert offered("%broker st") == ["start", "stats", "status", "stop"]
     assert offered("%broker group r") == ["replay", "rm"]
     assert offered("%broker group alter w") == ["workers"]
     assert "workers" in offered("%broker stats ")

@@ -21,7 +21,12 @@ def offsets(records: Any) -> list[int]:
 
 
 def test_ls_shows_parents_or_one_parents_topics(chat: Any, run: Any) -> None:
-    assert {name for name, _ in run("%topic ls") if not name.startswith("inbox.")} == {"chat", "lab", "sessions"}
+    assert {name for name, _ in run("%topic ls") if not name.startswith("inbox.")} == {
+        "chat",
+        "dead-letters",
+        "lab",
+        "sessions",
+    }
     chat.broker.send("chat/other", "x")
     assert [info.topic for info in run("%topic ls chat --prefix s")] == ["chat/s-1"]
     assert run("%topic ls chat --limit 1").df["records"].tolist() != []
