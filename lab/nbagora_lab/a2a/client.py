@@ -195,7 +195,9 @@ class AgentClient:
                 await stream.aclose()
             if silent and task_id and (await self._look(client, task_id)).ended:
                 return  # nothing follows the cursor
-            if task_id and (known := self._end(task_id)) is not None:
+            # a cut alone is no reason to skip events
+            tried = waited >= min(self._patience.longest, self._patience.total)
+            if tried and task_id and (known := self._end(task_id)) is not None:
                 yield known
                 return
             if waited >= self._patience.total:
