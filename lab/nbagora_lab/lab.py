@@ -143,8 +143,9 @@ class Lab(Asking):
         self._neighbours = Neighbours(self.url, self.token, members)
         self._tasks = Tasks(tasklog, log, self.url, self.joined or "", members)
         outcomes = Outcomes(log, self.registry, self.url)
+        known = self._tasks
         self._calls = RoutedCalls(
-            self.registry, outcomes, self.service, self.url, self.token, ids, self._tasks.local, self._tasks.home
+            self.registry, outcomes, self.service, self.url, self.token, ids, known.local, known.home, known.recorded
         )
         self._calls.members = members
         http = self._calls.http

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.task import Task, TaskEvent
@@ -37,6 +38,7 @@ class RoutedCalls(Calls):
         ids: What makes message and context ids.
         local: Gives a task of this lab by its id, None for others'.
         home: Gives the URL of the doors of a task that a lab of this one's runs; empty where the registry knows best.
+        recorded: Gives what the log here has of a task, asked of the doors at a URL, past an offset.
 
     Attributes:
         direct: Gives the way to an agent of this process by its URL; None for others.
@@ -53,6 +55,7 @@ class RoutedCalls(Calls):
         ids: Ids,
         local: Callable[[str], Task | None],
         home: Callable[[str], str] = lambda _task_id: "",
+        recorded: Callable[[str, str, int], Sequence[TaskEvent]] = lambda _url, _task_id, _after: (),
     ) -> None:
         super().__init__(service, url, token, ids, lambda name: registry.resolve(name).url, local)
         self._registry = registry
@@ -60,6 +63,7 @@ class RoutedCalls(Calls):
         self.direct: Callable[[str], DirectClient | None] = lambda _url: None
         self.refresh: Callable[[str], bool] = lambda _name: False
         self._home = home
+        self._recorded = recorded
         self._of_task: dict[str, str] = {}  # where the tasks are that others than this lab may have
 
     def client(self, agent: str, key: str = "", task_id: str = "") -> AgentClient | DirectClient:
@@ -84,14 +88,9 @@ class RoutedCalls(Calls):
                 self.http(),
                 patience=self._patience,
                 on_cut=lambda cut: self.on_cut and self.on_cut(cut),
-                end=self._end,
+                recorded=functools.partial(self._recorded, url),
             )
         return client, resolution
-
-    def _end(self, task_id: str) -> TaskEvent | None:
-        """The event by which a task on this log has ended: whoever ran it may not be there to tell."""
-        task = self._local(task_id)
-        return task.events[-1] if task is not None and task.events and task.events[-1].ended else None
 
     def _resolved(self, agent: str, key: str) -> Resolution:
         try:

@@ -63,6 +63,26 @@ class Tasks:
         entry = self._tasklog.directory().get(id)
         return self._task(entry) if entry is not None else None
 
+    def recorded(self, url: str, id: str, after: int) -> list[TaskEvent]:  # noqa: A002
+        """What the log here has of a task past an offset; where that is negative, the task as it stands now.
+
+        Args:
+            url: Where the doors are that it is asked of; of a task that is theirs alone nothing is known here.
+            id: Its whole id.
+            after: The offset.
+        """
+        entry = self._tasklog.directory().get(id)
+        if entry is None or not url.startswith(f"{entry.home or self._main}/"):
+            return []
+        try:
+            if after < 0:
+                return [event_of({"task": self._task(entry).raw})]
+            with self._tasklog.lock:
+                claim = self._tasklog.find(entry.owner, id).claim_at(after)
+            return self._events(entry, after, claim)
+        except (TaskNotFound, TopicNotFound):
+            return []  # its session has expired
+
     def home(self, id: str) -> str:  # noqa: A002
         """URL of the doors of a task that a lab which joined runs, or that runs here while that is asked elsewhere."""
         entry = self._tasklog.directory().get(id) if id else None
@@ -126,10 +146,9 @@ class Tasks:
             return Task(entry.agent, raw | {"metadata": {LOG_EXTENSION: place}}, events, plain=True)
         return Task(entry.agent, self._tasklog.task_json(entry.owner, entry.task), events)
 
-    def _events(self, entry: DirectoryEntry) -> list[TaskEvent]:
-        inspector = self.inspector()
+    def _events(self, entry: DirectoryEntry, after: int = -1, claim: int = 0) -> list[TaskEvent]:
         return [
             event_of(json.loads(splice(record.body, record.offset, record.generation)))
-            for record in inspector.records(entry)
+            for record in self.inspector().records(entry, after=after, claim=claim)
             if record.generation and record.flags & Flags.SPLICED
         ]

@@ -1,6 +1,7 @@
 """The client that resumes: with peers that know offsets and with those that don't, refusals, and how long it tries."""
 
 import asyncio
+import functools
 import json
 import socket
 
@@ -12,7 +13,7 @@ from nbagora_lab.a2a.client import AgentClient, OwnToken, Patience, collect
 from nbagora_lab.a2a.task import event_of
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
 from stock_agent import StockAgent
-from told import in_the_log
+from told import in_the_log, offset_of
 
 QUICK = Patience(first=0.001, longest=0.002, total=0.01)
 
@@ -21,14 +22,14 @@ def say(text, **fields):
     return {"messageId": f"m-{text}", "contextId": "ctx", "role": "ROLE_USER", "parts": [{"text": text}], **fields}
 
 
-def using(url, use, *, token="", name="agent", patience=None, cuts=None, **http):
+def using(url, use, *, token="", name="agent", patience=None, cuts=None, options=None, **http):
     """What ``use(client)`` gives, with a client on `url`."""
 
     async def main():
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         on_cut = cuts.append if cuts is not None else None
         async with httpx.AsyncClient(headers=headers, timeout=20, trust_env=False, **http) as client:
-            return await use(AgentClient(name, url, client, patience=patience, on_cut=on_cut))
+            return await use(AgentClient(name, url, client, patience=patience, on_cut=on_cut, **(options or {})))
 
     return asyncio.run(main())
 
@@ -233,6 +234,39 @@ def test_each_event_renews_its_patience(lab, url, port):
     assert len(cuts) > 20
     assert [event.generation for event in events] == list(range(1, len(events) + 1))
     assert events[-1].state == "COMPLETED"
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["the peer stays away", "the peer comes back"])
+def test_where_the_log_is_at_hand_a_cut_stream_misses_nothing_and_tells_nothing_twice(lab, url, port, gone):
+    cuts = []
+    with CuttingProxy(port) as proxy:
+
+        async def use(client):
+            await client.connect()
+            proxied = client._client._transport
+            proxied.url = proxied.url.replace(str(port), str(proxy.port))
+            proxy.cuts.extend([3000] + [1] * 100_000 if gone else [3000, 1500, 1, 1500])
+            message = say("x", contextId=f"client-at-hand-{gone}", parts=[{"data": {"chunks": 300, "pause": 0.001}}])
+            return await all_of(client.stream(message))
+
+        at_hand = {"recorded": functools.partial(lab._tasks.recorded, url)}
+        limits = httpx.Limits(max_keepalive_connections=0)
+        events = using(f"{url}/chunks", use, token=lab.token, cuts=cuts, options=at_hand, limits=limits)
+    assert cuts
+    assert [event.generation for event in events] == list(range(1, len(events) + 1))
+    told = in_the_log(lab, events[0].raw["task"]["id"])
+    assert [event.offset for event in events] == [offset_of(one) for one in told]
+    assert (events[-1].state, len(events) > 300) == ("COMPLETED", True)
+
+
+def test_what_the_log_at_hand_has_of_a_task(lab, url):
+    asked = lab.ask("asker", "day hour")
+    known = functools.partial(lab._tasks.recorded, f"{url}/asker", asked.id)
+    assert [(one.kind, one.state) for one in known(-1)] == [("task", "INPUT_REQUIRED")]
+    assert [one.raw for one in known(asked.events[0].offset)] == [one.raw for one in asked.events[1:]]
+    assert known(asked.events[-1].offset) == []
+    assert lab._tasks.recorded("http://127.0.0.1:1/agents/asker", asked.id, -1) == []
+    assert lab._tasks.recorded(f"{url}/asker", "ctx.none", -1) == []
 
 
 def test_following_from_the_last_event_on_gives_nothing(lab, url):

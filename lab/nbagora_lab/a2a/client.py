@@ -3,13 +3,14 @@
 It names the context of each message itself, so that a message whose answer was lost can be sent again and finds the
 task that it opened. It remembers the last offset, sees an end that was none (no terminal or asking state before it),
 backs off, and subscribes again after that offset; each event is given on exactly once. With peers that don't know the
-log extension it falls back on the specification: subscribe's snapshot, and GetTask.
+log extension it falls back on the specification: subscribe's snapshot, and GetTask. Where the task's log is at hand, as
+of labs that are together, it reads there what a cut stream did not give.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Generator
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -79,7 +80,8 @@ class AgentClient:
         http: The HTTP client, with the token among its headers.
         patience: How long a cut stream is mended.
         on_cut: Told of each cut that is about to be mended.
-        end: Gives the event by which a task has ended, where that is known here; a cut stream then ends with it.
+        recorded: Gives what a log that is at hand here has of a task past an offset, as a subscription would; a cut
+            stream goes on with that, whether or not the peer can be reached.
     """
 
     def __init__(
@@ -90,9 +92,9 @@ class AgentClient:
         *,
         patience: Patience | None = None,
         on_cut: Callable[[str], None] | None = None,
-        end: Callable[[str], TaskEvent | None] = lambda _task_id: None,
+        recorded: Callable[[str, int], Sequence[TaskEvent]] = lambda _task_id, _after: (),
     ) -> None:
-        self._end = end
+        self._recorded = recorded
         self.name = name
         self.url = url.rstrip("/")
         self._http = http
@@ -195,11 +197,11 @@ class AgentClient:
                 await stream.aclose()
             if silent and task_id and (await self._look(client, task_id)).ended:
                 return  # nothing follows the cursor
-            # a cut alone is no reason to skip events
-            tried = waited >= min(self._patience.longest, self._patience.total)
-            if tried and task_id and (known := self._end(task_id)) is not None:
-                yield known
-                return
+            for event in self._recorded(task_id, cursor) if task_id else ():
+                cursor, waited, pause = event.offset, 0.0, self._patience.first
+                yield event
+                if event.last:
+                    return
             if waited >= self._patience.total:
                 raise Unreachable(
                     f"{self.name} at {self.url} stayed cut off: {cut}", "is its lab running? the task may go on there"

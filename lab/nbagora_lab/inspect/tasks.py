@@ -39,13 +39,13 @@ class Sessions(Protocol):
 class _Followed:
     """A task's records, read on from where the last reading ended; the newest events of it are kept."""
 
-    def __init__(self, entry: DirectoryEntry) -> None:
+    def __init__(self, entry: DirectoryEntry, after: int = -1, claim: int = 0) -> None:
         self.entry = entry
         self.events: deque[EventRow] = deque(maxlen=EVENTS)
         self.count = 0
         self.artifacts: tuple[ArtifactRow, ...] = ()
-        self._after = -1
-        self._claim = 0
+        self._after = after
+        self._claim = claim
 
     def read(self, log: Log) -> Iterator[Record]:
         """What has come since, without claims and what their former holders wrote after them."""
@@ -193,9 +193,15 @@ class TaskInspector:
             raise TaskNotFound(f"no task '{task_id}'", "see %task ls")
         return message_payload(self._log, entry.topic, offset)
 
-    def records(self, entry: DirectoryEntry) -> Iterator[Record]:
-        """A task's records, oldest first, without claims and what their former holders wrote after them."""
-        return _Followed(entry).read(self._log)
+    def records(self, entry: DirectoryEntry, *, after: int = -1, claim: int = 0) -> Iterator[Record]:
+        """A task's records, oldest first, without claims and what their former holders wrote after them.
+
+        Args:
+            entry: The task.
+            after: Offset after which to begin.
+            claim: Epoch of who holds the task there.
+        """
+        return _Followed(entry, after, claim).read(self._log)
 
 
 def checked_row(record: Record) -> EventRow:
