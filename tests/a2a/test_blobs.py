@@ -182,8 +182,8 @@ def test_what_is_no_blob(lab, method, path, status):
     assert HTTP.request(method, lab.url + path, headers=headers).status_code == status
 
 
-@pytest.mark.campaign  # not understood: the part of a refused upload may stay until the next opening
 def test_an_upload_above_the_limit_leaves_nothing(tmp_path):
+    """Its answer comes once the part is gone: a refusal by the door must not overtake the thread that writes."""
     with Lab(store=tmp_path, stored_body_limit=2 * MIB) as lab:
         headers = own(lab) | {"Content-Type": "application/zip"}
 
@@ -191,6 +191,7 @@ def test_an_upload_above_the_limit_leaves_nothing(tmp_path):
             for _ in range(40):
                 yield bytes(100_000)
 
-        with contextlib.suppress(httpx.WriteError):  # it was told before it had sent all
-            assert HTTP.post(f"{lab.url}/blobs", content=pieces(), headers=headers).status_code == 413
-        assert list((tmp_path / "topics").rglob("part.*")) == []
+        for _ in range(10):
+            with contextlib.suppress(httpx.WriteError):  # it was told before it had sent all
+                assert HTTP.post(f"{lab.url}/blobs", content=pieces(), headers=headers).status_code == 413
+            assert list((tmp_path / "topics").rglob("part.*")) == []

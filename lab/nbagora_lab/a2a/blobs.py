@@ -13,9 +13,8 @@ as unknown as one that never was. An upload names the context that it is for, or
 from __future__ import annotations
 
 import asyncio
-import queue
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
@@ -25,14 +24,13 @@ from starlette.types import Receive, Scope, Send
 from nbagora_lab.a2a.security import problem
 from nbagora_lab.a2a.sessions import session_topic
 from nbagora_lab.a2a.tasklog import TaskLog
-from nbagora_lab.broker.blobs import BlobReader, BlobRef
-from nbagora_lab.core.errors import BadName, LabError, NotFound, TooLarge
+from nbagora_lab.broker.blobs import BlobReader
+from nbagora_lab.core.errors import BadName, LabError, NotFound
 from nbagora_lab.core.problem import refuse
 
 __all__ = ["BlobDoors"]
 
 _PIECE = 256 << 10  # bytes
-_AHEAD = 4  # pieces that an upload may be ahead of the disk
 _NAME = re.compile("[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _HEADERS = {
@@ -106,10 +104,15 @@ class BlobDoors:
         return StreamingResponse(_pieces(reader, first, last), status, headers, media_type)
 
     async def _take(self, request: Request, owner: str, context: str, name: str) -> Response:
+        from nbagora_lab.broker.http_records import staged
+
         context = context or f"ctx-{self._tasks.ids.new('context')}"
         session_topic(owner, context)  # which raises where it can't be
         media_type = request.headers.get("content-type", "application/octet-stream")
-        ref = await _staged(request, self._tasks)
+        try:
+            ref = await staged(self._tasks.log.stage, request.stream())  # which returns once nothing of a part is left
+        except ClientDisconnect:
+            return Response(status_code=400)  # which nobody gets
         if name and ref.sha256 != name:
             self._tasks.log.unstage(ref)
             return problem(409, "Conflict", f"the body is {ref.sha256}, not {name}")
@@ -126,49 +129,3 @@ def _pieces(reader: BlobReader, first: int, last: int) -> Iterator[bytes]:
         while left and (piece := reader.read(min(left, _PIECE))):
             left -= len(piece)
             yield piece
-
-
-async def _staged(request: Request, tasks: TaskLog) -> BlobRef:
-    """Writes a body as it comes; memory holds a few pieces of it.
-
-    Raises:
-        TooLarge: It is above the limit.
-    """
-    pieces: queue.Queue[bytes | BaseException | None] = queue.Queue(_AHEAD)
-
-    def taken() -> Iterator[bytes]:
-        while (piece := pieces.get()) is not None:
-            if isinstance(piece, BaseException):
-                raise piece
-            yield piece
-
-    staging = asyncio.ensure_future(asyncio.to_thread(tasks.log.stage, taken()))
-
-    async def put(piece: bytes | BaseException | None) -> None:
-        while not staging.done():
-            try:
-                pieces.put_nowait(piece)
-            except queue.Full:
-                await asyncio.wait([staging], timeout=0.002)
-            else:
-                return
-
-    try:
-        async for piece in _bounded(request.stream()):
-            await put(piece)
-            if staging.done():
-                break
-    except ClientDisconnect:
-        await put(TooLarge("the upload was cut off", "send it again"))
-    except BaseException as error:
-        await put(error)
-        raise
-    else:
-        await put(None)
-    return await staging
-
-
-async def _bounded(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    async for piece in stream:
-        for at in range(0, len(piece), _PIECE):
-            yield piece[at : at + _PIECE]
