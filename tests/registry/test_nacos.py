@@ -14,13 +14,13 @@ import pytest
 from cards import card, skill
 from nacos_labs import connect, lab_of
 from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.errors import UsageError, VersionExists
+from nbagora_lab.core.errors import BadName, UsageError, VersionExists
 from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.lab import Lab
 from nbagora_lab.registry import Registry
 from nbagora_lab.registry.nacos import NacosCatalog
 from nbagora_lab.registry.nacos_follow import Follower
-from nbagora_lab.registry.nacos_http import AGENTS, INSTANCES
+from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, COPIES, INSTANCES, Nacos
 from nbagora_lab.registry.nacos_names import file_of, there
 from nbagora_lab.registry.nacos_record import RECORD
 from nbagora_lab.registry.sync import sync
@@ -36,8 +36,9 @@ def open_registry(nacos: Any, tmp_path: Path) -> Iterator[Open]:
     """Opens the test's registry once more, with a mirror of its own; with `follow`, it is kept up to date."""
     opened: list[NacosCatalog] = []
 
-    def open_one(*, follow: bool = False) -> Registry:
+    def open_one(*, follow: bool = False, wrap: Callable[[Nacos], None] = lambda _: None) -> Registry:
         server = connect(nacos)
+        wrap(server)
         mirror = tmp_path / f"{len(opened)}.db"
         catalog = NacosCatalog(mirror, server, lab_of(tmp_path), clock=SystemClock(), ids=RandomIds())
         opened.append(catalog)
@@ -95,6 +96,81 @@ def test_what_one_lab_writes_another_reads_whole(open_registry: Open) -> None:
     assert two.rule("天气") == one.rule("天气")
     assert two.rollback("天气").version == "1.1"  # what it pointed at before is known here, too
     assert [found.agent.name for found in two.find("预报", label="stable")] == ["天气"]
+
+
+class Lagging:
+    """A server whose copies follow its database late: it answers and updates from what was there before.
+
+    Args:
+        reads: How often a copy is read before it is as new as the database.
+    """
+
+    def __init__(self, reads: int) -> None:
+        self.reads = reads
+        self.late: list[str] = []
+        """``PUT``s that came before the copy had followed."""
+
+    def __call__(self, server: Nacos) -> None:
+        real, behind = server.call, 0
+
+        def call(method: str, path: str, values: Any) -> tuple[int, Any]:
+            nonlocal behind
+            if path == AGENTS and method in {"POST", "PUT"}:
+                if behind and method == "PUT":
+                    self.late.append(str(values["agentCard"]))
+                behind = self.reads
+            elif method == "GET" and behind and path == AGENTS:
+                behind -= 1
+                return 50101, "no such version"
+            elif method == "GET" and behind and path == COPIES:
+                behind -= 1
+                return 0, {"md5": "what it was", "content": "{}"}
+            return real(method, path, values)
+
+        server.call = call  # type: ignore[method-assign]
+
+
+def test_a_server_that_takes_its_time_is_waited_for(open_registry: Open) -> None:
+    lagging = Lagging(reads=3)
+    one = open_registry(wrap=lagging)
+    one.publish(card("天气", description="一"), version="1.0")
+    one.publish(card("天气", description="二"), version="1.1")
+    one.rollback("天气")
+    one.publish(card("天气", description="三"), version="1.2")
+    assert lagging.late == []
+    two = open_registry()
+    assert two.versions("天气") == one.versions("天气")
+    assert [found.version for found in two.versions("天气")] == ["1.2", "1.1", "1.0"]
+    assert two.labels("天气") == {"latest": "1.2"}
+
+
+def test_a_version_that_nacos_would_not_give_back_is_refused(open_registry: Open) -> None:
+    registry = open_registry()
+    with pytest.raises(BadName, match=r"can't give back a version 1\.1\+build"):
+        registry.publish(card(), version="1.1+build")
+    assert registry.ls() == []
+
+
+def test_a_version_that_is_listed_before_its_card_is_there_is_read_again(open_registry: Open) -> None:
+    withheld: list[str] = []
+
+    def withhold(server: Nacos) -> None:
+        real = server.get
+
+        def get(path: str, params: Any) -> Any:
+            if path == CONFIGS and params["groupName"] == "agent-version" and not withheld:
+                withheld.append(params["dataId"])
+                return None
+            return real(path, params)
+
+        server.get = get  # type: ignore[method-assign]
+
+    open_registry().publish(card(), version="1.0")
+    two = open_registry(wrap=withhold)
+    assert withheld == [f"{file_of('weather')}-1.0"]
+    assert two.ls() == []
+    two.catalog.look()  # type: ignore[attr-defined]
+    assert [found.version for found in two.ls()] == ["1.0"]
 
 
 def test_a_lab_that_follows_hears_of_what_others_do(open_registry: Open) -> None:

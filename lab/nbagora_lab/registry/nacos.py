@@ -25,13 +25,14 @@ from nbagora_lab.registry.audit import take_down
 from nbagora_lab.registry.embedded import EmbeddedCatalog
 from nbagora_lab.registry.leases import all_live, live
 from nbagora_lab.registry.model import LOCAL, NAMESPACE, By, Change, Draft, Endpoint, Kind, Published, State
-from nbagora_lab.registry.nacos_agents import GROUPS, Agents, Read
+from nbagora_lab.registry.nacos_agents import GROUPS, Agents, Read, check_readable
 from nbagora_lab.registry.nacos_http import INSTANCES, UNKNOWN_INSTANCE, Nacos
 from nbagora_lab.registry.nacos_mirror import ELSEWHERE, MirrorStore, take_in, take_place
 from nbagora_lab.registry.nacos_names import file_of, name_of, space_of, there
 from nbagora_lab.registry.nacos_places import GROUPS as PLACES
 from nbagora_lab.registry.nacos_places import end, instance, places_of, spot
 from nbagora_lab.registry.nacos_record import NOWHERE, Record, latest_of, record_of
+from nbagora_lab.registry.names import check_version
 from nbagora_lab.registry.rows import entry_of
 from nbagora_lab.registry.sqlite import Run, SqliteStore
 
@@ -147,7 +148,10 @@ class NacosCatalog(EmbeddedCatalog):
                         _log.warning("'%s' %s was written over at Nacos", read.record.name, version)
                     if read.url.startswith(("http://", "https://")):
                         take_place(run, self._clock.now(), kind, _card_place(read, self._clock.now()))
-            self.seen[space, kind, data_id] = digest
+            if read is None or read.whole:
+                self.seen[space, kind, data_id] = digest
+            else:  # read once more at the next look
+                self.seen.pop((space, kind, data_id), None)
 
     def _known(self, run: Run, kind: Kind, namespace: str, data_id: str) -> Record | None:
         """The thing of a file, as the mirror has it."""
@@ -192,6 +196,8 @@ class NacosCatalog(EmbeddedCatalog):
         by: By = LOCAL,
     ) -> Published:
         """See `Catalog.publish`."""
+        if version is not None and draft.kind == "agent":
+            check_readable(check_version(version))
         with self._turn:
             self._fresh(draft.kind, draft.namespace, draft.name)
             return super().publish(draft, version=version, state=state, private=private, as_owner=as_owner, by=by)

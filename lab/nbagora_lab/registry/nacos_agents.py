@@ -2,20 +2,28 @@
 
 Nacos 3.1 has no prompts, and of MCP servers one version cannot be deleted without the others; so both are kept as
 configs, one a thing, in groups of their own. Any of these files is read by the same two calls.
+
+Nacos writes to its database, sleeps 0.2 s, and answers from a copy that follows (``SimpleSyncEffectService`` and
+``ConfigQueryChainService`` of 3.1): on a busy machine later than that. Worse, a ``PUT`` puts its version into the copy
+of the agent's list of versions and writes that back, so that one too soon after another loses the former's version. So
+what is read here is read from the database, by the admin's read of configs, and a ``PUT`` waits until the copy has come
+up to it.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import time
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from nbagora_lab.core.errors import LabError, StoreError, VersionExists
+from nbagora_lab.core.errors import BadName, LabError, StoreError, VersionExists
 from nbagora_lab.core.log import logger
 from nbagora_lab.registry.card import read_content
 from nbagora_lab.registry.model import LATEST, Draft, Kind
-from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, Nacos
+from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, COPIES, EXISTS, Nacos
 from nbagora_lab.registry.nacos_names import file_of, name_of, there
 from nbagora_lab.registry.nacos_record import (
     NOWHERE,
@@ -26,12 +34,19 @@ from nbagora_lab.registry.nacos_record import (
     read_record,
 )
 
-__all__ = ["GROUPS", "Agents", "Read"]
+__all__ = ["GROUPS", "Agents", "Read", "check_readable"]
 
 GROUPS: dict[Kind, str] = {"agent": "agent", "mcp": "nbagora-mcp-servers", "prompt": "nbagora-prompts"}
 """The group of configs in which each kind's things are; the first is Nacos' own."""
 
+_VERSIONS = "agent-version"
+"""Nacos' group of agents' versions; the file of one is that of its agent, ``-``, and the version."""
+
+_READABLE = re.compile(r"[A-Za-z0-9_.:-]+\Z")
+
 _PAGE = 500
+_SETTLES = 30.0  # seconds that the copy may take to follow
+_STEP = 0.05  # seconds between two looks at it
 _log = logger.getChild("registry")
 
 
@@ -42,11 +57,24 @@ class Read(NamedTuple):
         record: The thing.
         drafts: Contents of those of its versions that were asked for.
         url: Where a card that somebody else wrote says that it answers.
+        whole: Whether all that was asked for is there: Nacos lists a version before it writes its card.
     """
 
     record: Record
     drafts: dict[str, Draft]
     url: str = ""
+    whole: bool = True
+
+
+def check_readable(version: str) -> str:
+    """Returns `version` if Nacos gives back what is written as it.
+
+    Raises:
+        BadName: It does not: it takes others and answers HTTP 400, or an error of its own, to whoever asks for them.
+    """
+    if not _READABLE.match(version):
+        raise BadName(f"Nacos can't give back a version {version}", "use '-' in place of '+' and '~', such as 1.0-rc1")
+    return version
 
 
 class Agents:
@@ -72,11 +100,11 @@ class Agents:
             page += 1
 
     def file(self, space: str, kind: Kind, data_id: str) -> tuple[str, dict[str, Any]] | None:
-        """MD5 and content of a thing's file, None where there is none; as it was written last.
+        """MD5 and content of a thing's file, None where there is none; as it was written last."""
+        return self._file(space, GROUPS[kind], data_id)
 
-        It is the admin's read, of the database: the client's is of a copy that follows behind.
-        """
-        found = self._nacos.get(CONFIGS, {"namespaceId": space, "groupName": GROUPS[kind], "dataId": data_id})
+    def _file(self, space: str, group: str, data_id: str) -> tuple[str, dict[str, Any]] | None:
+        found = self._nacos.get(CONFIGS, {"namespaceId": space, "groupName": group, "dataId": data_id})
         if not found or not found.get("content"):
             return None
         try:
@@ -151,23 +179,41 @@ class Agents:
         known = there(record.name)
         card = card_there(record, known, target, cards[target], url)
         form: dict[str, object] = {"namespaceId": space, "agentCard": card, "registrationType": "SERVICE"}
-        if fresh:
-            self._nacos.send("POST", AGENTS, form)
-        else:
-            if new and self._card(space, known, target) is not None:
-                raise _raced(record.name, target)
+        digest = record.versions[target][0]
+        if not (fresh and self._registers(form)):
+            self._settle(space, file_of(known))
+            if new:
+                _check(record, target, self._card(space, known, target), digest)
             self._nacos.send("PUT", AGENTS, form | {"setAsLatest": target == latest_of(record)})
         if new:
-            written = self._card(space, known, target)
-            draft = content_of(written or {}, record.namespace, record.name)[0]
-            if draft is None or draft.hash != record.versions[target][0]:
-                raise _raced(record.name, target)
+            _check(record, target, self._card(space, known, target), digest)
+
+    def _registers(self, form: Mapping[str, object]) -> bool:
+        """Registers an agent; False where somebody else did since it was looked for."""
+        code, said = self._nacos.call("POST", AGENTS, form)
+        if code not in {0, EXISTS}:
+            raise StoreError(f"Nacos refuses POST {AGENTS}: {said} (code {code})", "nothing was written here")
+        return code == 0
+
+    def _settle(self, space: str, data_id: str) -> None:
+        """Waits until the copy of an agent's list of versions is what was written last."""
+        asked = {"namespaceId": space, "groupName": GROUPS["agent"], "dataId": data_id}
+        ends = time.monotonic() + _SETTLES
+        while True:
+            written, copy = self._nacos.get(CONFIGS, asked), self._nacos.get(COPIES, asked)
+            if not written or (copy and copy.get("md5") == written.get("md5")):
+                return
+            if time.monotonic() > ends:
+                raise StoreError(
+                    f"the Nacos at {self._nacos.url} does not answer yet with what was written of {data_id}",
+                    "nothing was written here; do it again once the server is less busy",
+                )
+            time.sleep(_STEP)
 
     def _card(self, space: str, known: str, version: str) -> Mapping[str, Any] | None:
-        found = self._nacos.get(
-            AGENTS, {"namespaceId": space, "agentName": known, "version": version, "registrationType": "URL"}
-        )
-        return found if isinstance(found, dict) else None
+        """The card of a version, None where there is none."""
+        read = self._file(space, _VERSIONS, f"{file_of(known)}-{version}")
+        return read[1] if read else None
 
     def _agent(
         self,
@@ -182,11 +228,17 @@ class Agents:
         carried = content_of(content, namespace, named)[1]
         records = [read_record("agent", namespace, carried)]
         name = records[0].name if records[0] is not None else name_of(named) if base is None else base.name
-        drafts, url = {}, ""
+        drafts, url, whole = {}, "", True
         for version in details:
             if version in known:
                 continue
-            card = self._card(space, named, version) or {}
+            if not _READABLE.match(version):
+                _log.warning("'%s' %s at Nacos has a version that it took and can't give", name, version)
+                continue
+            card = self._card(space, named, version)
+            if card is None:
+                whole = False
+                continue
             draft, told = content_of(card, namespace, name)
             if draft is None or draft.name != name:
                 _log.warning("'%s' %s at Nacos is no card that can be read here", name, version)
@@ -208,7 +260,7 @@ class Agents:
                 _log.warning("'%s' %s was written over at Nacos after it was published", name, version)
             rest = versions.get(version, ("", "published", _seconds(details[version])))[1:]
             versions[version] = (draft.hash, *rest)
-        return Read(_with_native(record._replace(versions=versions), content), drafts, url)
+        return Read(_with_native(record._replace(versions=versions), content), drafts, url, whole)
 
 
 def _with_native(record: Record, content: Mapping[str, Any]) -> Record:
@@ -229,8 +281,11 @@ def _seconds(detail: Mapping[str, Any]) -> float:
         return 0.0
 
 
-def _raced(name: str, version: str) -> StoreError | VersionExists:
-    return VersionExists(
-        f"'{name}' {version} was published by somebody else at the same moment, with other content",
-        "publish it as another version, or without one for the next 0.0.N",
-    )
+def _check(record: Record, version: str, card: Mapping[str, Any] | None, digest: str) -> None:
+    """Refuses what stands at Nacos as a version with another hash than ours."""
+    draft = None if card is None else content_of(card, record.namespace, record.name)[0]
+    if card is not None and (draft is None or draft.hash != digest):
+        raise VersionExists(
+            f"'{record.name}' {version} was published by somebody else at the same moment, with other content",
+            "publish it as another version, or without one for the next 0.0.N",
+        )
