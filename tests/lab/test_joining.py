@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from lab_process import LabProcess
-from nbagora_lab.core.errors import EndpointNotFound, LabError, NotStarted, TaskFailed, Unauthorized, Unreachable
+from nbagora_lab.core.errors import (
+    EndpointNotFound,
+    LabError,
+    NotStarted,
+    StoreClosed,
+    TaskFailed,
+    Unauthorized,
+    Unreachable,
+)
 from nbagora_lab.joining import find_lab
 from nbagora_lab.lab import Lab
 from waiting import until
@@ -78,6 +86,26 @@ def test_what_a_process_that_joined_leaves_behind_when_it_is_killed_is_ended(lab
     with LabProcess(lab.store, joins=True):
         assert lab.answer(asking, "later").question == "What?"  # its function is called anew
         assert lab.answer(asking, "now").text == "told now"
+
+
+def test_calls_under_way_as_a_lab_leaves_say_that_it_left(lab: Lab) -> None:
+    for _ in range(5):
+        with Lab(join=str(lab.store)) as guest:
+            log, told = guest.broker.log, []
+
+            def ask() -> None:
+                try:
+                    while True:
+                        log.scan("sessions/none", limit=1)  # noqa: B023 -- joined below, in the same round
+                except LabError as error:
+                    told.append(error)  # noqa: B023
+
+            asking = [threading.Thread(target=ask) for _ in range(4)]
+            for thread in asking:
+                thread.start()
+        for thread in asking:
+            thread.join(20)
+        assert [type(error) for error in told] == [StoreClosed] * 4
 
 
 def test_the_death_of_the_lab_that_has_the_topics_is_told_at_once_and_its_return_as_well(tmp_path: Path) -> None:

@@ -153,7 +153,12 @@ class Link:
             raise self._gone() from None
         if told := answer.headers.get(HEARD):
             self._hear(json.loads(told))
-        return _content(answer)
+        try:
+            return _content(answer)
+        except NotJoined:
+            if self._closed.is_set():  # the call was under way as this lab left
+                raise self._gone() from None
+            raise
 
     def check(self) -> None:
         """Says whether calls would go through.
