@@ -125,6 +125,7 @@ CALLS: dict[str, Call] = {
     "ack some": ack_some,
     "ack and send": ack_and_send,
     "fail": fail,
+    "release": lambda stage: stage.groups.release("g", stage.batch[1:]),
     "bury": bury,
     "lease over": lease_over,
     "subscribe": lambda stage: stage.groups.subscribe("g", "two", ["a", "[cd]"], durable=True),

@@ -312,6 +312,15 @@ class GroupMachine(RuleBasedStateMachine):
         self.end(key, failed=failed, pause=self.spec.pause(attempts) if pause is None else pause)
 
     @precondition(lambda self: self.out)
+    @rule(data=st.data())
+    def release(self, data: st.DataObject) -> None:
+        key = data.draw(st.sampled_from(sorted(self.out)))
+        out, topic = self.out[key], self.topics[key[0]]
+        offset = data.draw(st.sampled_from([one for one in out.offsets if one not in topic.done]))
+        self.groups.release("g", [Handle(f"chat/{key[0]}", offset, out.number)])
+        self.end(key, failed=[], uncounted=True)
+
+    @precondition(lambda self: self.out)
     @rule(data=st.data(), lease=st.sampled_from([1.0, 20.0]))
     def extend(self, data: st.DataObject, lease: float) -> None:
         key = data.draw(st.sampled_from(sorted(self.out)))

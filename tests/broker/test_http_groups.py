@@ -216,14 +216,14 @@ def test_what_comes_as_the_caller_hangs_up_is_given_back(
         return batch
 
     given_back = threading.Event()
-    fail = engine.fail
+    release = engine.release
 
     def told(*args: Any, **more: Any) -> None:
-        fail(*args, **more)
+        release(*args, **more)
         given_back.set()
 
     monkeypatch.setattr(engine, "receive", slow)
-    monkeypatch.setattr(engine, "fail", told)
+    monkeypatch.setattr(engine, "release", told)
     lab.broker.send("chat/s", "x")
     with RawExchange(port_of(lab), post(f"/broker{GROUP}/receive", {"client": "c1"}, lab.token)) as poll:
         assert asked.wait(20)
@@ -233,7 +233,7 @@ def test_what_comes_as_the_caller_hangs_up_is_given_back(
     assert given_back.wait(20)
     monkeypatch.undo()
     [again] = receive(door)["deliveries"]
-    assert (again["record"]["data"], again["attempt"]) == ("x", 2)
+    assert (again["record"]["data"], again["attempt"]) == ("x", 1)
 
 
 def test_a_receive_that_is_repeated_by_its_id_gives_the_same(door: httpx.Client, lab: Lab) -> None:
@@ -265,6 +265,21 @@ def test_acks_extend_fail_and_late_ones_are_told(door: httpx.Client, lab: Lab) -
     assert late.json()["handles"] == given[1:]
     again = receive(door)["deliveries"]
     assert {(one["record"]["topic"], one["attempt"]) for one in again} == {("chat/会话.1", 2), ("chat/out", 1)}
+
+
+def test_a_release_does_not_count_and_bytes_bound_a_receive(door: httpx.Client, lab: Lab) -> None:
+    subscribe(door, "c1")
+    for lite in "ab":
+        lab.broker.send(f"chat/{lite}", "x" * 1000)
+    for _ in range(3):  # more often than the group tries anything
+        [first] = receive(door, max_bytes=1500)["deliveries"]
+        assert (first["record"]["topic"], first["attempt"]) == ("chat/a", 1)
+        assert door.post(f"{GROUP}/release", json={"handles": [first["handle"]]}).status_code == 204
+        [second] = receive(door, max_bytes=1)["deliveries"]  # the first comes however large it is
+        assert (second["record"]["topic"], second["attempt"]) == ("chat/b", 1)
+        assert door.post(f"{GROUP}/release", json={"handles": [second["handle"]]}).status_code == 204
+    late = door.post(f"{GROUP}/release", json={"handles": [first["handle"]]})
+    assert (late.status_code, late.json()["handles"]) == (409, [first["handle"]])
 
 
 def test_suspend_seek_and_progress(door: httpx.Client, lab: Lab) -> None:
@@ -323,6 +338,8 @@ def test_subscriptions_are_put_told_and_ended(door: httpx.Client, lab: Lab) -> N
         ("receive", {"client": "c1", "wait": -1}),
         ("receive", {"client": "c1", "wait": 1e9}),
         ("receive", {"client": "c1", "lease": 0}),
+        ("receive", {"client": "c1", "max_bytes": 0}),
+        ("release", {"handles": ["x"]}),
         ("ack", {"handles": ["x"]}),
         ("ack", {"handles": ["1.99999999999999999999999.chat/s"]}),
         ("ack", {"handles": [], "costs": {"x": 1}}),

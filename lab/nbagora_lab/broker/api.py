@@ -210,8 +210,8 @@ class Log(Protocol):
 class Groups(Protocol):
     """An engine's consumer groups.
 
-    All methods may be called from any thread and never wait. Those that name a group raise `GroupNotFound`; all raise
-    `StoreClosed` once the engine is closed.
+    All methods may be called from any thread and never wait. Those that name a group raise `GroupNotFound`, those
+    that name deliveries `LeaseLost` as `ack` does, and all `StoreClosed` once the engine is closed.
 
     A group is handed records of a lite topic in the order of offsets, one batch at a time: while any record of it is
     neither acked nor past its lease, the topic is locked. On a PRIORITY parent records stand for themselves: each has
@@ -354,19 +354,15 @@ class Groups(Protocol):
         ...
 
     def extend(self, group: str, handles: Collection[Given], lease: float) -> None:
-        """Has their leases end `lease` seconds from now.
-
-        Raises:
-            LeaseLost: As for `ack`.
-        """
+        """Has their leases end `lease` seconds from now."""
         ...
 
     def fail(self, group: str, handles: Collection[Given], *, pause: float | None = None) -> None:
-        """Gives deliveries back as failed: handed out again after the back-off, or `pause` seconds; then dead letters.
+        """Gives deliveries back as failed: again after the back-off, or `pause` seconds; in the end dead letters."""
+        ...
 
-        Raises:
-            LeaseLost: As for `ack`.
-        """
+    def release(self, group: str, handles: Collection[Given]) -> None:
+        """Gives deliveries back, with what else is out of their topics, as if they had never been handed out."""
         ...
 
     def suspend(self, group: str, topic: str, pause: float) -> None:

@@ -75,12 +75,21 @@ class Consumer:
         if self._on_evicted is not None:
             self._on_evicted(patterns)
 
-    def receive(self, max: int = 32, wait: float = 0.0, *, lease: float | None = None, attempt_id: str = "") -> Batch:  # noqa: A002
+    def receive(
+        self,
+        max: int = 32,  # noqa: A002 -- as everybody calls it
+        wait: float = 0.0,
+        *,
+        max_bytes: int | None = None,
+        lease: float | None = None,
+        attempt_id: str = "",
+    ) -> Batch:
         """The next records, leased to this client.
 
         Args:
             max: Records at most.
             wait: Seconds to wait at most where nothing is ready.
+            max_bytes: Their size as they are stored at most, the first one's excepted; None: any.
             lease: Seconds until they are handed out again; None: the consumer's.
             attempt_id: Names this call, for one that is repeated.
 
@@ -91,13 +100,13 @@ class Consumer:
             NotSubscribed: The client was silent for too long, or was closed.
         """
         _check_wait(wait)
-        batch = self._receive(max, lease, attempt_id)
+        batch = self._receive(max, max_bytes, lease, attempt_id)
         deadline = time.monotonic() + wait
         while not batch and (left := deadline - time.monotonic()) > 0:
             woken = threading.Event()
             ends = self.groups.when_ready(self.group, self.client, woken.set), self.clock.watch(woken.set)
             try:
-                batch = self._receive(max, lease, attempt_id)  # what came before the watch stood
+                batch = self._receive(max, max_bytes, lease, attempt_id)  # what came before the watch stood
                 if not batch:
                     woken.wait(min(left, _SLICE, left if batch.wake is None else batch.wake))
             finally:
@@ -110,13 +119,14 @@ class Consumer:
         max: int = 32,  # noqa: A002 -- as `receive` has it
         wait: float = 0.0,
         *,
+        max_bytes: int | None = None,
         lease: float | None = None,
         attempt_id: str = "",
     ) -> Batch:
         """The same on an event loop, which goes on meanwhile."""
         _check_wait(wait)
         loop = asyncio.get_running_loop()
-        batch = self._receive(max, lease, attempt_id)
+        batch = self._receive(max, max_bytes, lease, attempt_id)
         deadline = loop.time() + wait
         while not batch and (left := deadline - loop.time()) > 0:
             woken = asyncio.Event()
@@ -126,7 +136,7 @@ class Consumer:
 
             ends = self.groups.when_ready(self.group, self.client, wake), self.clock.watch(wake)
             try:
-                batch = self._receive(max, lease, attempt_id)
+                batch = self._receive(max, max_bytes, lease, attempt_id)
                 if not batch:
                     seconds = left if batch.wake is None else min(left, batch.wake)
                     with contextlib.suppress(TimeoutError):
@@ -137,9 +147,11 @@ class Consumer:
                     end()
         return batch
 
-    def _receive(self, most: int, lease: float | None, attempt_id: str) -> Batch:
+    def _receive(self, most: int, max_bytes: int | None, lease: float | None, attempt_id: str) -> Batch:
         seconds = self.lease if lease is None else lease
-        return self.groups.receive(self.group, self.client, limit=most, lease=seconds, attempt_id=attempt_id)
+        return self.groups.receive(
+            self.group, self.client, limit=most, max_bytes=max_bytes, lease=seconds, attempt_id=attempt_id
+        )
 
     def ack(self, given: _Given, *, cost: float | None = None, send: Iterable[tuple[str, bytes]] = ()) -> list[int]:
         """Ends deliveries for good.
@@ -169,6 +181,10 @@ class Consumer:
         They come again after the group's back-off, or `pause` seconds, and become dead letters in the end.
         """
         self.groups.fail(self.group, _all(given), pause=pause)
+
+    def release(self, given: _Given) -> None:
+        """Gives deliveries back, with what else is out of their topics, as if they had never been handed out."""
+        self.groups.release(self.group, _all(given))
 
     def suspend(self, topic: str, pause: float) -> None:
         """Has nothing of a lite topic handed out for `pause` seconds; what is out of it goes back, uncounted."""

@@ -31,11 +31,10 @@ from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.leases import Leases, lost_leases
 from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.pattern import Pattern
-from nbagora_lab.broker.report import state_of, stats_of
+from nbagora_lab.broker.report import progress_of, stats_of
 from nbagora_lab.broker.starts import Starts
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.subscribers import Subscribers
-from nbagora_lab.broker.turn import Turn
 from nbagora_lab.core.errors import BadName, Conflict, GroupExists, GroupNotFound, LabError, UsageError, did_you_mean
 
 __all__ = ["EmbeddedGroups"]
@@ -222,8 +221,8 @@ class EmbeddedGroups:
             raise UsageError(f"a receive of {limit} records", f"ask for 1 to {_MOST}")
         if max_bytes is not None and max_bytes < 1:
             raise UsageError(f"a receive of {max_bytes} bytes", "ask for 1 at least; the first record always comes")
-        if lease is not None and not 0 < lease < float("inf"):
-            raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
+        if lease is not None:
+            _check_lease(lease)
         with self._store.lock, self._store.entered():
             known = self._entered(group, client)
             now = self._store.clock.now()
@@ -274,8 +273,7 @@ class EmbeddedGroups:
 
     def extend(self, group: str, handles: Collection[Given], lease: float) -> None:
         """See `Groups.extend`."""
-        if not 0 < lease < float("inf"):
-            raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
+        _check_lease(lease)
         with self._store.lock, self._store.entered():
             known = self._entered(group)
             lost = self._leases.extend(known, handles, lease, self._store.clock.now())
@@ -284,18 +282,25 @@ class EmbeddedGroups:
 
     def fail(self, group: str, handles: Collection[Given], *, pause: float | None = None) -> None:
         """See `Groups.fail`."""
-        if pause is not None and not 0 <= pause < float("inf"):
-            raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
+        if pause is not None:
+            _check_pause(pause)
         with self._store.lock, self._store.entered():
             known = self._entered(group)
             lost = self._leases.fail(known, handles, pause, self._store.clock.now())
         if lost:
             raise lost_leases(group, lost)
 
+    def release(self, group: str, handles: Collection[Given]) -> None:
+        """See `Groups.release`."""
+        with self._store.lock, self._store.entered():
+            known = self._entered(group)
+            lost = self._leases.release(known, handles, self._store.clock.now())
+        if lost:
+            raise lost_leases(group, lost)
+
     def suspend(self, group: str, topic: str, pause: float) -> None:
         """See `Groups.suspend`."""
-        if not 0 <= pause < float("inf"):
-            raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
+        _check_pause(pause)
         with self._store.lock, self._store.entered():
             known = self._entered(group)
             _check(known, topic)
@@ -325,20 +330,7 @@ class EmbeddedGroups:
         with self._store.lock, self._store.entered():
             known = self._entered(group)
             _check(known, topic)
-            info = self._log.info(topic)
-            hot = self._store.hot.look(topic)
-            assert hot is not None
-            if known.single:
-                left = known.stored.of(topic)
-                committed = left[0].committed if left else info.next
-                lag, attempts = len(left), left[0].attempts(committed) if left else 0
-            else:
-                turn = Turn(topic, hot.number, 0, info.next)
-                known.stored.load([turn])
-                committed = turn.committed
-                lag, attempts = info.next - committed - turn.done.bit_count(), turn.attempts(committed)
-            state = "drained" if not lag else state_of(known, topic)
-            return TopicProgress(topic, committed, info.next, lag, attempts, state)
+            return progress_of(known, topic, self._log.info(topic).next)
 
     def stats(self, group: str) -> GroupStats:
         """See `Groups.stats`."""
@@ -381,6 +373,16 @@ class EmbeddedGroups:
     def _close(self) -> None:
         for group in self._groups.values():
             group.wake_all()
+
+
+def _check_lease(lease: float) -> None:
+    if not 0 < lease < float("inf"):
+        raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
+
+
+def _check_pause(pause: float) -> None:
+    if not 0 <= pause < float("inf"):
+        raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
 
 
 def _check(group: Dispatch, topic: str) -> None:

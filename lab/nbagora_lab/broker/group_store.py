@@ -124,6 +124,13 @@ class GroupStore:
         stored = self._rocks.families["records"].get(keys.record_key(turn.number, offset))
         return PLAIN if stored is None else scheduling_of(stored)
 
+    def turn(self, topic: str, end: int) -> Turn:
+        """Where the group stands on an ordered topic, whether it has something to read or not."""
+        hot = self._hot.look(topic)
+        turn = Turn(topic, hot.number if hot is not None else 0, 0, end)
+        self.load([turn])
+        return turn
+
     def is_acked(self, topic: str, offset: int) -> bool:
         """Whether a record is there and acked."""
         hot = self._hot.load(topic)

@@ -10,6 +10,7 @@ it says so.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
 from collections.abc import Callable
@@ -29,6 +30,8 @@ __all__ = ["Handled", "Handling", "run"]
 _log = logger.getChild("broker")
 _LONG_POLL = 5.0  # seconds
 _PAUSE = 1.0  # seconds to suspend for, where an error names none
+_SLICE = 0.2  # seconds after which a waiting thread looks up, so that Ctrl-C is heard on every platform
+_ENDING = 10.0  # seconds that a run has to end in after Ctrl-C; a second one does not wait
 
 
 class Handled(NamedTuple):
@@ -164,11 +167,12 @@ class Handling:
 
     def _give_back(self, deliveries: list[Delivery]) -> None:
         """Ends the leases of a cancelled run as if nothing had been handed out."""
-        for topic in {delivery.topic for delivery in deliveries}:
-            try:
-                self._consumer.suspend(topic, 0.0)
-            except LabError as error:
-                _log.warning("%s can't be given back: %s", topic, error.what)
+        try:
+            self._consumer.release(deliveries)
+        except LeaseLost:  # they went back by themselves
+            return
+        except LabError as error:
+            _log.warning("what %s had can't be given back: %s", self._consumer.client, error.what)
 
     def _put_back(self, delivery: Delivery, error: BaseException) -> None:
         seconds = _asks_to_wait(error, self._consumer.clock.now())
@@ -203,29 +207,34 @@ class Handling:
 def run(
     consumer: Consumer, handler: Callable[[Delivery], Any], *, concurrency: int = 8, idle: float | None = None
 ) -> Handled:
-    """Runs a handler from a thread of its own, also where an event loop runs in this one; Ctrl-C ends it."""
+    """Runs a handler from a thread of its own, also where an event loop runs in this one; Ctrl-C ends it.
+
+    What it waits for is an event: a `Thread.join` that Ctrl-C interrupts takes the thread for ended while it runs
+    (CPython up to 3.12 releases its lock), and the run would be left before it has given back what it has.
+    """
     handling = Handling(consumer, handler, concurrency=concurrency, idle=idle)
     outcome: list[Handled | BaseException] = []
+    ended = threading.Event()
     loop = asyncio.new_event_loop()
-    running: list[asyncio.Task[Handled]] = []
+    running = loop.create_task(handling.run())
 
     def work() -> None:
         try:
-            running.append(loop.create_task(handling.run()))
-            outcome.append(loop.run_until_complete(running[0]))
+            outcome.append(loop.run_until_complete(running))
         except BaseException as error:  # noqa: BLE001 -- raised where it was asked for
             outcome.append(error)
         finally:
             loop.close()
+            ended.set()
 
-    thread = threading.Thread(target=work, name=f"nbagora-{consumer.group}", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name=f"nbagora-{consumer.group}", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.2)
+        while not ended.wait(_SLICE):
+            pass
     except KeyboardInterrupt:
-        loop.call_soon_threadsafe(lambda: running and running[0].cancel())
-        thread.join(5.0)
+        with contextlib.suppress(RuntimeError):  # it has just ended by itself
+            loop.call_soon_threadsafe(running.cancel)
+        ended.wait(_ENDING)
         raise
     if isinstance(outcome[0], BaseException):
         raise outcome[0]

@@ -139,6 +139,10 @@ class HostedGroups:
         """See `Groups.fail`."""
         self._groups.fail(group, handles, pause=pause)
 
+    def release(self, group: str, handles: Collection[Given]) -> None:
+        """See `Groups.release`."""
+        self._groups.release(group, handles)
+
     def suspend(self, group: str, topic: str, pause: float) -> None:
         """See `Groups.suspend`."""
         self._groups.suspend(group, topic, pause)

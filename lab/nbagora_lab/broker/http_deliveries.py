@@ -1,4 +1,4 @@
-"""Deliveries over HTTP: receive, ack, extend, fail, suspend and seek.
+"""Deliveries over HTTP: receive, ack, extend, fail, release, suspend and seek.
 
 A receive waits on the service loop, woken by what becomes ready; no thread stands by. One whose caller hangs up while
 it waits is handed nothing. A record that was leased at the very moment is given back, and one whose answer is lost on
@@ -29,6 +29,7 @@ __all__ = [
     "Fail",
     "Receive",
     "Received",
+    "Release",
     "Seek",
     "Sent",
     "Sought",
@@ -46,10 +47,11 @@ class _Body(BaseModel):
 
 
 class Receive(_Body):
-    """A receive: for whom, how many at most, and how many seconds to wait where nothing is ready."""
+    """A receive: for whom, how many records and bytes at most, and how long to wait where nothing is ready."""
 
     client: str
     max: int = Field(32, ge=1, le=MOST)
+    max_bytes: int | None = Field(None, ge=1)
     wait: float = Field(0.0, ge=0, le=_LONGEST)
     lease: float | None = Field(None, gt=0, allow_inf_nan=False)
     attempt_id: str = Field("", max_length=200)
@@ -108,6 +110,12 @@ class Fail(_Body):
 
     handles: list[str]
     pause: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+
+class Release(_Body):
+    """Gives deliveries back as if they had never been handed out, with what else is out of their topics."""
+
+    handles: list[str]
 
 
 class Suspend(_Body):
@@ -172,6 +180,10 @@ def _fail(call: Call) -> None:
     call.broker.group_engine.fail(call.path["group"], _handles(call.body.handles), pause=call.body.pause)
 
 
+def _release(call: Call) -> None:
+    call.broker.group_engine.release(call.path["group"], _handles(call.body.handles))
+
+
 def _suspend(call: Call) -> None:
     pause = call.body.pause
     call.broker.suspend(call.path["group"], call.body.topic, seconds(pause) if isinstance(pause, str) else pause)
@@ -216,7 +228,14 @@ async def _waited(call: Call, body: Receive, group: str, gone: asyncio.Task[None
     engine, loop = call.broker.group_engine, asyncio.get_running_loop()
 
     def receive() -> Batch:
-        return engine.receive(group, body.client, limit=body.max, lease=body.lease, attempt_id=body.attempt_id)
+        return engine.receive(
+            group,
+            body.client,
+            limit=body.max,
+            max_bytes=body.max_bytes,
+            lease=body.lease,
+            attempt_id=body.attempt_id,
+        )
 
     batch = await asyncio.to_thread(receive)
     deadline = loop.time() + body.wait
@@ -242,7 +261,7 @@ async def _waited(call: Call, body: Receive, group: str, gone: asyncio.Task[None
 
 def _give_back(call: Call, group: str, batch: Batch) -> None:
     try:
-        call.broker.group_engine.fail(group, [delivery.handle for delivery in batch], pause=0.0)
+        call.broker.group_engine.release(group, batch)
     except LeaseLost:
         return  # they went back by themselves
 
@@ -269,6 +288,14 @@ def delivery_doors(evictions: Evictions) -> tuple[Door, ...]:
         Door(method="POST", path=f"{_GROUP}/ack", summary="Ends deliveries for good", body=Ack, result=Acked, run=_ack),
         Door(method="POST", path=f"{_GROUP}/extend", summary="Extends leases", body=Extend, run=_extend, status=204),
         Door(method="POST", path=f"{_GROUP}/fail", summary="Gives deliveries back", body=Fail, run=_fail, status=204),
+        Door(
+            method="POST",
+            path=f"{_GROUP}/release",
+            summary="Gives deliveries back uncounted",
+            body=Release,
+            run=_release,
+            status=204,
+        ),
         Door(
             method="POST",
             path=f"{_GROUP}/suspend",

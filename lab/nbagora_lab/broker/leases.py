@@ -189,6 +189,12 @@ class Leases:
         self._bury(group, moves, now)
         return lost
 
+    def release(self, group: Dispatch, handles: Collection[Given], now: float) -> list[Handle]:
+        """See `Groups.release`; returns the handles that were lost."""
+        held, lost = self._held(group, handles, now)
+        self.give_back(group, held, now)
+        return lost
+
     def give_back(self, group: Dispatch, turns: Iterable[Turn], now: float) -> None:
         """Ends leases as if nothing had been handed out."""
         self._move(group, [_Move(turn, [], uncounted=turn.out(), over=True) for turn in turns if turn.grant], (), now)

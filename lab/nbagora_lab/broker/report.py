@@ -5,9 +5,9 @@ from __future__ import annotations
 from nbagora_lab.broker.audience import Client
 from nbagora_lab.broker.delivery import Batch
 from nbagora_lab.broker.dispatch import Dispatch
-from nbagora_lab.broker.stats import GroupStats, LeaseInfo
+from nbagora_lab.broker.stats import GroupStats, LeaseInfo, TopicProgress
 
-__all__ = ["fill", "state_of", "stats_of"]
+__all__ = ["fill", "progress_of", "stats_of"]
 
 
 def fill(group: Dispatch, batch: Batch, client: Client, now: float) -> None:
@@ -18,8 +18,26 @@ def fill(group: Dispatch, batch: Batch, client: Client, now: float) -> None:
     batch.wake = group.timers.next(now)
 
 
-def state_of(group: Dispatch, topic: str) -> str:
-    """As `TopicProgress.state`."""
+def progress_of(group: Dispatch, topic: str, end: int) -> TopicProgress:
+    """See `Groups.progress`.
+
+    Args:
+        group: The group's memory.
+        topic: A topic that exists.
+        end: The offset that its next record gets.
+    """
+    if group.single:
+        left = group.stored.of(topic)
+        committed = left[0].committed if left else end
+        lag, attempts = len(left), left[0].attempts(committed) if left else 0
+    else:
+        turn = group.stored.turn(topic, end)
+        committed = turn.committed
+        lag, attempts = end - committed - turn.done.bit_count(), turn.attempts(committed)
+    return TopicProgress(topic, committed, end, lag, attempts, _state(group, topic) if lag else "drained")
+
+
+def _state(group: Dispatch, topic: str) -> str:
     turns = group.turns_of(topic)
     if any(turn.grant is not None for turn in turns):
         return "leased"

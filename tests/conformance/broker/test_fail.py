@@ -12,7 +12,7 @@ from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.dead import dead_topic, parse_letter
 from nbagora_lab.broker.group import Start
 from nbagora_lab.core.clock import VirtualClock
-from nbagora_lab.core.errors import TopicNotFound, UsageError
+from nbagora_lab.core.errors import LeaseLost, TopicNotFound, UsageError
 from nbagora_lab.core.events import decode
 
 
@@ -74,6 +74,45 @@ def test_dead_letters_outlive_a_restart(both: Any, groups: Groups, open_engine: 
     groups.subscribe("workers", "c", "*")
     assert letters(log) == [("chat/a", 0, 1)]
     assert groups.receive("workers", "c") == []
+
+
+@pytest.mark.parametrize("topic", ["chat", "jobs"])
+def test_what_is_released_comes_again_at_once_as_if_it_never_had(
+    log: Log, groups: Groups, clock: VirtualClock, topic: str
+) -> None:
+    join(groups, topic, "c", "d", max_attempts=1, lease=10)
+    publish(log, f"{topic}/a", *"123")
+    for _ in range(3):
+        batch = groups.receive("workers", "c", limit=3)
+        assert (places(batch), attempts(batch)) == ([("a", 0), ("a", 1), ("a", 2)], [1, 1, 1])
+        groups.release("workers", batch)
+    batch = groups.receive("workers", "c", limit=3)
+    publish(log, f"{topic}/b", "4")
+    other = groups.receive("workers", "d")
+    groups.ack("workers", handles(batch)[:1])
+    groups.release("workers", handles(batch))  # what is acked stays so
+    assert places(groups.receive("workers", "c")) == [("a", 1), ("a", 2)]
+    assert groups.stats("workers").clients == {"c": 1, "d": 1}
+    groups.ack("workers", other)  # nobody else's goes back with it
+    with pytest.raises(LeaseLost) as caught:
+        groups.release("workers", handles(batch)[1:])
+    assert caught.value.handles == handles(batch)[1:]
+    assert letters(log) == []
+    clock.advance(10)  # while a lease that ends by itself counts
+    groups.stats("workers")
+    assert sorted(letters(log)) == [(f"{topic}/a", 1, 1), (f"{topic}/a", 2, 1)]
+
+
+def test_what_is_released_is_uncounted_after_a_restart_too(
+    both: Any, groups: Groups, open_engine: Callable[[], Any]
+) -> None:
+    join(groups, max_attempts=1)
+    publish(both.log, "chat/a", *"12")
+    groups.release("workers", groups.receive("workers", "c"))
+    both.log.close()
+    _, groups = open_engine()
+    groups.subscribe("workers", "c", "*")
+    assert attempts(groups.receive("workers", "c")) == [1, 1]
 
 
 def test_a_suspension_gives_back_uncounted_and_ends_by_itself(log: Log, groups: Groups, clock: VirtualClock) -> None:
