@@ -184,8 +184,16 @@ def test_is_text(value):
         (None, None),
     ],
 )
-def test_whole_numbers(value, whole):
-    assert repr(wire.whole_numbers(value)) == repr(whole)
+def test_unstructured(value, whole):
+    assert repr(wire.unstructured(value)) == repr(whole)
+
+
+def test_members_of_a_struct_are_in_the_order_of_their_names_those_of_a_message_as_they_were():
+    told = {"parts": [{"data": {"b": 1.0, "a": [{"d": 2, "c": 3}]}}], "metadata": {"z": {"y": 1, "x": 2}}, "kind": ""}
+    mended = wire.unstructured(told)
+    assert json.dumps(mended) == (
+        '{"parts": [{"data": {"a": [{"c": 3, "d": 2}], "b": 1}}], "metadata": {"z": {"x": 2, "y": 1}}, "kind": ""}'
+    )
 
 
 def test_short_names_of_states():

@@ -353,3 +353,15 @@ def test_text_beside_a_tool_call_is_said_too(crashes):
     agent = Agent(function(talk), name="a", tools=[Tool(lambda: "tock", name="tick", takes_ctx=False)])
     assert crashes.run(asking(agent, say=said.append)) == "Found."
     assert said == ["Looking.", "Found."]
+
+
+def test_an_agent_without_a_name_goes_by_its_tasks_each_time(lab):
+    lab.define("nameless", Agent(scripted(["one"], ["two"])))
+    tasks = [lab.ask("nameless", "x") for _ in range(2)]
+    runs = [
+        json.loads(one.body)["agent"]
+        for task in tasks
+        for one in lab.broker.read(task.topic)
+        if one.type == RecordType.RUN
+    ]
+    assert runs == ["nameless", "nameless"]

@@ -22,7 +22,7 @@ from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationEr
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
-from nbagora_lab.a2a.wire import whole_numbers
+from nbagora_lab.a2a.wire import unstructured
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import TaskFold
@@ -294,7 +294,7 @@ def collect(agent: str, events: list[TaskEvent]) -> Task:
 
 def _plain(message: Any) -> dict[str, Any]:
     """A protobuf message as ProtoJSON, whole numbers as int."""
-    content: dict[str, Any] = whole_numbers(MessageToDict(message))
+    content: dict[str, Any] = unstructured(MessageToDict(message))
     return content
 
 

@@ -20,7 +20,7 @@ from nbagora_lab.a2a.frames import Frame
 from nbagora_lab.a2a.handler import LogRequestHandler
 from nbagora_lab.a2a.requests import validated
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
-from nbagora_lab.a2a.wire import whole_numbers
+from nbagora_lab.a2a.wire import unstructured
 from nbagora_lab.core.errors import RemoteError
 
 __all__ = ["DirectClient"]
@@ -100,7 +100,7 @@ class DirectClient:
             answer = await self.handler.on_cancel_task(pb.CancelTaskRequest(id=task_id), _context(None))
         except A2AError as error:
             raise mapped(self.name, error) from None
-        raw: dict[str, Any] = whole_numbers(MessageToDict(answer))
+        raw: dict[str, Any] = unstructured(MessageToDict(answer))
         return Task(self.name, raw, (event_of({"task": raw}),))
 
     async def _events(self, batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[TaskEvent]:

@@ -19,7 +19,7 @@ from a2a.utils.errors import (
 from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 
-from nbagora_lab.a2a.wire import DEEPEST, INBOX_EXTENSION, nested_deeper, whole_numbers
+from nbagora_lab.a2a.wire import DEEPEST, INBOX_EXTENSION, nested_deeper, unstructured
 from nbagora_lab.core.errors import TooLarge
 from nbagora_lab.core.events import PLAIN, Scheduling
 from nbagora_lab.inspect.directory import LEVELS
@@ -60,7 +60,7 @@ def content_of(message: pb.Message) -> dict[str, Any]:
         if part.WhichOneof("content") is None:
             raise InvalidParamsError(f"part {number} of the message has neither text, raw, url nor data")
     try:
-        content: dict[str, Any] = whole_numbers(MessageToDict(message))
+        content: dict[str, Any] = unstructured(MessageToDict(message))
     except SerializeToJsonError as error:
         raise InvalidParamsError(f"the message can't be written as JSON: {error}") from None
     for holder in (content, *content["parts"]):

@@ -48,7 +48,7 @@ __all__ = [
     "status_body",
     "task_body",
     "text_of",
-    "whole_numbers",
+    "unstructured",
 ]
 
 INBOX_EXTENSION: Final = "urn:nbagora:a2a-inbox:1"
@@ -58,6 +58,8 @@ A message's metadata has there any of ``priority`` (0 to 255, the higher goes fi
 ``deadline`` (RFC 3339, or seconds since the Unix epoch); headers ``nbagora-priority`` and so on say the same. A task
 that waits has ``place`` and ``held``.
 """
+
+_STRUCTS = frozenset({"data", "metadata"})  # members of A2A's messages that are of protobuf's type `Struct`
 
 SUBMITTED: Final = "TASK_STATE_SUBMITTED"
 WORKING: Final = "TASK_STATE_WORKING"
@@ -242,14 +244,23 @@ def text_of(parts: list[dict[str, Any]]) -> str:
     return "".join(part.get("text", "") for part in parts)
 
 
-def whole_numbers(value: Any) -> Any:
-    """JSON that passed through protobuf's `Struct`, which knows only doubles, with whole numbers as int again."""
+def unstructured(value: Any, *, inside: bool = False) -> Any:
+    """A message's JSON that passed through protobuf, with its data and metadata mended, which are of the type `Struct`.
+
+    That one knows only doubles: whole numbers are int again. And its members have no order, or another one in each
+    process: they are put in that of their names, or two equal runs would not record the same.
+
+    Args:
+        value: As `MessageToDict` gives it.
+        inside: Whether it is part of a `Struct`.
+    """
     if isinstance(value, float) and value.is_integer() and abs(value) < 1 << 53:
         return int(value)
     if isinstance(value, dict):
-        return {key: whole_numbers(one) for key, one in value.items()}
+        members = sorted(value.items()) if inside else value.items()
+        return {key: unstructured(one, inside=inside or key in _STRUCTS) for key, one in members}
     if isinstance(value, list):
-        return [whole_numbers(one) for one in value]
+        return [unstructured(one, inside=inside) for one in value]
     return value
 
 

@@ -158,6 +158,7 @@ async def run_steps(
             model=chosen,
             capabilities=[durability, *search_tools(agent.toolsets)],
             usage_limits=limits,
+            infer_name=False,  # it would name an agent without a name for a variable of ours, from its second run on
             **options,
         )
     except UsageLimitExceeded as error:

@@ -56,12 +56,13 @@ class Rerun:
     model: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """As a message's metadata carries it."""
+        """As a message's metadata carries it; answers as text, since metadata keeps neither the order of members nor
+        whole numbers."""
         return {
             "topic": self.topic,
             "task": self.task,
             "at": self.at,
-            "answers": self.answers,
+            "answers": json.dumps(self.answers, ensure_ascii=False),
             "model": self.model,
         }
 
@@ -77,7 +78,7 @@ class Rerun:
                 str(told["topic"]),
                 str(told["task"]),
                 str(told["at"]),
-                dict(told.get("answers", {})),
+                dict(json.loads(told.get("answers", "{}"))),
                 str(told.get("model", "")),
             )
         except (KeyError, TypeError, ValueError):
