@@ -14,7 +14,7 @@ __all__ = ["Table"]
 
 T = TypeVar("T")
 
-_WIDEST = 60  # columns of a cell in plain text
+_WIDEST = 60  # columns of a cell in plain text, unless a table says otherwise
 _SHOWN = 200  # rows that a display has at most; `rows` and `.df` have them all
 
 
@@ -25,6 +25,7 @@ class Table(Sequence[T], Generic[T]):
         items: The objects; the table is a sequence of them.
         columns: Header and what is shown under it, for each column.
         empty: What is shown where there are none: one line that says what to do.
+        widest: Columns that a cell of it takes in plain text at most.
 
     Example:
         >>> Table(["北京", "Oslo"], {"city": str, "letters": len})
@@ -33,10 +34,18 @@ class Table(Sequence[T], Generic[T]):
         Oslo        4
     """
 
-    def __init__(self, items: Iterable[T], columns: Mapping[str, Callable[[T], Any]], empty: str = "nothing") -> None:
+    def __init__(
+        self,
+        items: Iterable[T],
+        columns: Mapping[str, Callable[[T], Any]],
+        empty: str = "nothing",
+        *,
+        widest: int = _WIDEST,
+    ) -> None:
         self._items = list(items)
         self._columns = dict(columns)
         self._empty = empty
+        self._widest = widest
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -56,7 +65,7 @@ class Table(Sequence[T], Generic[T]):
     def __getitem__(self, index: slice) -> Table[T]: ...
     def __getitem__(self, index: int | slice) -> T | Table[T]:
         if isinstance(index, slice):
-            return Table(self._items[index], self._columns, self._empty)
+            return Table(self._items[index], self._columns, self._empty, widest=self._widest)
         return self._items[index]
 
     def __len__(self) -> int:
@@ -66,7 +75,7 @@ class Table(Sequence[T], Generic[T]):
         if not self._items:
             return self._empty
         rows = self[:_SHOWN].rows
-        cells = [list(self._columns), *([_cut(_text(value)) for value in row.values()] for row in rows)]
+        cells = [list(self._columns), *([_cut(_text(value), self._widest) for value in row.values()] for row in rows)]
         widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
         right = [all(_is_number(row[header]) for row in rows) for header in self._columns]
         lines = ["  ".join(map(_pad, line, widths, right)) for line in cells]
@@ -107,12 +116,12 @@ def _width(text: str) -> int:
     )
 
 
-def _cut(text: str) -> str:
+def _cut(text: str, widest: int) -> str:
     line = " ".join(text.split())
-    if _width(line) <= _WIDEST:
+    if _width(line) <= widest:
         return line
-    while _width(line) >= _WIDEST:
-        line = line[: min(len(line) - 1, _WIDEST)]
+    while _width(line) >= widest:
+        line = line[: min(len(line) - 1, widest)]
     return line + "…"
 
 

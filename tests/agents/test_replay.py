@@ -63,7 +63,7 @@ def test_another_answer_of_a_tool_is_taken_and_the_rest_is_done_anew(lab, former
 
 def test_another_answer_is_taken_as_it_was_given(lab, former):
     names = [f"{letter}{number}" for number in range(4) for letter in "zyxw"]  # metadata would put them in any order
-    answer = {name: 1 << 60 for name in names}
+    answer = dict.fromkeys(names, 1 << 60)
     again = lab.rerun(former, at="find_trains", answers={"find_trains": answer})
     [step] = [step for step in replay(lab.broker.log, again.topic, again.id) if step.key == "find_trains"]
     assert list(step.output.items()) == list(answer.items())

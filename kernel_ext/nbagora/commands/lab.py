@@ -14,9 +14,11 @@ from nbagora_lab.core.errors import LabRunning
 from nbagora_lab.core.settings import Settings
 
 if TYPE_CHECKING:
+    from nbagora.table import Table
+    from nbagora_lab.agents.live import Check
     from nbagora_lab.lab import Lab
 
-__all__ = ["Join", "SettingsOptions", "Start", "Status", "Stop"]
+__all__ = ["Doctor", "Join", "SettingsOptions", "Start", "Status", "Stop"]
 
 
 def _options() -> dict[str, Any]:
@@ -117,6 +119,34 @@ class Status(Command, noun="lab", verb="status"):
     def run(self, face: Face) -> object:
         """The lab's `LabStatus`."""
         return face.lab.status()
+
+
+class Doctor(Command, noun="lab", verb="doctor"):
+    """Tells what works here: the installation, the store and servers; or a model, by trying it.
+
+    A model is asked for a text, one call of a tool and one answer of a schema: local servers may know the first alone.
+    No lab need run.
+    """
+
+    model: str | None = Field(None, description="the model to try: rules, tape:FILE, live:NAME")
+
+    def run(self, face: Face) -> Table[Check]:
+        """What was looked at, and what came of it."""
+        from nbagora.table import Table
+        from nbagora_lab.doctor import examine, try_model
+        from nbagora_lab.lab import Lab
+
+        if self.model is not None:
+            checks = try_model(self.model)
+        else:
+            labs = Lab.running_labs()
+            checks = examine(labs[-1].settings if labs else Settings.load(**face.settings()))
+        words = {True: "yes", False: "no", None: "not needed"}
+        return Table(
+            checks,
+            {"what": lambda one: one.what, "works": lambda one: words[one.works], "told": lambda one: one.told},
+            widest=250,
+        )
 
 
 def _in_force(lab: Lab, name: str, wanted: Any) -> object:

@@ -70,16 +70,16 @@ def _made(name: str) -> Model:
 
 
 class Check(NamedTuple):
-    """What one try of a model showed.
+    """What one look at something showed.
 
     Attributes:
-        what: ``text``, ``tool call`` or ``schema``.
-        works: Whether it did.
+        what: What was looked at; of a model ``text``, ``tool call`` or ``schema``.
+        works: Whether it does; None where nothing depends on it.
         told: What came of it, in short.
     """
 
     what: str
-    works: bool
+    works: bool | None
     told: str
 
 

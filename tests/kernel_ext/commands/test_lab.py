@@ -81,3 +81,15 @@ def test_status_shows_what_there_is(lab: Any, run: Any) -> None:
     assert "agents      echo 0.0.1" in shown
     assert "started on" in shown
     assert lab.token not in shown
+
+
+def test_doctor_tells_what_works_without_a_lab(run: Any, shell: Any, tmp_path: Path) -> None:
+    checks = run("%lab doctor")
+    assert {row["what"]: row["works"] for row in checks.rows}["store"] == "yes"
+    assert f"{tmp_path / '.nbagora'} can be written" in plain(checks)
+
+
+def test_doctor_tries_a_model(run: Any, shell: Any) -> None:
+    assert [row["works"] for row in run("%lab doctor --model rules").rows] == ["yes", "yes", "yes"]
+    with pytest.raises(UsageError, match="no model 'ruels'"):
+        run("%lab doctor --model ruels")
