@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from nbagora_lab.a2a.keyring import parse_credentials
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import SESSIONS
 from nbagora_lab.agents.message import parts_of
@@ -48,6 +49,7 @@ class Asking:
         cancel: bool = False,
         check: bool = True,
         model: str = "",
+        credentials: str | Sequence[str] | None = None,
     ) -> Task:
         """Sends a message and waits until its task ends or asks for something.
 
@@ -60,22 +62,33 @@ class Asking:
                 by Ctrl-C.
             check: Whether a task that failed is raised.
             model: What answers this once for a pydantic-ai agent, as `agents.models.choose` takes it.
+            credentials: What is shown to the agent, for this call and all that its task needs later, as
+                `a2a.keyring` has it written; the agent's card chooses among several. None: what the keyring has.
 
         Raises:
             AgentNotFound: No agent of that name is registered.
             TaskFailed: It ended FAILED, REJECTED or CANCELED, and `check` is set.
             TimedOut: `timeout` ran out.
+            Unauthorized: The agent's card asks for what was not given, or what was given is refused.
         """
         sent = self._message(message, context, model)
-        ask = functools.partial(self._calls.ask, abandon=cancel)
+        ask = functools.partial(self._calls.ask, abandon=cancel, given=parse_credentials(credentials))
         return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
 
-    def stream(self, agent: str, message: object, *, context: Task | str | None = None) -> Iterator[TaskEvent]:
+    def stream(
+        self,
+        agent: str,
+        message: object,
+        *,
+        context: Task | str | None = None,
+        credentials: str | Sequence[str] | None = None,
+    ) -> Iterator[TaskEvent]:
         """Sends a message; gives its events as they come, until the task ends or asks for something.
 
         The stream resumes by itself over a cut connection; each event comes once. Arguments as for `ask`.
         """
-        return self.service.iterate(self._calls.stream(agent, self._message(message, context)))
+        given = parse_credentials(credentials)
+        return self.service.iterate(self._calls.stream(agent, self._message(message, context), given=given))
 
     def send(
         self,
@@ -85,9 +98,11 @@ class Asking:
         context: Task | str | None = None,
         timeout: float | None = None,
         model: str = "",
+        credentials: str | Sequence[str] | None = None,
     ) -> Task:
         """Sends a message and returns once its task is opened. Arguments as for `ask`."""
-        task: Task = self._wait(self._calls.send, agent, self._message(message, context, model), timeout=timeout)
+        send = functools.partial(self._calls.send, given=parse_credentials(credentials))
+        task: Task = self._wait(send, agent, self._message(message, context, model), timeout=timeout)
         return task
 
     def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
@@ -97,11 +112,20 @@ class Asking:
             return known
         return self._checked(self._wait(self._calls.wait, known.agent, known.id, timeout=timeout), check)
 
-    def answer(self, task: Task | str, message: object, *, timeout: float | None = None, check: bool = True) -> Task:
+    def answer(
+        self,
+        task: Task | str,
+        message: object,
+        *,
+        timeout: float | None = None,
+        check: bool = True,
+        credentials: str | Sequence[str] | None = None,
+    ) -> Task:
         """Answers a task that asks for something, and waits until it ends or asks again. Arguments as for `ask`."""
         known = task if isinstance(task, Task) else self.task(task)
         sent = self._calls.message(message, context_id=known.context_id, task_id=known.id)
-        return self._checked(self._wait(self._calls.ask, known.agent, sent, timeout=timeout), check)
+        ask = functools.partial(self._calls.ask, given=parse_credentials(credentials))
+        return self._checked(self._wait(ask, known.agent, sent, timeout=timeout), check)
 
     def cancel(self, task: Task | str) -> Task:
         """Cancels a task.

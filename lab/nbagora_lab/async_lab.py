@@ -41,10 +41,10 @@ class AsyncLab:
             await asyncio.to_thread(self._lab.stop)
 
     async def stream(
-        self, agent: str, message: object, *, context: Task | str | None = None
+        self, agent: str, message: object, *, context: Task | str | None = None, **options: Any
     ) -> AsyncGenerator[TaskEvent]:
         """See `Lab.stream`."""
-        events = self._sync.stream(agent, message, context=context)
+        events = self._sync.stream(agent, message, context=context, **options)
         while (event := await asyncio.to_thread(next, events, None)) is not None:
             yield event
 

@@ -1,4 +1,6 @@
-"""Calls to agents: from people, and from agents to one another. All of it but `call` lives on the service loop.
+"""Calls to agents: from people, and from agents to one another; `routed` says where they go.
+
+All of it but `call` lives on the service loop.
 
 The client and its HTTP stack take a quarter of a second to import, so they are loaded by the first call.
 """
@@ -7,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbagora_lab.a2a.keyring import Credential
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.wire import message_of
@@ -24,7 +28,7 @@ from nbagora_lab.inspect.directory import LEVELS
 if TYPE_CHECKING:
     import httpx
 
-    from nbagora_lab.a2a.client import AgentClient, Patience
+    from nbagora_lab.a2a.client import AgentClient
     from nbagora_lab.a2a.direct import DirectClient
 
 __all__ = ["Calls"]
@@ -40,12 +44,11 @@ class Calls:
         url: The lab's own URL.
         token: The lab's own token.
         ids: What makes message and context ids.
-        resolve: Gives an agent's URL by its name.
         local: Gives a task of this lab by its id, None for others'.
-        patience: How long cut streams are mended.
 
     Attributes:
         members: Gives the URLs of the labs that are together with this one, its own among them.
+        recorded: Gives what the log here has of a task, asked of the doors at a URL, past an offset.
     """
 
     def __init__(
@@ -54,22 +57,19 @@ class Calls:
         url: str,
         token: str,
         ids: Ids,
-        resolve: Callable[[str], str],
         local: Callable[[str], Task | None],
-        patience: Patience | None = None,
     ) -> None:
         self._service = service
         self._url = url
         self._token = token
         self._ids = ids
-        self._resolve = resolve
         self._local = local
-        self._patience = patience
-        self._clients: dict[str, AgentClient] = {}
+        self._clients: dict[tuple[str, tuple[Credential, ...]], AgentClient] = {}
         self._http: httpx.AsyncClient | None = None
         self._leaving: set[asyncio.Task[None]] = set()  # what cancels tasks that nobody waits for any more
         self.on_cut: Callable[[str], None] | None = None
         self.members: Callable[[], Collection[str]] = lambda: [url]
+        self.recorded: Callable[[str, str, int], Sequence[TaskEvent]] = lambda _url, _task_id, _after: ()
 
     def http(self) -> httpx.AsyncClient:
         """The one HTTP client; streams may be silent for as long as an agent thinks."""
@@ -78,42 +78,67 @@ class Calls:
 
             from nbagora_lab.a2a.client import OwnToken
 
-            self._http = httpx.AsyncClient(
-                auth=OwnToken(self.members, self._token),
-                timeout=httpx.Timeout(None, connect=5.0),
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=100),
-                trust_env=False,
-            )
+            limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+            self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
+            self._http = self._connections(OwnToken(self.members, self._token))
         return self._http
+
+    def _connections(self, auth: httpx.Auth) -> httpx.AsyncClient:
+        """An HTTP client of the one pool of connections."""
+        import httpx
+
+        timeout = httpx.Timeout(None, connect=5.0)
+        return httpx.AsyncClient(auth=auth, timeout=timeout, transport=self._transport, trust_env=False)
 
     async def close(self) -> None:
         """Closes every connection."""
         if self._leaving:
             await asyncio.wait(self._leaving, timeout=_FAREWELL)
         if self._http is not None:
-            await self._http.aclose()
+            await self._http.aclose()  # and with it the pool
         self._http = None
         self._clients.clear()
 
-    def client(self, agent: str) -> AgentClient | DirectClient:
-        """The client for an agent, by name or URL.
+    def client(
+        self, agent: str, key: str = "", task_id: str = "", given: tuple[Credential, ...] = ()
+    ) -> AgentClient | DirectClient:
+        """The client for an agent, by name or URL; of the same context, or for the same task, the same one.
+
+        Args:
+            agent: Its name, or the URL of its doors.
+            key: Id of the context.
+            task_id: Id of the task, where there is one.
+            given: What is shown; nothing: what the task was shown before, or what the keyring has.
 
         Raises:
             AgentNotFound: No agent of that name is registered.
         """
+        raise NotImplementedError
+
+    def _client(self, agent: str, url: str, given: tuple[Credential, ...] = ()) -> AgentClient:
+        """The client for an agent by HTTP; it shows what was given, or the lab's token to whom it is for."""
+        from nbagora_lab.a2a.cardauth import CardAuth
         from nbagora_lab.a2a.client import AgentClient
 
-        url = agent if agent.startswith(("http://", "https://")) else self._resolve(agent)
-        client = self._clients.get(url)
-        if client is None:
-            client = self._clients[url] = AgentClient(
-                agent, url, self.http(), patience=self._patience, on_cut=lambda cut: self.on_cut and self.on_cut(cut)
+        client = self._clients.get((url, given))
+        if client is None or client.name != agent:
+            http, auth = self.http(), CardAuth(agent, url, given) if given else None
+            if auth is not None:
+                http = self._connections(auth)
+            client = self._clients[url, given] = AgentClient(
+                agent,
+                url,
+                http,
+                on_cut=lambda cut: self.on_cut and self.on_cut(cut),
+                auth=auth,
+                recorded=functools.partial(self.recorded, url),
             )
         return client
 
     def forget(self, url: str) -> None:
         """Has the next call to `url` read its card anew."""
-        self._clients.pop(url, None)
+        for known in [known for known in self._clients if known[0] == url]:
+            del self._clients[known]
 
     def message(self, content: object, *, context_id: str = "", task_id: str = "") -> dict[str, Any]:
         """A user's message; it names its context, so that it can be sent again if its answer is lost."""
@@ -125,41 +150,51 @@ class Calls:
         return message_of("ROLE_USER", message_id, parts, task_id=task_id, context_id=context_id)
 
     def events(
-        self, agent: str, message: dict[str, Any], headers: dict[str, str] | None = None
+        self,
+        agent: str,
+        message: dict[str, Any],
+        headers: dict[str, str] | None = None,
+        given: tuple[Credential, ...] = (),
     ) -> AsyncGenerator[TaskEvent]:
-        """Sends a message; its events, as `stream`."""
-        return self.client(agent).stream(message, headers=headers)
+        """Sends a message; its events until the task ends or asks for something. Arguments as for `client`."""
+        raise NotImplementedError
 
-    async def stream(self, agent: str, message: dict[str, Any]) -> AsyncGenerator[TaskEvent]:
-        """Sends a message; its events until the task ends or asks for something."""
-        events = self.events(agent, message)
+    async def stream(
+        self, agent: str, message: dict[str, Any], *, given: tuple[Credential, ...] = ()
+    ) -> AsyncGenerator[TaskEvent]:
+        """Sends a message; its events until the task ends or asks for something. Arguments as for `ask`."""
+        events = self.events(agent, message, given=given)
         try:
             async for event in events:
                 yield event
         finally:
             await events.aclose()
 
-    async def ask(self, agent: str, message: dict[str, Any], *, abandon: bool = False) -> Task:
+    async def ask(
+        self, agent: str, message: dict[str, Any], *, abandon: bool = False, given: tuple[Credential, ...] = ()
+    ) -> Task:
         """Sends a message and waits until its task ends or asks for something.
 
         Args:
             agent: Its name, or the URL of its doors.
             message: The message.
             abandon: Whether the task is cancelled when this is.
+            given: What is shown, for this call and those that the task needs later; nothing: what the keyring has.
         """
-        return await self._finish(agent, self.events(agent, message), abandon=abandon)
+        return await self._finish(agent, self.events(agent, message, given=given), abandon=abandon)
 
-    async def send(self, agent: str, message: dict[str, Any]) -> Task:
+    async def send(self, agent: str, message: dict[str, Any], *, given: tuple[Credential, ...] = ()) -> Task:
         """Sends a message; the task as it was opened."""
-        return await self.client(agent).send(message)
+        raise NotImplementedError
 
     async def wait(self, agent: str, task_id: str) -> Task:
         """Waits until a task ends or asks for something."""
-        return await self._finish(agent, self.client(agent).follow(task_id))
+        return await self._finish(agent, self.client(agent, task_id=task_id).follow(task_id))
 
     async def follow(self, task: Task) -> AsyncGenerator[TaskEvent]:
         """What follows on the events that a task is known to have, until it ends or asks for something."""
-        async for event in self.client(task.agent).follow(task.id, after=task.events[-1].offset):
+        client = self.client(task.agent, task_id=task.id)
+        async for event in client.follow(task.id, after=task.events[-1].offset):
             yield event
 
     async def card(self, agent: str) -> dict[str, Any]:
@@ -183,7 +218,7 @@ class Calls:
 
     async def cancel(self, agent: str, task_id: str) -> Task:
         """Cancels a task."""
-        return await self.client(agent).cancel(task_id)
+        return await self.client(agent, task_id=task_id).cancel(task_id)
 
     async def call(
         self,

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.gate import Credentials, Tickets
+from nbagora_lab.a2a.keyring import Keyring
 from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.server import Server, bind
 from nbagora_lab.a2a.signing import Signer
@@ -79,6 +80,7 @@ class Lab(Asking):
         registry: Its agents, versions and endpoints.
         discovery: Finds cards.
         credentials: What callers have been given: ``grant(owner, kind, scopes=)``, ``revoke(owner)``.
+        keyring: What other agents are shown: ``keep(agent, credentials)``, ``forget(agent)``, ``kept()``.
         tickets: Short-lived leave to read a place.
         upkeep: Looks at endpoints and cards that are elsewhere.
         settled: Ids of tasks that an earlier process left WORKING and that were ended FAILED.
@@ -143,11 +145,11 @@ class Lab(Asking):
         self._neighbours = Neighbours(self.url, self.token, members)
         self._tasks = Tasks(tasklog, log, self.url, self.joined or "", members)
         outcomes = Outcomes(log, self.registry, self.url)
-        known = self._tasks
+        self.keyring, known, service = Keyring(self.vault), self._tasks, self.service
         self._calls = RoutedCalls(
-            self.registry, outcomes, self.service, self.url, self.token, ids, known.local, known.home, known.recorded
+            self.registry, self.keyring, outcomes, service, self.url, self.token, ids, known.local, known.home
         )
-        self._calls.members = members
+        self._calls.members, self._calls.recorded = members, known.recorded
         http = self._calls.http
         self.discovery = Discovery(self.registry, WellKnown(http, private=settings.private_cards))
         self.upkeep = Upkeep(self.registry, self.discovery, http, self.url, settings.probe)

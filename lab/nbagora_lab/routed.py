@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbagora_lab.a2a.keyring import Credential, Keyring
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.calls import Calls
 from nbagora_lab.core.errors import EndpointNotFound, LabError
@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["RoutedCalls"]
 
 
+class _Known(NamedTuple):
+    """What later calls for a task need to know of its first one.
+
+    Attributes:
+        url: Where the task is, if others than this lab may have it.
+        given: What was shown.
+    """
+
+    url: str = ""
+    given: tuple[Credential, ...] = ()
+
+
 class RoutedCalls(Calls):
     """Calls to agents that go where the registry leads them.
 
@@ -31,6 +43,7 @@ class RoutedCalls(Calls):
 
     Args:
         registry: The registry.
+        keyring: What agents are shown.
         outcomes: What tells of this lab's own tasks; it is up to date when a call returns.
         service: The service loop.
         url: The lab's own URL.
@@ -38,7 +51,6 @@ class RoutedCalls(Calls):
         ids: What makes message and context ids.
         local: Gives a task of this lab by its id, None for others'.
         home: Gives the URL of the doors of a task that a lab of this one's runs; empty where the registry knows best.
-        recorded: Gives what the log here has of a task, asked of the doors at a URL, past an offset.
 
     Attributes:
         direct: Gives the way to an agent of this process by its URL; None for others.
@@ -48,6 +60,7 @@ class RoutedCalls(Calls):
     def __init__(
         self,
         registry: Registry,
+        keyring: Keyring,
         outcomes: Outcomes,
         service: ServiceLoop,
         url: str,
@@ -55,42 +68,35 @@ class RoutedCalls(Calls):
         ids: Ids,
         local: Callable[[str], Task | None],
         home: Callable[[str], str] = lambda _task_id: "",
-        recorded: Callable[[str, str, int], Sequence[TaskEvent]] = lambda _url, _task_id, _after: (),
     ) -> None:
-        super().__init__(service, url, token, ids, lambda name: registry.resolve(name).url, local)
+        super().__init__(service, url, token, ids, local)
         self._registry = registry
+        self._keyring = keyring
         self._outcomes = outcomes
         self.direct: Callable[[str], DirectClient | None] = lambda _url: None
         self.refresh: Callable[[str], bool] = lambda _name: False
         self._home = home
-        self._recorded = recorded
-        self._of_task: dict[str, str] = {}  # where the tasks are that others than this lab may have
+        self._known: dict[str, _Known] = {}  # by task
 
-    def client(self, agent: str, key: str = "", task_id: str = "") -> AgentClient | DirectClient:
-        """See `Calls.client`; of the same context, or for the same task, the same one."""
-        return self._led(agent, key, task_id)[0]
+    def client(
+        self, agent: str, key: str = "", task_id: str = "", given: tuple[Credential, ...] = ()
+    ) -> AgentClient | DirectClient:
+        """See `Calls.client`."""
+        return self._led(agent, key, task_id, given)[0]
 
-    def _led(self, agent: str, key: str, task_id: str = "") -> tuple[AgentClient | DirectClient, Resolution | None]:
-        from nbagora_lab.a2a.client import AgentClient
-
+    def _led(
+        self, agent: str, key: str, task_id: str, given: tuple[Credential, ...]
+    ) -> tuple[AgentClient | DirectClient, Resolution | None]:
         resolution = None
-        url = agent if agent.startswith(("http://", "https://")) else self._of_task.get(task_id) or self._home(task_id)
+        known = self._known.get(task_id, _Known())
+        url = agent if agent.startswith(("http://", "https://")) else known.url or self._home(task_id)
         if not url:
             resolution = self._resolved(agent, key)
             url = resolution.url
-        if (direct := self.direct(url)) is not None:
+        given = given or known.given or self._keyring.find(agent, url)
+        if not given and (direct := self.direct(url)) is not None:
             return direct, resolution
-        client = self._clients.get(url)
-        if client is None or client.name != agent:
-            client = self._clients[url] = AgentClient(
-                agent,
-                url,
-                self.http(),
-                patience=self._patience,
-                on_cut=lambda cut: self.on_cut and self.on_cut(cut),
-                recorded=functools.partial(self._recorded, url),
-            )
-        return client, resolution
+        return self._client(agent, url, given), resolution
 
     def _resolved(self, agent: str, key: str) -> Resolution:
         try:
@@ -101,17 +107,22 @@ class RoutedCalls(Calls):
             return self._registry.resolve(agent, key)
 
     async def events(
-        self, agent: str, message: dict[str, Any], headers: dict[str, str] | None = None
+        self,
+        agent: str,
+        message: dict[str, Any],
+        headers: dict[str, str] | None = None,
+        given: tuple[Credential, ...] = (),
     ) -> AsyncGenerator[TaskEvent]:
         """See `Calls.events`; the registry is told how they ended."""
-        client, resolution = self._led(agent, message.get("contextId", ""), message.get("taskId", ""))
+        client, resolution = self._led(agent, message.get("contextId", ""), message.get("taskId", ""), given)
         ours = self._is_ours(client.url)
         began, ok, heard = time.monotonic(), None, False
         if resolution is not None and not ours:
             self._registry.began(resolution.endpoint)
         try:
             async for event in client.stream(message, headers=headers):
-                self._remember(event.raw, client.url)
+                if event.kind == "task":
+                    self._remember(event.raw["task"]["id"], client.url, given)
                 heard = True
                 if event.last:
                     ok = event.state != "FAILED"
@@ -138,29 +149,17 @@ class RoutedCalls(Calls):
         except LabError as error:
             logger.warning("what became of a call to %s is not on record: %s", resolution.endpoint.name, error.what)
 
-    def _remember(self, raw: dict[str, Any], url: str) -> None:
-        if (task := raw.get("task")) is not None and not self._is_ours(url):
-            if len(self._of_task) >= 10_000:
-                self._of_task.pop(next(iter(self._of_task)))
-            self._of_task[task["id"]] = url
+    def _remember(self, task_id: str, url: str, given: tuple[Credential, ...]) -> None:
+        ours, before = self._is_ours(url), self._known.get(task_id, _Known())
+        if ours and not given:
+            return  # the directory knows, and the lab's token will do
+        if len(self._known) >= 10_000:
+            self._known.pop(next(iter(self._known)))
+        self._known[task_id] = _Known("" if ours else url, given or before.given)
 
-    async def send(self, agent: str, message: dict[str, Any]) -> Task:
+    async def send(self, agent: str, message: dict[str, Any], *, given: tuple[Credential, ...] = ()) -> Task:
         """See `Calls.send`."""
-        client, _ = self._led(agent, message.get("contextId", ""), message.get("taskId", ""))
+        client, _ = self._led(agent, message.get("contextId", ""), message.get("taskId", ""), given)
         task = await client.send(message)
-        self._remember({"task": {"id": task.id}}, client.url)
+        self._remember(task.id, client.url, given)
         return task
-
-    async def wait(self, agent: str, task_id: str) -> Task:
-        """See `Calls.wait`."""
-        return await self._finish(agent, self.client(agent, task_id=task_id).follow(task_id))
-
-    async def follow(self, task: Task) -> AsyncGenerator[TaskEvent]:
-        """See `Calls.follow`."""
-        client = self.client(task.agent, task_id=task.id)
-        async for event in client.follow(task.id, after=task.events[-1].offset):
-            yield event
-
-    async def cancel(self, agent: str, task_id: str) -> Task:
-        """See `Calls.cancel`."""
-        return await self.client(agent, task_id=task_id).cancel(task_id)

@@ -33,7 +33,7 @@ def offered(shell: Any, text: str) -> list[str]:
         ("%%agent a --r", ["--reply", "--resumable"]),
         ("%%agent a --skill x --s", ["--scope", "--skill"]),
         ("%%agent a --reply m", ["message"]),
-        ("%%ask --c", ["--context"]),
+        ("%%ask --con", ["--context"]),
         ("first = 1\n%topic rea", ["read"]),
         ("    %topic rea", ["read"]),
     ],

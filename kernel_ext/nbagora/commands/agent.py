@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nbagora_lab.a2a.task import Task
     from nbagora_lab.inspect.status import AgentInfo
 
-__all__ = ["Ask", "Card", "Define", "Find", "List", "Send", "Stop"]
+__all__ = ["Ask", "Card", "Define", "Find", "List", "Login", "Logout", "Send", "Stop"]
 
 _Agent = Annotated[str, Arg(kind="agent", positional=True)]
 _Message = Annotated[str, Arg(rest=True)]
@@ -23,10 +23,13 @@ _Context = Annotated[str | None, Arg(kind="context", metavar="CONTEXT")]
 _Timeout = Annotated[float | None, Arg(metavar="SECONDS")]
 _Check = Annotated[bool, Arg(option="--no-raise")]
 
+_Credentials = Annotated[tuple[str, ...], Arg(metavar="CREDENTIALS")]
+
 _AGENT = "the agent's name"
 _MESSAGE = "the message: the rest of the line as it stands"
 _CONTEXT = "goes on in this context; last: the newest one"
 _TIMEOUT = "seconds to wait at most; the task itself goes on"
+_CREDENTIALS = "what is shown: 'bearer TOKEN', 'basic USER:PASSWORD', 'apikey KEY', 'oauth2 CLIENT:SECRET'; or env:NAME"
 _CHECK = "returns a task that failed, instead of raising TaskFailed"
 
 
@@ -69,10 +72,12 @@ class Ask(Command, noun="agent", verb="ask", cell="ask"):
     model: str = Field("", description="what answers this once, for a pydantic-ai Agent, such as rules or live:NAME")
     timeout: _Timeout = Field(None, ge=0, description=_TIMEOUT)
     check: _Check = Field(True, description=_CHECK)
+    credentials: _Credentials = Field((), description=_CREDENTIALS)
 
     def run(self, face: Face) -> Task:
         """The task, ended or asking for input."""
-        task = face.lab.send(self.agent, self.message, context=self.context, model=self.model)
+        shown = self.credentials
+        task = face.lab.send(self.agent, self.message, context=self.context, model=self.model, credentials=shown)
         return face.follow(task, timeout=self.timeout, check=self.check)
 
 
@@ -82,10 +87,38 @@ class Send(Command, noun="agent", verb="send"):
     agent: _Agent = Field(description=_AGENT)
     message: _Message = Field(description=_MESSAGE)
     context: _Context = Field(None, description=_CONTEXT)
+    credentials: _Credentials = Field((), description=_CREDENTIALS)
 
     def run(self, face: Face) -> Task:
         """The task, just opened."""
-        return face.lab.send(self.agent, self.message, context=self.context)
+        return face.lab.send(self.agent, self.message, context=self.context, credentials=self.credentials)
+
+
+class Login(Command, noun="agent", verb="login"):
+    """Keeps what an agent is shown from now on, in the store's key file; the agent's card chooses among several.
+
+    A secret in a cell is a secret in the notebook: 'apikey env:WEATHER_KEY' has it read from the environment.
+    """
+
+    agent: _Agent = Field(description="the agent's name, its URL, or a URL below which all agents are meant")
+    credentials: _Credentials = Field(description=_CREDENTIALS)
+
+    def run(self, face: Face) -> Note:
+        """That it is kept."""
+        face.lab.keyring.keep(self.agent, self.credentials)
+        kinds = ", ".join(face.lab.keyring.kept()[self.agent.rstrip("/")])
+        return Note(f"{self.agent} is shown {kinds} from now on")
+
+
+class Logout(Command, noun="agent", verb="logout"):
+    """Forgets what an agent is shown."""
+
+    agent: _Agent = Field(description="the agent's name or URL, as it was given to login")
+
+    def run(self, face: Face) -> Note:
+        """That it is forgotten."""
+        face.lab.keyring.forget(self.agent)
+        return Note(f"{self.agent} is shown nothing any more")
 
 
 class Card(Command, noun="agent", verb="card"):

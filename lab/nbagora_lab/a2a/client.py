@@ -21,6 +21,7 @@ from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationError
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from nbagora_lab.a2a.cardauth import HOW_TO_GIVE, CardAuth, in_words, wanted
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
 from nbagora_lab.a2a.wire import unstructured
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
@@ -77,9 +78,10 @@ class AgentClient:
     Args:
         name: The agent's name, for messages.
         url: Where its doors are.
-        http: The HTTP client, with the token among its headers.
+        http: The HTTP client; `auth` is its own, where that is given.
         patience: How long a cut stream is mended.
         on_cut: Told of each cut that is about to be mended.
+        auth: What shows who calls, as the card asks.
         recorded: Gives what a log that is at hand here has of a task past an offset, as a subscription would; a cut
             stream goes on with that, whether or not the peer can be reached.
     """
@@ -92,9 +94,12 @@ class AgentClient:
         *,
         patience: Patience | None = None,
         on_cut: Callable[[str], None] | None = None,
+        auth: CardAuth | None = None,
         recorded: Callable[[str, int], Sequence[TaskEvent]] = lambda _task_id, _after: (),
     ) -> None:
         self._recorded = recorded
+        self._auth = auth
+        self._wanted = ""  # what the card asks for, in words
         self.name = name
         self.url = url.rstrip("/")
         self._http = http
@@ -106,6 +111,9 @@ class AgentClient:
         """The SDK's client, made from the card on first use."""
         if self._client is None:
             card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
+            self._wanted = in_words(wanted(plain := _plain(card)))
+            if self._auth is not None:
+                self._auth.settle(plain)
             try:
                 config = ClientConfig(httpx_client=self._http, supported_protocol_bindings=["JSONRPC", "HTTP+JSON"])
                 self._client = ClientFactory(config).create(card)
@@ -181,9 +189,9 @@ class AgentClient:
                     if event.last:
                         return
             except (A2AClientError, httpx.TransportError) as error:
-                if (refused := _refusal(self.name, error)) is not None:
+                if (refused := self._refusal(error)) is not None:
                     raise refused from None
-                cut, silent = _first_line(error), False
+                cut, silent = self._first_line(error), False
             except UnsupportedOperationError as error:
                 if not task_id:
                     raise mapped(self.name, error) from None
@@ -257,15 +265,38 @@ class AgentClient:
         try:
             return await call
         except (A2AClientError, httpx.TransportError) as error:  # before the class that the first of them is of
-            if (refused := _refusal(self.name, error)) is not None:
+            if (refused := self._refusal(error)) is not None:
                 raise refused from None
             if isinstance(error.__cause__ or error, httpx.HTTPError):
-                what = f"{self.name} at {self.url} can't be reached: {_first_line(error)}"
+                what = f"{self.name} at {self.url} can't be reached: {self._first_line(error)}"
                 raise Unreachable(what, "is its lab running?") from None
-            what = f"{self.name} at {self.url} answers what is no A2A: {_first_line(error)}"
+            what = f"{self.name} at {self.url} answers what is no A2A: {self._first_line(error)}"
             raise RemoteError(what, "is that the address of an agent?") from None
         except A2AError as error:
             raise mapped(self.name, error) from None
+
+    def _first_line(self, error: Exception) -> str:
+        line = str(error).partition("\n")[0].rstrip(": ") or type(error).__name__
+        return self._auth.hidden(line) if self._auth is not None else line
+
+    def _refusal(self, error: Exception) -> LabError | None:
+        """A refusal for good among the SDK's errors for HTTP; None where another try may help."""
+        cause = error.__cause__
+        status = cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else 0
+        status = status or int(getattr(error, "status_code", 0) or 0)
+        if status in {401, 403} and self._auth is not None:
+            return Unauthorized(
+                f"{self.name} refused what was shown: {self._auth.words()} (HTTP {status})",
+                "is it right, not out of date, and allowed to do that?",
+            )
+        if status in {401, 403} and self._wanted:
+            return Unauthorized(f"{self.name} wants {self._wanted} (HTTP {status})", HOW_TO_GIVE)
+        if status in {401, 403}:
+            what = f"{self.name} refused the token (HTTP {status})"
+            return Unauthorized(what, "use the token of that lab: see its lab.json")
+        if 400 <= status < 500:
+            return RemoteError(f"{self.name} refused: HTTP {status}", "see that lab's %lab status")
+        return None
 
 
 def collect(agent: str, events: list[TaskEvent]) -> Task:
@@ -303,24 +334,8 @@ def _task_id(event: TaskEvent) -> str:
     return str(body.get("id", "")) if event.kind == "task" else str(body.get("taskId", ""))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0].rstrip(": ") or type(error).__name__
-
-
 def mapped(agent: str, error: A2AError) -> LabError:
     """The lab's error for one of the protocol's."""
     if isinstance(error, TaskNotFoundError):
         return TaskNotFound(f"{agent}: {error.message}", "see %task ls")
     return RemoteError(f"{agent} refused: {error.message}", f"({type(error).__name__} of the A2A protocol)")
-
-
-def _refusal(agent: str, error: Exception) -> LabError | None:
-    """A refusal for good among the SDK's errors for HTTP; None where another try may help."""
-    cause = error.__cause__
-    status = cause.response.status_code if isinstance(cause, httpx.HTTPStatusError) else 0
-    status = status or int(getattr(error, "status_code", 0) or 0)
-    if status in {401, 403}:
-        return Unauthorized(f"{agent} refused the token (HTTP {status})", "use the token of that lab: see its lab.json")
-    if 400 <= status < 500:
-        return RemoteError(f"{agent} refused: HTTP {status}", "see that lab's %lab status")
-    return None

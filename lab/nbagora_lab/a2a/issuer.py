@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 from nbagora_lab.core.clock import Clock, SystemClock
 
@@ -139,7 +139,8 @@ class LocalIssuer:
         client, secret = form.get("client_id", ""), form.get("client_secret", "")
         if authorization.lower().startswith("basic "):
             with contextlib.suppress(ValueError):
-                client, _, secret = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
+                pair = base64.b64decode(authorization[6:], validate=True).decode().partition(":")
+                client, secret = unquote_plus(pair[0]), unquote_plus(pair[2])  # RFC 6749, section 2.3.1
         if not hmac.compare_digest(self._clients.get(client, "\0").encode(), secret.encode()):
             return 401, {"error": "invalid_client"}
         if form.get("grant_type") != "client_credentials":

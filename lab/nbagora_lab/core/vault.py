@@ -51,6 +51,8 @@ def read_private(path: Path) -> dict[str, Any]:
 class Vault:
     """Secrets by kind and name. May be used from any thread.
 
+    What other processes of the store write, a terminal's command for one, is read before it is used or changed.
+
     Args:
         path: The file; it is made by the first secret.
 
@@ -61,16 +63,29 @@ class Vault:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._content = read_private(path)
+        self._read: tuple[int, int] | None = None
+        self._content: dict[str, Any] = {}
+        self._refresh()
+
+    def _refresh(self) -> None:
+        """Reads the file, if it is not the one that was read; each is written anew, so each is another."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return
+        if (seen := (found.st_ino, found.st_mtime_ns)) != self._read:
+            self._content, self._read = read_private(self._path), seen
 
     def get(self, kind: str, name: str) -> Any:
         """A secret; None where there is none of that name."""
         with self._lock:
+            self._refresh()
             return self._content.get(kind, {}).get(name)
 
     def all(self, kind: str) -> dict[str, Any]:
         """All secrets of a kind."""
         with self._lock:
+            self._refresh()
             return dict(self._content.get(kind, {}))
 
     def put(self, kind: str, name: str, secret: Any) -> None:
@@ -88,6 +103,6 @@ class Vault:
 
     def _change(self, kind: str, change: Any) -> None:
         with self._lock:
-            content = {**self._content, kind: change(self._content.get(kind, {}))}
-            write_private(self._path, content)
-            self._content = content
+            self._refresh()
+            write_private(self._path, {**self._content, kind: change(self._content.get(kind, {}))})
+            self._refresh()

@@ -9,9 +9,11 @@ from nbagora.show import plain, short_id
 from nbagora_lab.core.errors import (
     AgentNotFound,
     EndpointNotFound,
+    NotFound,
     RemoteError,
     TaskFailed,
     TimedOut,
+    Unauthorized,
     UsageError,
     VersionExists,
 )
@@ -125,6 +127,27 @@ def test_card_sees_a_signature_that_does_not_hold(lab: Any, run: Any, tmp_path: 
     file = tmp_path / "card.json"
     file.write_text(json.dumps(card | {"description": "Says something else."}), encoding="utf-8")
     assert run(f"%agent card {file}").holds is False
+
+
+def test_login_keeps_what_an_agent_is_shown_and_credentials_are_for_one_call(
+    lab: Any, run: Any, monkeypatch: Any
+) -> None:
+    key = lab.credentials.grant("bob", "apikey")
+    lab.define("locked", lambda message: message.text, auth=["apikey header K"])
+    assert run(f"%agent ask locked hi --credentials 'apikey {key}'").topic.startswith("sessions/bob")
+    assert run("%agent ask locked hi").topic.startswith("sessions/ctx-")
+    monkeypatch.setenv("NBAGORA_TEST_KEY", key)
+    said = run("%agent login locked --credentials 'apikey env:NBAGORA_TEST_KEY'")
+    assert repr(said) == "locked is shown apikey from now on"
+    assert run("%agent send locked hi").topic.startswith("sessions/bob")
+    assert repr(run("%agent logout locked")) == "locked is shown nothing any more"
+    assert run("%agent ask locked hi").topic.startswith("sessions/ctx-")
+    with pytest.raises(Unauthorized, match="API key in the header K"):
+        run("%agent ask locked hi --credentials 'apikey wrong'")
+    with pytest.raises(UsageError, match="no credentials"):
+        run("%agent login locked --credentials secret")
+    with pytest.raises(NotFound):
+        run("%agent logout locked")
 
 
 def test_find_searches_cards(lab: Any, run: Any) -> None:
