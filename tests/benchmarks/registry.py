@@ -120,12 +120,12 @@ def resolve(folder: Path, calls: int) -> tuple[list[list[object]], float]:
         for name, taken in times.items()
     ]
     goal("resolve by name, p50, × a dict over HTTP on the same server", ratio, at_most=1.5)
-    goal("watch, 1,000 watchers: a change until the last has it, s (p50)", fan_out, at_most=1.0)
+    goal("watch, 1,000 watchers: a change until the last has it, s (p90)", fan_out, at_most=1.0)
     return [*resolved, *rows], ratio
 
 
 def watch(server: Program, watchers: int, changes: int) -> tuple[list[list[object]], float]:
-    """Seconds from before a write until the last of the watchers has it."""
+    """Seconds from before a write until the last of the watchers has it: a row, and its p90."""
     where = urlsplit(server.said["url"])
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4 * watchers)), hard))
@@ -184,7 +184,7 @@ def watch(server: Program, watchers: int, changes: int) -> tuple[list[list[objec
         f"{1e3 * median:.1f}",
         f"{1e3 * quantile(spread, 0.9):.1f}",
     ]
-    return [row], median
+    return [row], quantile(spread, 0.9)
 
 
 def search(folder: Path, sizes: tuple[int, int], rounds: int) -> list[list[object]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import queue
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +155,36 @@ def test_a_conversation_stays_with_its_version(lab: Lab) -> None:
     answers = {context: lab.ask("weather", "?", context=context).text for context in map("c{}".format, range(20))}
     assert set(answers.values()) == {"sun", "rain"}
     assert answers == {context: lab.ask("weather", "?", context=context).text for context in answers}
+
+
+def test_a_place_that_drains_gets_no_new_task_and_ends_those_that_it_has(lab: Lab, tmp_path: Path) -> None:
+    began: queue.SimpleQueue[str] = queue.SimpleQueue()
+    goes_on = threading.Event()
+
+    def host(at: Lab, where: str) -> str:
+        async def worker(message: Any, task: Any) -> str:
+            """Works."""
+            if message.text == "slow":
+                began.put(where)
+                while not goes_on.is_set():
+                    await asyncio.sleep(0.01)
+            return where
+
+        return at.define("worker", worker, version="1.0").url
+
+    with Lab(store=tmp_path / "other", token="", probe=0) as other:
+        host(lab, "here")
+        lab.registry.register_endpoint("worker", "1.0", host(other, "there"), lease=600)
+        slow = lab.send("worker", "slow")
+        working = began.get(timeout=60)
+        of = {endpoint.url.startswith(lab.url): endpoint for endpoint in lab.registry.endpoints("worker")}
+        leaving, staying = of[working == "here"], {"here": "there", "there": "here"}[working]
+        lab.registry.drain(leaving.id)
+        assert [lab.ask("worker", "quick").text for _ in range(4)] == [staying] * 4
+        goes_on.set()
+        assert lab.wait(slow).text == working
+        assert lab.registry.deregister(leaving.id) is True
+        assert lab.ask("worker", "quick").text == staying
 
 
 def test_calls_to_another_lab_s_endpoint_follow_their_task_there(lab: Lab, tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,9 @@ def test_a_server_on_standard_input_tells_its_tools_and_is_found_by_them(program
         assert [found.agent.name for found in lab.registry.find("天空", kind="mcp", skill="look")] == ["sky"]
 
 
-def test_a_server_over_http_tells_the_same(program: Path) -> None:
+@contextlib.contextmanager
+def serving(program: Path) -> Iterator[str]:
+    """Runs the server over HTTP; its URL, once it answers."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     server = subprocess.Popen([sys.executable, program, str(port)], stderr=subprocess.DEVNULL)
@@ -61,17 +65,45 @@ def test_a_server_over_http_tells_the_same(program: Path) -> None:
         deadline = time.monotonic() + 60
         while True:
             try:
-                described = describe_server(f"http://127.0.0.1:{port}/mcp")
+                describe_server(f"http://127.0.0.1:{port}/mcp")
                 break
             except Unreachable:  # it is not there yet
                 assert time.monotonic() < deadline
                 assert server.poll() is None
                 time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/mcp"
     finally:
         server.kill()
         server.wait()
-    assert [tool["name"] for tool in described["tools"]] == ["look"]
-    assert "command" not in described
+
+
+def test_a_server_over_http_tells_the_same_and_is_looked_at_again(program: Path, tmp_path: Path) -> None:
+    with Lab(store=tmp_path / "agora", token="", probe=0) as lab:
+        with serving(program) as url:
+            described = describe_server(url)
+            assert [tool["name"] for tool in described["tools"]] == ["look"]
+            assert "command" not in described
+            lab.registry.publish(described, kind="mcp")
+            lab.registry.publish(described | {"name": "other", "tools": [{"name": "touch"}]}, kind="mcp")
+            for name in ("sky", "other"):
+                lab.registry.register_endpoint(name, "1.2.0", url, "streamable-http", kind="mcp", lease=600)
+            [place] = lab.registry.endpoints("sky", kind="mcp")
+            assert lab.service.call(lab.upkeep.run_once).found[place.id] is True
+            lab.service.call(lab.upkeep.run_once)
+            [told] = [line.message for line in lab.log() if line.level == "WARNING" and "the tools at" in line.message]
+            assert told.startswith(f"the tools at {url} are not 'other' 1.2.0: /tools/0/")
+        assert lab.service.call(lab.upkeep.probe, "sky", "mcp") == {place.id: False}
+        [gone] = lab.registry.endpoints("sky", kind="mcp")
+        assert (gone.state, "no MCP server that answers" in gone.reason) == ("down", True)
+
+
+def test_a_server_that_nobody_here_can_look_at_stays_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with Lab(store=tmp_path / "agora", token="", probe=0) as lab:
+        lab.registry.publish({"name": "sky", "description": "d", "tools": []}, version="1", kind="mcp")
+        lab.registry.register_endpoint("sky", "1", "http://127.0.0.1:1/mcp", "streamable-http", kind="mcp")
+        assert lab.service.call(lab.upkeep.run_once).found == {}
+        assert [one.state for one in lab.registry.endpoints("sky", kind="mcp")] == ["up"]
 
 
 def test_what_is_no_server_says_so() -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -18,12 +16,9 @@ from cards import card, draft, skill
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import StoreError, StoreTooNew, VersionExists
 from nbagora_lab.core.ids import SeededIds
-from nbagora_lab.registry import audit, index, words
 from nbagora_lab.registry.embedded import EmbeddedCatalog
-from nbagora_lab.registry.fields import facets_of
 from nbagora_lab.registry.model import Query
-
-URL = "http://127.0.0.1:8000/agents/weather"
+from registry_states import OPERATIONS, URL, check_whole, connection_of, dump, two_versions
 
 
 @pytest.fixture
@@ -54,154 +49,7 @@ def catalog(open_catalog: Callable[[], EmbeddedCatalog]) -> EmbeddedCatalog:
     return open_catalog()
 
 
-def connection_of(catalog: EmbeddedCatalog) -> sqlite3.Connection:
-    connection = catalog._store._connection
-    assert connection is not None
-    return connection
-
-
-def dump(catalog: EmbeddedCatalog) -> list[str]:
-    """All that the file says, the index included."""
-    return list(connection_of(catalog).iterdump())
-
-
-def check_whole(catalog: EmbeddedCatalog) -> None:
-    """What must hold of a file at any time, once its index was brought up to date."""
-    with catalog._store.writing() as run:
-        index.catch_up(run)
-    connection = connection_of(catalog)
-    assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-    assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-    connection.execute("INSERT INTO search (search) VALUES ('integrity-check')")
-    latest = "SELECT count(*) FROM labels WHERE label = 'latest'"
-    assert connection.execute(latest).fetchone() == connection.execute("SELECT count(*) FROM entries").fetchone()
-    labelled = connection.execute(
-        "SELECT DISTINCT v.id, v.content FROM labels l JOIN versions v ON v.entry = l.entry AND v.version = l.version "
-        "ORDER BY v.id"
-    ).fetchall()
-    indexed = connection.execute("SELECT rowid, name, skill, tag, description, example FROM search ORDER BY rowid")
-    facets = connection.execute("SELECT version, field, value FROM facets").fetchall()
-    expected = []
-    for number, content in labelled:
-        texts = words.texts_of(json.loads(content))
-        expected += [(number, *facet) for facet in facets_of(json.loads(content))]
-        columns = [words.index_text(texts[field]) for field in ("name", "skill", "tag", "description", "example")]
-        assert next(indexed) == (number, *columns)
-    assert list(indexed) == []
-    assert sorted(facets) == sorted(set(expected))
-    revisions = [revision for (revision,) in connection.execute("SELECT revision FROM changes ORDER BY revision")]
-    assert revisions == list(range(1, len(revisions) + 1))
-    told = connection.execute("SELECT name, version FROM changes WHERE type = 'published' ORDER BY revision").fetchall()
-    assert audit.verify(connection.execute).whole
-    made = connection.execute("SELECT e.name, v.version FROM versions v JOIN entries e ON e.id = v.entry ORDER BY v.id")
-    assert made.fetchall() == told
-
-
 # -- crashes and failures ----------------------------------------------------------------------------------------------
-
-PUBLISHER = """
-import itertools, os, pathlib, signal, sys
-from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.ids import RandomIds
-from nbagora_lab.registry import Registry
-from nbagora_lab.registry.embedded import EmbeddedCatalog
-
-path, round_, last_statement = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-registry = Registry(EmbeddedCatalog(pathlib.Path(path), clock=SystemClock(), ids=RandomIds()))
-store = registry.catalog._store
-execute = store._execute
-statements = itertools.count(1)
-
-def execute_or_die(sql, parameters=()):
-    if next(statements) == last_statement:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return execute(sql, parameters)
-
-for number in itertools.count(1):
-    if number == 6 and last_statement:
-        store._execute = execute_or_die
-    skills = [{"id": f"s{i}", "name": f"n{i}", "description": "酒店", "tags": [f"t{i}"]} for i in range(number % 9)]
-    published = registry.publish({"name": f"agent-{number % 5}", "description": f"{round_}/{number}", "skills": skills})
-    endpoint = registry.register_endpoint(published.name, published.version, f"http://127.0.0.1:8000/{number % 3}")
-    registry.label(published.name, "stable", published.version)
-    registry.set_rule(published.name, {"weights": {"stable": 1 + number % 3, "latest": 1}})
-    registry.drain(endpoint.id)
-    if number > 5:
-        registry.rollback(published.name)
-        registry.rollback(published.name)
-    registry.deprecate(published.name, published.version)
-    registry.give(published.name, f"owner-{number % 2}", private=bool(number % 3))
-    print(published.name, published.version, published.hash, flush=True)
-"""
-LAST_STATEMENTS = (2, 7, 12, 17, 30, 41, 53, 63, 74, 0, 0)
-"""Where a publisher dies by its own kill -9, counted from the beginning of a publication; 0: it is killed by us."""
-
-
-@pytest.mark.thorough
-def test_a_killed_publisher_leaves_a_whole_file_with_all_that_it_acknowledged(
-    path: Path, open_catalog: Callable[[], EmbeddedCatalog]
-) -> None:
-    acknowledged: set[tuple[str, ...]] = set()
-    for round_, last_statement in enumerate(LAST_STATEMENTS):
-        child = subprocess.Popen(
-            [sys.executable, "-c", PUBLISHER, path, str(round_), str(last_statement)],
-            stdout=subprocess.PIPE,
-            encoding="utf-8",
-        )
-        assert child.stdout is not None
-        if not last_statement:
-            acknowledged |= {tuple(child.stdout.readline().split()) for _ in range(60)}
-            child.kill()
-        with child.stdout:
-            rest = child.stdout.read()
-        assert child.wait() == -signal.SIGKILL
-        acknowledged |= {tuple(line.split()) for line in rest.splitlines(keepends=True) if line.endswith("\n")}
-        catalog = open_catalog()
-        check_whole(catalog)
-        there = {(agent.name, agent.version, agent.hash) for number in range(5) for agent in versions(catalog, number)}
-        assert acknowledged <= there
-        catalog.close()
-    assert len(acknowledged) >= 9 * 5 + 2 * 60
-
-
-def versions(catalog: EmbeddedCatalog, number: int) -> list[Any]:
-    known = {agent.name for agent in catalog.ls("public")}
-    return catalog.versions("public", f"agent-{number}") if f"agent-{number}" in known else []
-
-
-OPERATIONS: dict[str, Callable[[EmbeddedCatalog, dict[str, str]], object]] = {
-    "publish a first version": lambda catalog, ids: catalog.publish(draft("fresh")),
-    "publish a next version": lambda catalog, ids: catalog.publish(draft(description="Three.")),
-    "publish a given version": lambda catalog, ids: catalog.publish(draft(description="Three."), version="3"),
-    "move latest": lambda catalog, ids: catalog.label("public", "weather", "latest", "1"),
-    "put a label": lambda catalog, ids: catalog.label("public", "weather", "stable", "1"),
-    "register": lambda catalog, ids: catalog.register("public", "weather", "1", URL + "/3", "JSONRPC", 30),
-    "take over": lambda catalog, ids: catalog.register("public", "weather", "2", URL + "/2", "JSONRPC", 30),
-    "take a label away": lambda catalog, ids: catalog.unlabel("public", "weather", "old"),
-    "roll back": lambda catalog, ids: catalog.rollback("public", "weather", "latest"),
-    "deprecate": lambda catalog, ids: catalog.set_state("public", "weather", "1", "deprecated"),
-    "approve": lambda catalog, ids: catalog.set_state("public", "weather", "9", "published"),
-    "set a rule": lambda catalog, ids: catalog.set_rule("public", "weather", {"needs": ["latest", "1"]}),
-    "set a document": lambda catalog, ids: catalog.put("policy", "public", "", {"signed": True}, told={}),
-    "give away": lambda catalog, ids: catalog.own("public", "weather", owner="ann", private=True),
-    "refuse": lambda catalog, ids: catalog.refuse("agent", "public", "weather", "label", "no role"),
-    "mark": lambda catalog, ids: catalog.mark(ids["live"], "draining"),
-    "renew": lambda catalog, ids: catalog.renew(ids["live"]),
-    "deregister": lambda catalog, ids: catalog.deregister(ids["live"]),
-    "expire": lambda catalog, ids: catalog.expire(),
-}
-
-
-def two_versions(catalog: EmbeddedCatalog, clock: VirtualClock) -> dict[str, str]:
-    """An agent with two versions, a live endpoint and one whose lease ran out unnoticed; gives the endpoints' ids."""
-    catalog.publish(draft(description="One.", skills=[skill("sun", tags=["a"])]), version="1")
-    catalog.publish(draft(description="Two.", skills=[skill("rain", tags=["b"])]), version="2")
-    catalog.publish(draft(description="Nine.", skills=[skill("snow")]), version="9", state="draft")
-    catalog.label("public", "weather", "old", "1")
-    lapsed = catalog.register("public", "weather", "2", URL + "/1", "JSONRPC", 10)
-    live = catalog.register("public", "weather", "2", URL + "/2", "JSONRPC", 30)
-    clock.advance(10)
-    return {"live": live.id, "lapsed": lapsed.id}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -296,14 +296,15 @@ class Endpoints(Command, noun="registry", verb="endpoints"):
 
 
 class Probe(Command, noun="registry", verb="probe"):
-    """Looks at every endpoint of an agent: is its card there, and does the protocol answer?"""
+    """Looks at every endpoint of a thing: does it answer there, with its card or its tools?"""
 
     name: _Name = Field(description=_NAME)
+    kind: Literal["agent", "mcp"] = Field("agent", description="agent or mcp")
 
     def run(self, face: Face) -> Table[Endpoint]:
         """The endpoints, as they were found."""
-        face.lab.service.call(face.lab.upkeep.probe, self.name)
-        return endpoints_table(face.lab.registry.endpoints(self.name))
+        face.lab.service.call(face.lab.upkeep.probe, self.name, self.kind)
+        return endpoints_table(face.lab.registry.endpoints(self.name, kind=self.kind))
 
 
 class Impacts(Command, noun="registry", verb="impact"):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from nbagora_lab.registry.model import By, Change, ChangeType, Endpoint, Kind, Seal, Verdict
 from nbagora_lab.registry.sqlite import Run
 
-__all__ = ["changes_since", "note", "revision_of", "take_down", "tell_endpoint", "verify"]
+__all__ = ["changes_since", "note", "note_all", "revision_of", "take_down", "tell_endpoint", "verify"]
 
 _COLUMNS = "revision, time, type, namespace, name, version, detail, kind, who, why"
 
@@ -43,14 +44,25 @@ def note(
         detail: See `Change`.
         by: Who asked for it.
     """
+    return note_all(run, now, [(what, whose, detail)], by)
+
+
+def note_all(
+    run: Run, now: float, told: Sequence[tuple[ChangeType, tuple[Kind, str, str, str], dict[str, Any]]], by: By
+) -> int:
+    """Writes down changes that one call made, each as `note` takes it; gives the last one's revision."""
     newest = "SELECT revision, chain FROM changes WHERE revision = (SELECT max(revision) FROM changes)"
-    last = run(newest).fetchone()
-    revision, before = (last[0] + 1, last[1]) if last else (1, "")
-    kind, namespace, name, version = whose
-    text = json.dumps(detail, ensure_ascii=False, sort_keys=True)
-    row = (revision, float(now), what, namespace, name, version, text, kind, by.who, by.why)
-    run(f"INSERT INTO changes ({_COLUMNS}, chain) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*row, _seal(before, row)))
-    return revision
+    revision, chain = run(newest).fetchone() or (0, "")
+    values: list[Any] = []
+    for what, (kind, namespace, name, version), detail in told:
+        revision += 1
+        text = json.dumps(detail, ensure_ascii=False, sort_keys=True)
+        row = (revision, float(now), what, namespace, name, version, text, kind, by.who, by.why)
+        chain = _seal(chain, row)
+        values += [*row, chain]
+    places = ", ".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"] * len(told))
+    run(f"INSERT INTO changes ({_COLUMNS}, chain) VALUES {places}", values)
+    return int(revision)
 
 
 def changes_since(run: Run, revision: int, limit: int, whose: tuple[Kind, str, str] | None = None) -> list[Change]:

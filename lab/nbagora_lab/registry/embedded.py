@@ -109,12 +109,13 @@ class EmbeddedCatalog:
         thing = (draft.kind, draft.namespace, draft.name)
         with self._store.writing() as run:
             entry = entry_of(run, *thing)
+            first = entry is None
             if entry is None:
                 entry = run("INSERT INTO entries VALUES (NULL, ?, ?, ?, ?, ?)", (*thing, by.who, private)).lastrowid
             elif as_owner:
                 life.check_owner(run, entry, thing, by)
             assert entry is not None
-            version, state, new = life.make(run, self._clock.now(), entry, draft, version, state, by)
+            version, state, new = life.make(run, self._clock.now(), entry, draft, version, state, by, first=first)
         return Published(
             namespace=draft.namespace,
             name=draft.name,
@@ -336,7 +337,7 @@ class EmbeddedCatalog:
 
     def document(self, type: str, namespace: str, key: str) -> dict[str, Any] | None:  # noqa: A002
         """See `Catalog.document`."""
-        with self._store.reading() as run:
+        with self._store.glancing() as run:
             return life.document(run, type, namespace, key)
 
     def documents(self, type: str, namespace: str | None = None) -> dict[tuple[str, str], dict[str, Any]]:  # noqa: A002

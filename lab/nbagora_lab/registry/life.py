@@ -15,10 +15,11 @@ from typing import Any
 
 from nbagora_lab.core.errors import Forbidden, InUse, VersionNotFound, WrongState
 from nbagora_lab.registry import index
-from nbagora_lab.registry.audit import note
-from nbagora_lab.registry.model import LATEST, NOUNS, By, Draft, State, Thing
+from nbagora_lab.registry.audit import note, note_all
+from nbagora_lab.registry.model import LATEST, NOUNS, By, ChangeType, Draft, Kind, State, Thing
 from nbagora_lab.registry.names import automatic_number, is_version
 from nbagora_lab.registry.rows import (
+    FIRST,
     label_refused,
     latest_of,
     next_version,
@@ -53,62 +54,91 @@ _NEXT: dict[State, frozenset[State]] = {
 _LEADS_TO = frozenset({"published", "deprecated"})  # states in which a label may point at a version
 
 
+_Told = tuple[ChangeType, tuple[Kind, str, str, str], dict[str, Any]]
+
+
 def make(
-    run: Run, now: float, entry: int, draft: Draft, version: str | None, state: State, by: By
+    run: Run, now: float, entry: int, draft: Draft, version: str | None, state: State, by: By, *, first: bool = False
 ) -> tuple[str, State, bool]:
-    """Makes a version of a draft, unless it is there; gives its number, its state, and whether it is new."""
-    there = latest_of(run, entry) if version is None else published(run, entry, version)
+    """Makes a version of a draft, unless it is there; gives its number, its state, and whether it is new.
+
+    Args:
+        run: The transaction.
+        now: Seconds since the Unix epoch.
+        entry: The thing.
+        draft: The content.
+        version: The version; None: the next ``0.0.N``.
+        state: Its state.
+        by: Who asks.
+        first: Whether the thing was made just now, so that nothing need be looked for.
+    """
+    there: Any = None
+    if not first:
+        there = latest_of(run, entry) if version is None else published(run, entry, version)
     new = there is None or there[1] != draft.hash
     if version is None:
-        version = next_version(run, entry) if new else there[0]
+        version = (FIRST if first else next_version(run, entry)) if new else there[0]
     elif new and there is not None:
         raise version_exists(draft, version, json.loads(there[2]))
     if not new:
         return version, state_of(run, entry, version), False
-    thing = (draft.kind, draft.namespace, draft.name)
-    insert(run, now, entry, draft, version, state, by)
+    number, told = _insert(run, now, entry, draft, version, state)
+    moved = None
     if state == "published":
-        point(run, now, entry, thing, LATEST, version, by)
+        moved = _point(run, entry, (draft.kind, draft.namespace, draft.name), LATEST, version, made=number)
+    note_all(run, now, [one for one in (told, moved) if one], by)
     return version, state, True
 
 
 def insert(run: Run, now: float, entry: int, draft: Draft, version: str, state: State, by: By) -> None:
     """Makes a version that there is not; no label points at it yet."""
+    _, told = _insert(run, now, entry, draft, version, state)
+    note_all(run, now, [told], by)
+
+
+def _insert(run: Run, now: float, entry: int, draft: Draft, version: str, state: State) -> tuple[int, _Told]:
     content = json.dumps(draft.card, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
     number = run(
         "INSERT INTO versions VALUES (NULL, ?, ?, ?, ?, ?, ?)",
         (entry, version, automatic_number(version), draft.hash, content, now),
     ).lastrowid
+    assert number is not None
     for link in sorted(set(draft.links)):
         run("INSERT INTO links VALUES (?, ?, ?, ?)", (number, *link))
     if state != "published":
         run("INSERT INTO states VALUES (?, ?)", (number, state))
-    thing = (draft.kind, draft.namespace, draft.name, version)
-    note(run, now, "published", thing, {} if state == "published" else {"state": state}, by)
+    whose = (draft.kind, draft.namespace, draft.name, version)
+    return number, ("published", whose, {} if state == "published" else {"state": state})
 
 
 def point(run: Run, now: float, entry: int, thing: Thing, label: str, version: str, by: By) -> bool:
     """Moves a label to a version that exists; the index follows. Whether it moved."""
+    moved = _point(run, entry, thing, label, version)
+    if moved is not None:
+        note_all(run, now, [moved], by)
+    return moved is not None
+
+
+def _point(run: Run, entry: int, thing: Thing, label: str, version: str, *, made: int | None = None) -> _Told | None:
+    """Moves a label; `made` is the number of a published version to which nothing has led yet."""
     row = run("SELECT version FROM labels WHERE entry = ? AND label = ?", (entry, label)).fetchone()
     before: str | None = row[0] if row else None
     if before == version:
-        return False
-    state = state_of(run, entry, version)
-    if state not in _LEADS_TO:
+        return None
+    if made is None and (state := state_of(run, entry, version)) not in _LEADS_TO:
         raise label_refused(thing[2], version, state)
-    first = not _labels_at(run, entry, version)
+    first = made is not None or not _labels_at(run, entry, version)
     run(
         "INSERT INTO labels VALUES (?, ?, ?, ?) ON CONFLICT (entry, label) "
         "DO UPDATE SET version = excluded.version, previous = excluded.previous",
         (entry, label, version, before),
     )
-    detail = {"label": label} | ({"from": before} if before is not None else {})
-    note(run, now, "label.moved", (*thing, version), detail, by)
     if before is not None:
         _leave_if_unlabelled(run, entry, before)
     if first:
-        index.enter(run, version_id(run, entry, version))
-    return True
+        index.enter(run, made or version_id(run, entry, version))
+    detail = {"label": label} | ({"from": before} if before is not None else {})
+    return "label.moved", (*thing, version), detail
 
 
 def rollback(run: Run, now: float, entry: int, thing: Thing, label: str, by: By) -> None:

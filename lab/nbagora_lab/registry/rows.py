@@ -15,6 +15,7 @@ from nbagora_lab.registry.names import is_version
 from nbagora_lab.registry.sqlite import Run
 
 __all__ = [
+    "FIRST",
     "VERSION",
     "agent_version",
     "entry_of",
@@ -94,6 +95,10 @@ def published(run: Run, entry: int, version: str) -> Any:
     return run(
         "SELECT version, hash, content FROM versions WHERE entry = ? AND version = ?", (entry, version)
     ).fetchone()
+
+
+FIRST = "0.0.1"
+"""The version of a thing that has none, where nobody gives another."""
 
 
 def next_version(run: Run, entry: int) -> str:

@@ -139,15 +139,27 @@ class SqliteStore:
             yield run
 
     @contextmanager
+    def glancing(self) -> Iterator[Run]:
+        """For one statement that reads; it needs no transaction around it.
+
+        Raises:
+            StoreClosed, StoreError, UsageError: As `reading`.
+        """
+        with self._transaction("") as run:
+            yield run
+
+    @contextmanager
     def _transaction(self, begin: str) -> Iterator[Run]:
         with self._lock:
             if self._connection is None:
                 raise StoreClosed(f"the store {self.path} is closed", "start the lab again")
             try:
                 try:
-                    self._execute(begin)
+                    if begin:
+                        self._execute(begin)
                     yield self._execute
-                    self._execute("COMMIT")
+                    if begin:
+                        self._execute("COMMIT")
                 except BaseException:
                     if self._connection.in_transaction:  # SQLite undoes some failures by itself
                         self._connection.execute("ROLLBACK")
