@@ -98,6 +98,8 @@ class Link:
         )
         self._session = ""
         self._up = False
+        self._lock = threading.Lock()
+        self._calls = 1  # under way, and the line itself
         self._closed = threading.Event()
         self._heard: dict[int, _Watch] = {}  # by number
         self._evicted: dict[tuple[str, str], _Heard] = {}
@@ -135,9 +137,17 @@ class Link:
         return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **options: Any) -> bytes:
+        with self._lock:
+            self.check()
+            self._calls += 1
+        try:
+            return self._ask(method, path, **options)
+        finally:
+            self._ended()
+
+    def _ask(self, method: str, path: str, **options: Any) -> bytes:
         import httpx
 
-        self.check()
         headers = {SESSION: self._session} | options.pop("headers", {})
         try:
             answer = self._http.request(method, path, headers=headers, **options)
@@ -149,8 +159,6 @@ class Link:
                 raise self._gone() from None
             what = f"the lab at {self.url} was lost in the middle of a call ({type(error).__name__})"
             raise Unreachable(what, "look whether what you asked for was done, and ask again") from None
-        except RuntimeError:  # the client was closed meanwhile
-            raise self._gone() from None
         if told := answer.headers.get(HEARD):
             self._hear(json.loads(told))
         try:
@@ -159,6 +167,17 @@ class Link:
             if self._closed.is_set():  # the call was under way as this lab left
                 raise self._gone() from None
             raise
+
+    def _ended(self) -> None:
+        """A call, or the line itself, has ended: the last one out closes the connections.
+
+        One that is closed under a call's feet would not wake it: the call would wait on for all of its patience.
+        """
+        with self._lock:
+            self._calls -= 1
+            last = self._calls == 0
+        if last:
+            self._http.close()
 
     def check(self) -> None:
         """Says whether calls would go through.
@@ -231,7 +250,7 @@ class Link:
         self._up = False
         if threading.current_thread() is not self._thread:
             self._thread.join(SILENCE + 1)
-        self._http.close()
+        self._ended()
         self._wake_all()
 
     def _join(self) -> None:
