@@ -5,56 +5,8 @@
 Importing this costs next to nothing; pydantic-ai is imported by whoever makes an `Agent`.
 """
 
-from nbagora_lab.flows import (
-    Discussion,
-    Gate,
-    Limits,
-    Member,
-    Word,
-    ask,
-    chain,
-    discuss,
-    each,
-    escalate,
-    evaluate,
-    gate,
-    hand_to,
-    handoff,
-    last_turns,
-    majority,
-    member_of,
-    orchestrate,
-    parallel,
-    person,
-    repeatable,
-    route,
-    supervise,
-    vote,
-)
+from nbagora_lab import flows
+from nbagora_lab.flows import *  # noqa: F403 -- all that is public there, under the name that people type
 
-__all__ = [
-    "Discussion",
-    "Gate",
-    "Limits",
-    "Member",
-    "Word",
-    "ask",
-    "chain",
-    "discuss",
-    "each",
-    "escalate",
-    "evaluate",
-    "gate",
-    "hand_to",
-    "handoff",
-    "last_turns",
-    "majority",
-    "member_of",
-    "orchestrate",
-    "parallel",
-    "person",
-    "repeatable",
-    "route",
-    "supervise",
-    "vote",
-]
+__all__: list[str] = []
+__all__ += flows.__all__

@@ -40,14 +40,8 @@ class LanesView(LiveView):
     def __repr__(self) -> str:
         return f"<LanesView of task {self._latest.task}, {len(self._latest.steps)} steps, seq {self._latest.seq}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        shown = super()._repr_mimebundle_(**kwargs)
-        if shown is None:
-            return None
-        self.flush()
-        data, metadata = shown
-        text = {"text/plain": lanes_text(self._latest), "text/html": lanes_html(self._latest)}
-        return data | text, metadata
+    def _stands_for(self) -> dict[str, str]:
+        return {"text/plain": lanes_text(self._latest), "text/html": lanes_html(self._latest)}
 
     def _take(self) -> LanesSnapshot:
         return self._lanes.lanes(self._selected)

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 import anywidget
 import traitlets
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from nbagora_lab.core.errors import LabError, NotStarted, StartTimeout, StoreClosed, Unreachable, UsageError
 from nbagora_lab.core.log import logger
@@ -66,7 +66,8 @@ def stop_all() -> None:
 class LiveView(anywidget.AnyWidget):
     """Base of the live views.
 
-    Subclasses say what a snapshot is (`_take`), what commands they know (`_commands`) and what those do (`_obey`).
+    Subclasses say what a snapshot is (`_take`), how it reads without scripts (`_stands_for`), what commands they know
+    (`_commands`) and what those do (`_obey`).
 
     Args:
         source: Where snapshots come from.
@@ -106,6 +107,14 @@ class LiveView(anywidget.AnyWidget):
             _living.add(self)
         self._resume()
 
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        bundled = super()._repr_mimebundle_(**kwargs)
+        if bundled is None:
+            return None
+        self.flush()
+        data, metadata = bundled
+        return data | self._stands_for(), metadata
+
     # What a subclass says.
 
     def _take(self) -> Snapshot:
@@ -118,6 +127,10 @@ class LiveView(anywidget.AnyWidget):
         Returns:
             The end of what takes longer, which is when the browser is told; None where it is done.
         """
+        raise NotImplementedError
+
+    def _stands_for(self) -> dict[str, str]:
+        """What readers without a kernel or scripts see of the newest snapshot, by MIME type."""
         raise NotImplementedError
 
     # Life.
@@ -219,6 +232,13 @@ class LiveView(anywidget.AnyWidget):
             self._latest = snapshot
             self._unflushed = True
             self.snapshot = snapshot.model_dump(mode="json")
+
+    def _keep(self, trait: str, value: BaseModel | None) -> None:
+        """Sends, and has the notebook store, what is looked at beside the snapshot; None for nothing."""
+        with self._lock:
+            if not self._stopped:
+                self._unflushed = True
+                self.set_trait(trait, value.model_dump(mode="json") if value is not None else {})
 
     def _on_service(self, function: Callable[[], T], timeout: float) -> T:
         future: Future[T] = Future()

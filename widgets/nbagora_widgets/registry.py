@@ -59,14 +59,8 @@ class RegistryView(LiveView):
     def __repr__(self) -> str:
         return f"<RegistryView of {self._latest.lab}, {self._latest.total} found, seq {self._latest.seq}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        shown = super()._repr_mimebundle_(**kwargs)
-        if shown is None:
-            return None
-        self.flush()
-        data, metadata = shown
-        tables = {"text/plain": registry_text(self._latest), "text/html": registry_html(self._latest)}
-        return data | tables, metadata
+    def _stands_for(self) -> dict[str, str]:
+        return {"text/plain": registry_text(self._latest), "text/html": registry_html(self._latest)}
 
     def _take(self) -> RegistrySnapshot:
         return self._registry.registry(self._look)

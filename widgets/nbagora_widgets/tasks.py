@@ -19,7 +19,6 @@ from nbagora_lab.inspect.model import (
     TaskCommand,
     TasksSnapshot,
 )
-from nbagora_lab.inspect.topicview import Payload
 from nbagora_widgets.esm import bundle, style
 from nbagora_widgets.live import LiveView
 from nbagora_widgets.source import TaskSource
@@ -70,35 +69,23 @@ class TaskView(LiveView):
     def __repr__(self) -> str:
         return f"<TaskView of {self._latest.lab}, {self._latest.total} tasks, seq {self._latest.seq}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        shown = super()._repr_mimebundle_(**kwargs)
-        if shown is None:
-            return None
-        self.flush()
-        data, metadata = shown
-        text = {"text/plain": tasks_text(self._latest), "text/html": tasks_html(self._latest)}
-        return data | text, metadata
+    def _stands_for(self) -> dict[str, str]:
+        return {"text/plain": tasks_text(self._latest), "text/html": tasks_html(self._latest)}
 
     def _take(self) -> TasksSnapshot:
         chosen = {"agent": self._agent, "state": self._state}
         taken = self._tasks.tasks(selected=self._selected, **chosen, limit=ROWS)
         return taken.model_copy(update={**chosen, "rows": taken.rows[:ROWS]})
 
-    def _look_at(self, message: Payload | None) -> None:
-        with self._lock:
-            if not self.stopped:
-                self._unflushed = True
-                self.message = message.model_dump(mode="json") if message is not None else {}
-
     def _obey(self, command: TaskCommand) -> Future[object] | None:
         match command:
             case Select():
-                self._look_at(None)
+                self._keep("message", None)
                 self._selected = command.task_id
                 self._refresh()
             case Inspect():
                 offset = command.offset
-                self._look_at(None if offset is None else self._tasks.message(command.task_id, offset))
+                self._keep("message", None if offset is None else self._tasks.message(command.task_id, offset))
             case Say():
                 return self._tasks.say(command.agent, command.text, command.context_id)
             case Filter():

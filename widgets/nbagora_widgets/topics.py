@@ -70,27 +70,12 @@ class TopicView(LiveView):
         shown = f"{self._latest.topic}, " if self._latest.topic else ""
         return f"<TopicView of {self._latest.lab}, {shown}seq {self._latest.seq}>"
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        bundled = super()._repr_mimebundle_(**kwargs)
-        if bundled is None:
-            return None
-        self.flush()
-        data, metadata = bundled
+    def _stands_for(self) -> dict[str, str]:
         picked = Payload.model_validate(self.payload) if self.payload else None
-        tables = {
-            "text/plain": topics_text(self._latest, picked),
-            "text/html": topics_html(self._latest, picked),
-        }
-        return data | tables, metadata
+        return {"text/plain": topics_text(self._latest, picked), "text/html": topics_html(self._latest, picked)}
 
     def _take(self) -> TopicsSnapshot:
         return self._topics.topics(self._look)
-
-    def _pick(self, payload: Payload | None) -> None:
-        with self._lock:
-            if not self.stopped:
-                self._unflushed = True
-                self.payload = payload.model_dump(mode="json") if payload is not None else {}
 
     def _obey(self, command: TopicCommand) -> Future[object] | None:
         match command:
@@ -112,7 +97,9 @@ class TopicView(LiveView):
                     offset = self._topics.seek(self._look.topic, command.time)
                 self._look = self._look._replace(offset=offset, follow=command.follow, asked=command.request)
             case Pick():
-                self._pick(None if command.offset is None else self._topics.payload(command.topic, command.offset))
+                self._keep(
+                    "payload", None if command.offset is None else self._topics.payload(command.topic, command.offset)
+                )
                 return None
             case Fork():
                 return self._topics.fork(command.topic, command.to, command.at)
@@ -123,7 +110,7 @@ class TopicView(LiveView):
 
     def _show(self, topic: str | None) -> None:
         """Shows another topic, and its parent's page if that was another's."""
-        self._pick(None)
+        self._keep("payload", None)
         self._look = self._look._replace(topic=topic, offset=0, follow=True, asked=0)
         parent, slash, _ = (topic or "").partition("/")
         if slash and parent != self._latest.parent:

@@ -2,7 +2,7 @@
  * The view of one task's steps: the lanes pane, and the link to the kernel around it.
  */
 import { lanesPane } from "./lanes.js";
-import { Link, h, put, say } from "./live.js";
+import { Link, dialogue, h, put, say } from "./live.js";
 
 /** @param {{model: any, el: HTMLElement}} context */
 function render({ model, el }) {
@@ -22,18 +22,11 @@ function render({ model, el }) {
   const root = h("section", { class: "nbagora-view nbagora-lanes", "aria-label": "Steps of a task" }, bar, notice, pane.node);
   el.append(root);
   const link = new Link(model, signal, schedule);
+  const dialog = dialogue(link, notice, schedule);
 
-  function tell(/** @type {string} */ text) {
-    say(notice, text);
-    notice.hidden = !text;
-  }
   function ask(/** @type {object} */ command, done = () => {}) {
-    if (model.get("snapshot").lab === "stopped" || link.state === "gone") return done();
-    link.requests.ask(command, () => tell("queued until the cell ends"), ({ problem }) => {
-      tell(problem ? `${problem.name}: ${problem.what}\n${problem.hint}` : "");
-      done();
-      schedule();
-    });
+    if (model.get("snapshot").lab === "stopped" || link.state === "gone") done();
+    else dialog.ask(command, done);
   }
   function paint() {
     frame = 0;

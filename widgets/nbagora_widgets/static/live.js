@@ -131,6 +131,30 @@ export class Link {
   }
 }
 
+/** What a view says of a command that waits for its kernel. */
+export const QUEUED = "queued until the cell ends";
+
+/**
+ * A view's commands, and the place where it tells what went wrong with them.
+ * @param {Link} link @param {any} notice @param {() => void} paint after each reply
+ */
+export function dialogue(link, notice, paint) {
+  function tell(/** @type {string} */ text) {
+    say(notice, text);
+    notice.hidden = !text;
+  }
+  /** Sends a command; `waits` is called when no reply came in time. @returns {number} the request's number */
+  function ask(/** @type {object} */ command, done = (/** @type {boolean} */ _ok) => {}, waits = () => tell(QUEUED)) {
+    link.requests.ask(command, waits, ({ problem }) => {
+      tell(problem ? `${problem.name}: ${problem.what}\n${problem.hint}` : "");
+      done(!problem);
+      paint();
+    });
+    return link.requests.last;
+  }
+  return { tell, ask };
+}
+
 /** @param {string} tag @param {Record<string, any>} [props] @param {(Node | string)[]} children @returns {any} */
 export function h(tag, props = {}, ...children) {
   const node = document.createElement(tag);

@@ -9,12 +9,11 @@
  * @typedef {import("./types.js").FoundRow} FoundRow
  * @typedef {import("./types.js").Facet} Facet
  */
-import { Link, button, excuse, h, patch, put, say, setTime, silent, step } from "./live.js";
+import { Link, button, dialogue, excuse, h, patch, put, say, setTime, silent, step } from "./live.js";
 import { badge, setBadge } from "./state.js";
 import { thing } from "./thing.js";
 
 const PAUSE = 250; // ms after the last key until words are searched for
-const WAITS = "queued until the cell ends";
 const NOUNS = /** @type {Record<string, string>} */ ({ agent: "agents", mcp: "MCP servers", prompt: "prompts" });
 
 /** @param {Pick<RegistrySnapshot, "total" | "rows" | "kind">} shot @returns {string} `the first 50 of 1,234 agents` */
@@ -94,22 +93,14 @@ function render({ model, el }) {
   el.append(root);
 
   const link = new Link(model, signal, schedule);
+  const dialog = dialogue(link, notice, schedule);
   const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? (shot.selected?.name ?? null) : wanted);
   const keyOf = (/** @type {any} */ node) => node.closest("tr")?.dataset.key ?? "";
   const openers = () => /** @type {HTMLElement[]} */ ([...body.querySelectorAll(".open")]);
 
-  function tell(/** @type {string} */ text) {
-    say(notice, text);
-    notice.hidden = !text;
-  }
   function ask(/** @type {object} */ command, done = (/** @type {boolean} */ _ok) => {}) {
-    if (dead()) return;
-    link.requests.ask(command, () => tell(WAITS), ({ problem }) => {
-      tell(problem ? `${problem.name}: ${problem.what}\n${problem.hint}` : "");
-      done(!problem);
-      schedule();
-    });
+    if (!dead()) dialog.ask(command, done);
   }
   function search(/** @type {readonly string[]} */ filters) {
     clearTimeout(typing);
@@ -167,7 +158,7 @@ function render({ model, el }) {
     for (const node of [kind, box]) node.disabled = dead();
     if (kind !== document.activeElement) kind.value = shot.kind;
     if (box !== document.activeElement) box.value = shot.text;
-    if (shot.problem) tell(shot.problem);
+    if (shot.problem) dialog.tell(shot.problem);
     patch(facets, [...shot.facets], (facet) => facet.field, makeFacet, paintFacet);
     facets.hidden = !shot.facets.length;
     patch(body, [...shot.rows], (row) => row.name, makeFound, paintFound);

@@ -11,11 +11,12 @@
 import { artifactsPane } from "./artifacts.js";
 import { callsPane } from "./calls.js";
 import { panel } from "./detail.js";
-import { Link, button, excuse, h, patch, put, say, setTime, short, silent, step, toClipboard } from "./live.js";
+import {
+  QUEUED, Link, button, dialogue, excuse, h, patch, put, say, setTime, short, silent, step, toClipboard,
+} from "./live.js";
 import { payloadPane } from "./payload.js";
 import { STATES, badge, label, setBadge } from "./state.js";
 
-const QUEUED = "queued until the cell ends";
 const COLUMNS = ["State", "Agent", "Task", "Last words", "Events", "Updated"];
 
 /** @param {Pick<TasksSnapshot, "total" | "rows">} snapshot @returns {string} `200 newest of 1,234 tasks, 3 working` */
@@ -72,23 +73,12 @@ function render({ model, el }) {
   /** @type {number | null} the event that is looked at */
   let inspected = model.get("message")?.offset ?? null;
   const link = new Link(model, signal, schedule);
+  const { tell, ask } = dialogue(link, notice, schedule);
   const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? (shot.selected?.row.id ?? null) : wanted);
   const keyOf = (/** @type {any} */ node) => node.closest("tr")?.dataset.key ?? "";
   const openers = () => /** @type {HTMLElement[]} */ ([...body.querySelectorAll(".open")]);
 
-  function tell(/** @type {string} */ text) {
-    say(notice, text);
-    notice.hidden = !text;
-  }
-  /** Sends a command and tells its problem; `waits` is called when no reply came in time. */
-  function ask(/** @type {object} */ command, done = (/** @type {boolean} */ _ok) => {}, waits = () => tell(QUEUED)) {
-    link.requests.ask(command, waits, ({ problem }) => {
-      tell(problem ? `${problem.name}: ${problem.what}\n${problem.hint}` : "");
-      done(!problem);
-      schedule();
-    });
-  }
   function select(/** @type {string | null} */ id) {
     wanted = id;
     inspected = null;

@@ -11,12 +11,11 @@
 import { forms } from "./forms.js";
 import { groupsPanel } from "./groups.js";
 import { jumpBar } from "./jump.js";
-import { Link, button, excuse, h, patch, put, say, silent, step, toClipboard } from "./live.js";
+import { QUEUED, Link, button, dialogue, excuse, h, patch, put, say, silent, step, toClipboard } from "./live.js";
 import { payloadPane } from "./payload.js";
 import { recordList } from "./records.js";
 import { TOPIC_STATES, badge, setBadge } from "./state.js";
 
-const WAITS = "queued until the cell ends";
 
 /** @param {TopicRow} row @returns {string} `100,000 records, #0–99999` */
 export function extent({ first, next }) {
@@ -85,24 +84,12 @@ function render({ model, el }) {
   el.append(root);
 
   const link = new Link(model, signal, schedule);
+  const { tell, ask } = dialogue(link, notice, schedule);
   const dead = () => silent(shot.lab) || link.state === "gone";
   const chosen = () => (wanted === undefined ? shot.topic : wanted);
   const keyOf = (/** @type {any} */ node) => node.closest("tr")?.dataset.key ?? "";
   const openers = () => /** @type {HTMLElement[]} */ ([...body.querySelectorAll(".open")]);
 
-  function tell(/** @type {string} */ text) {
-    say(notice, text);
-    notice.hidden = !text;
-  }
-  /** Sends a command and tells its problem. @returns {number} the request's number */
-  function ask(/** @type {object} */ command, done = (/** @type {boolean} */ _ok) => {}, waits = () => tell(WAITS)) {
-    link.requests.ask(command, waits, ({ problem }) => {
-      tell(problem ? `${problem.name}: ${problem.what}\n${problem.hint}` : "");
-      done(!problem);
-      schedule();
-    });
-    return link.requests.last;
-  }
   function browse(/** @type {{after?: string, parent?: string}} */ more = {}) {
     if (dead()) return;
     const group_ = more.parent ? null : group.value || null;
@@ -144,7 +131,7 @@ function render({ model, el }) {
       sent();
       if (command.do === "fork") show(command.to);
     };
-    ask(command, done, () => says(WAITS));
+    ask(command, done, () => says(QUEUED));
     says("…");
   }
   const take = (/** @type {any} */ node, /** @type {string} */ text) => toClipboard(node, text, tell);
