@@ -185,6 +185,7 @@ class Lab(Asking):
             return
         if settings.probe:
             self.service.submit(self.upkeep.run)
+        tasklog.snapshots.start(self.service)
         outbox.start(self.service)
         write_lab(self.store, url=self.url, token=self.token)
         stops.callback(remove_lab, self.store)

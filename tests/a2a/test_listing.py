@@ -9,6 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nbagora_lab.a2a.listing import list_tasks
+from nbagora_lab.a2a.wire import COMPLETED
 from nbagora_lab.core.clock import rfc3339
 from official import send_request
 from task_logs import as_owner, handler_on, task_log, user_says
@@ -167,3 +169,34 @@ def test_a_context_that_is_gone_takes_its_tasks_along(handler, tasks):
     assert fresh.id != gone.id
     assert [one.parts[0].text for one in fresh.history] == ["fresh"]
     assert set(ids(page(handler))) == {fresh.id, kept.id}
+
+
+def test_a_list_folds_no_session_of_a_task_that_has_ended_but_those_of_its_page(tmp_path, monkeypatch):
+    ids = []
+    with task_log(tmp_path) as tasks:
+        for number in range(12):
+            live, _, _ = tasks.open("", "agent", user_says(f"{number}"), context_id=f"c{number}")
+            live.status(COMPLETED)
+            ids.append(live.id)
+    with task_log(tmp_path) as tasks:
+        found = []
+        find = tasks.find
+        monkeypatch.setattr(tasks, "find", lambda owner, task_id: found.append(task_id) or find(owner, task_id))
+        page = list_tasks(tasks, "", "agent", pb.ListTasksRequest(page_size=1))
+        assert (page.total_size, [one.id for one in page.tasks], found) == (12, [max(ids)], [max(ids)])
+        assert page.tasks[0].status.state == pb.TASK_STATE_COMPLETED
+
+
+def test_a_list_leaves_out_what_has_expired(tmp_path):
+    with task_log(tmp_path) as tasks:
+        made = []
+        for number in range(4):
+            live, _, _ = tasks.open("", "agent", user_says(f"{number}"), context_id=f"c{number}")
+            live.status(COMPLETED)
+            made.append(live.id)
+        assert list_tasks(tasks, "", "agent", pb.ListTasksRequest()).total_size == 4
+        tasks.log.expire("sessions/c1")
+        tasks.log.expire("sessions/c3")
+        tasks.open("", "other", user_says("anew"), context_id="c3")
+        page = list_tasks(tasks, "", "agent", pb.ListTasksRequest())
+        assert (page.total_size, [one.id for one in page.tasks]) == (2, sorted([made[0], made[2]], reverse=True))

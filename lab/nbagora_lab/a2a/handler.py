@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from a2a.server.context import ServerCallContext
 from a2a.server.owner_resolver import resolve_user_scope
@@ -25,14 +25,14 @@ from a2a.utils.errors import (
 )
 from a2a.utils.input_mode_validator import validate_input_modes
 from a2a.utils.task import validate_history_length
-from google.protobuf.json_format import ParseDict
 
-from nbagora_lab.a2a.frames import Frame, frame_of, parsed, task_frame
+from nbagora_lab.a2a.frames import Frame, filled, frame_of, parsed, task_frame
 from nbagora_lab.a2a.listing import list_tasks
 from nbagora_lab.a2a.live import Entries, LiveTask, Refer
 from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.pushing import PushOperations
 from nbagora_lab.a2a.requests import (
+    SHOWN,
     check_output_modes,
     check_request,
     check_scopes,
@@ -151,14 +151,14 @@ class LogRequestHandler(PushOperations):
                     return
             yield frames
 
-    def _opening(self, owner: str, accepted: _Accepted, history: int | None) -> dict[str, Any]:
+    def _opening(self, owner: str, accepted: _Accepted, history: int) -> dict[str, Any]:
         """The task with which an accepted message's stream opens."""
         task = accepted.opening
         if task is None:
             return self.tasks.task_json(owner, accepted.task_id, at=accepted.start, history=history)
         topic = self.tasks.topic(owner, accepted.task_id)
         place = {"topic": topic, "offset": str(accepted.start), "generation": "1"}
-        kept = task["history"] if history is None else task["history"][-history:] if history else []
+        kept = task["history"][-history:] if history else []
         bare = {key: value for key, value in task.items() if key != "history"}
         return bare | ({"history": kept} if kept else {}) | {"metadata": {LOG_EXTENSION: place}}
 
@@ -292,7 +292,8 @@ class LogRequestHandler(PushOperations):
             if fold.terminal:
                 raise UnsupportedOperationError(f"the task {task_id} has ended; GetTask tells how")
             # as it is folded, and not up to now: what came since is told after it
-            return fold.offset, task_frame(fold.offset, fold.stamped(self.tasks.topic(owner, task_id)))
+            task = fold.stamped(self.tasks.topic(owner, task_id), history=SHOWN)
+            return fold.offset, task_frame(fold.offset, task)
 
     async def newer(self, task_id: str, context: ServerCallContext) -> None:
         """Waits for a newer generation than the caller says that it knows, if it does."""
@@ -333,8 +334,8 @@ class LogRequestHandler(PushOperations):
         """See `send_json`."""
         answer = await self.send_json(params, context)
         if "task" in answer:
-            return _filled(answer["task"], pb.Task())
-        return _filled(answer["message"], pb.Message())
+            return filled(answer["task"], pb.Task())
+        return filled(answer["message"], pb.Message())
 
     @validate_request_params
     async def on_message_send_stream(
@@ -355,7 +356,7 @@ class LogRequestHandler(PushOperations):
     @validate_request_params
     async def on_get_task(self, params: pb.GetTaskRequest, context: ServerCallContext) -> pb.Task:
         """See `get_json`."""
-        return _filled(self.get_json(params, context), pb.Task())
+        return filled(self.get_json(params, context), pb.Task())
 
     @validate_request_params
     async def on_list_tasks(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
@@ -377,7 +378,7 @@ class LogRequestHandler(PushOperations):
         task = self.tasks.task_json(owner, fold.id)
         if task["status"]["state"] != CANCELED:
             raise TaskNotCancelableError(f"the task {fold.id} ended before it could be canceled")
-        return _filled(task, pb.Task())
+        return filled(task, pb.Task())
 
     async def on_get_extended_agent_card(
         self, _params: pb.GetExtendedAgentCardRequest, context: ServerCallContext
@@ -388,12 +389,4 @@ class LogRequestHandler(PushOperations):
             raise UnsupportedOperationError("this agent has no extended card")
         if self._extended is None:
             raise ExtendedAgentCardNotConfiguredError("this agent's extended card is not at hand")
-        return _filled(self._extended(), pb.AgentCard())
-
-
-M = TypeVar("M", pb.Task, pb.Message, pb.AgentCard)
-
-
-def _filled(content: dict[str, Any], message: M) -> M:
-    ParseDict(content, message, ignore_unknown_fields=True)
-    return message
+        return filled(self._extended(), pb.AgentCard())

@@ -18,6 +18,7 @@ from google.protobuf.json_format import ParseDict
 from nbagora_lab.a2a.requests import history_length
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.core.errors import TaskNotFound
+from nbagora_lab.inspect.directory import DirectoryEntry
 
 __all__ = ["list_tasks"]
 
@@ -40,36 +41,52 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
         raise InvalidParamsError("the page token is not one of this agent's")
     since = params.status_timestamp_after.ToNanoseconds() if params.HasField("status_timestamp_after") else None
     state = _state_name(params.status)
-    rows: list[tuple[ListTasksCursor, str]] = []
-    for entry in tasks.directory().values():
-        if entry.owner != owner or entry.agent != agent or entry.state == "MESSAGE":
-            continue
-        if params.context_id and entry.context != params.context_id:
-            continue
-        try:
-            fold = tasks.find(owner, entry.task)
-        except TaskNotFound:
-            continue
-        if params.status and fold.state != state:
-            continue
-        at = _nanoseconds(fold.as_json(history=0, artifacts=False)["status"].get("timestamp", ""))
-        if since is not None and at < since:
-            continue
-        rows.append((ListTasksCursor(at, entry.task), entry.task))
-    rows.sort(key=lambda row: row[0].sort_key(), reverse=True)
-    total = len(rows)
-    if cursor is not None:
-        rows = [row for row in rows if row[0].sort_key() < cursor.sort_key()]
-    page, more = rows[:size], len(rows) > size
-    history = history_length(params)
-    found = [
-        tasks.task_json(owner, task_id, history=history, artifacts=params.include_artifacts) for _, task_id in page
+    entries = [
+        entry
+        for entry in tasks.directory().values()
+        if entry.owner == owner and entry.agent == agent and entry.state != "MESSAGE" and not entry.removed
+        if not params.context_id or entry.context == params.context_id
     ]
-    token = encode_list_tasks_cursor(page[-1][0]) if more else ""
-    response = pb.ListTasksResponse(next_page_token=token, page_size=size, total_size=total)
-    for task in found:
-        ParseDict(task, response.tasks.add(), ignore_unknown_fields=True)
-    return response
+    history = history_length(params)
+    while True:
+        rows: list[tuple[ListTasksCursor, DirectoryEntry]] = []
+        for entry in entries:
+            found = _status(tasks, entry)
+            if entry.removed or (params.status and found[0] != state):
+                continue
+            at = _nanoseconds(found[1])
+            if since is None or at >= since:
+                rows.append((ListTasksCursor(at, entry.task), entry))
+        rows.sort(key=lambda row: row[0].sort_key(), reverse=True)
+        total = len(rows)
+        if cursor is not None:
+            rows = [row for row in rows if row[0].sort_key() < cursor.sort_key()]
+        page, more = rows[:size], len(rows) > size
+        response = pb.ListTasksResponse(page_size=size, total_size=total)
+        for _, entry in page:
+            try:
+                task = tasks.task_json(owner, entry.task, history=history, artifacts=params.include_artifacts)
+            except TaskNotFound:
+                entry.removed = True
+            else:
+                ParseDict(task, response.tasks.add(), ignore_unknown_fields=True)
+        if len(response.tasks) == len(page):
+            response.next_page_token = encode_list_tasks_cursor(page[-1][0]) if more else ""
+            return response
+
+
+def _status(tasks: TaskLog, entry: DirectoryEntry) -> tuple[str, str]:
+    """A task's state and its timestamp, from where they cost least; marks the entry where its session is gone."""
+    if (live := tasks.live(entry.task)) is not None and live.stamp:
+        return live.state, live.stamp
+    if entry.stamp and tasks.exists(entry.topic):
+        return entry.state, entry.stamp
+    try:
+        fold = tasks.find(entry.owner, entry.task)
+    except TaskNotFound:
+        entry.removed = True
+        return "", ""
+    return fold.state, fold.stamp
 
 
 def _state_name(state: int) -> str:

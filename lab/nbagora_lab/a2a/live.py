@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbagora_lab.a2a.snapshots import EVERY
 from nbagora_lab.a2a.wire import (
     CANCELED,
     INTERRUPTED_STATES,
@@ -93,6 +94,7 @@ class LiveTask:
         topic: Full name of its session topic.
         traceparent: W3C trace context that it was opened with.
         state: Full name of the state that it is in.
+        stamp: Timestamp of that state.
         generation: Number of its events so far.
         prompts: Versions of the prompts that its agent has used, newest of each, by name; on all that it writes.
         levels: Levels of calls to other agents that it, and those whom it calls, may still go down.
@@ -111,12 +113,13 @@ class LiveTask:
         topic: str,
         traceparent: str,
         state: str = SUBMITTED,
+        stamp: str = "",
         generation: int = 1,
         levels: int = LEVELS,
     ) -> None:
         self.id, self.context_id, self.agent, self.owner, self.topic = task_id, context_id, agent, owner, topic
         self.traceparent = traceparent
-        self.state = state
+        self.state, self.stamp = state, stamp
         self.generation = generation
         self.prompts: dict[str, str] = {}
         self._prompts: tuple[str, ...] = ()
@@ -126,6 +129,7 @@ class LiveTask:
         self._log = log
         self._lock = threading.Lock()
         self._ended = False
+        self._noted = 0  # offset up to which the session's growth was told
         self._asked = state in INTERRUPTED_STATES
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
@@ -163,16 +167,17 @@ class LiveTask:
             The record's offset.
         """
         log = self._log
-        body = status_body(self._ids, state, rfc3339(log.clock.now()), self.topic, message, metadata, self._prompts)
+        now = rfc3339(log.clock.now())
+        body = status_body(self._ids, state, now, self.topic, message, metadata, self._prompts)
         flags = Flags.SPLICED
         more: list[tuple[str, bytes]] = []
         if state in TERMINAL_STATES:
             flags |= Flags.TERMINAL
-            more.append(self._ending(state))
+            more.append(self._ending(state, now))
         elif state in INTERRUPTED_STATES:
             flags |= Flags.INTERRUPTED
             self._asked = True
-        offset = self._append(RecordType.STATUS, body, flags, more, state)
+        offset = self._append(RecordType.STATUS, body, flags, more, state, now)
         _breathe()
         return offset
 
@@ -214,7 +219,7 @@ class LiveTask:
         """
         flags = Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
         body = message_body(message, self.topic, self._prompts)
-        return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE")], "MESSAGE")
+        return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")], "MESSAGE")
 
     def answer(self, message: dict[str, Any], refer: Refer = nothing_more, *, claim: bool) -> int | None:
         """Takes in the user's answer to a question: the message, and SUBMITTED in the same batch.
@@ -230,7 +235,8 @@ class LiveTask:
         before = [(self.topic, self.record(RecordType.MESSAGE, message_body(message, self.topic), source=b"/users"))]
         if claim:
             before.insert(0, (self.topic, self.claim_record()))
-        body = status_body(self._ids, SUBMITTED, rfc3339(self._log.clock.now()), self.topic, None, None)
+        now = rfc3339(self._log.clock.now())
+        body = status_body(self._ids, SUBMITTED, now, self.topic, None, None)
         with self._lock:
             if self._ended:
                 raise self._refusal()
@@ -240,7 +246,7 @@ class LiveTask:
             more = [*refer(self, message, self.generation + 1), *self._log.due(self, self.generation + 1)]
             offsets = self._log.log.append([*before, (self.topic, stored), *more])
             self.generation += 1
-            self.state = SUBMITTED
+            self.state, self.stamp = SUBMITTED, now
         return offsets[len(before)]
 
     def note(self, type_: str, body: dict[str, Any]) -> int:
@@ -312,7 +318,7 @@ class LiveTask:
             **self._envelope,
         )
 
-    def _append(self, type_: str, body: bytes, flags: int, more: Any, state: str) -> int:
+    def _append(self, type_: str, body: bytes, flags: int, more: Any, state: str, stamp: str = "") -> int:
         with self._lock:
             if self._ended:
                 raise self._refusal()
@@ -321,15 +327,19 @@ class LiveTask:
                 more = [*more, *self._log.due(self, self.generation + 1)]
             offset = self._log.log.append([(self.topic, stored), *more])[0]
             self.generation += 1
-            self.state = state
+            self.state, self.stamp = state, stamp or self.stamp
+            if offset - self._noted >= EVERY:
+                self._noted = offset - offset % EVERY
+                self._log.snapshots.note(self.topic)
             if flags & Flags.TERMINAL:
                 self._ended = True
                 self._log.forget(self)
         return offset
 
-    def _ending(self, state: str) -> tuple[str, bytes]:
+    def _ending(self, state: str, now: str) -> tuple[str, bytes]:
         asked = {"asked": True} if self._asked else {}  # how long it took says nothing of the agent then
-        return DIRECTORY, self.record(RecordType.TASK_ENDED, dumps({"state": state} | asked))
+        at = {"at": now} if now else {}
+        return DIRECTORY, self.record(RecordType.TASK_ENDED, dumps({"state": state} | at | asked))
 
     def _refusal(self) -> TaskEnded:
         what = "was canceled" if self.state == CANCELED else f"has ended {short_state(self.state)}"

@@ -25,6 +25,7 @@ from nbagora_lab.core.events import PLAIN, Scheduling
 from nbagora_lab.inspect.directory import LEVELS
 
 __all__ = [
+    "SHOWN",
     "check_output_modes",
     "check_request",
     "check_scopes",
@@ -37,6 +38,8 @@ __all__ = [
     "validated",
 ]
 
+SHOWN = 100
+"""Messages of a task's history, the newest, that a caller is told who does not say how many."""
 
 _VERSIONS = ("", "0.3", "1.0")  # none at all means 0.3
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -69,9 +72,9 @@ def content_of(message: pb.Message) -> dict[str, Any]:
     return content
 
 
-def history_length(config: Any) -> int | None:
-    """The history length that a request asks for; None for all."""
-    return int(config.history_length) if config.HasField("history_length") else None
+def history_length(config: Any) -> int:
+    """Number of messages of the history that a request asks for."""
+    return int(config.history_length) if config.HasField("history_length") else SHOWN
 
 
 def check_output_modes(config: pb.SendMessageConfiguration, card: pb.AgentCard) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from nbagora_lab.a2a.bodies import Bodies
 from nbagora_lab.a2a.live import Entries, LiveTask, Refer, nothing_more
 from nbagora_lab.a2a.sessions import SESSIONS, context_key, context_of, parse_context_key
+from nbagora_lab.a2a.snapshots import EVERY, Snapshots
 from nbagora_lab.a2a.wire import (
     FAILED,
     INBOX_EXTENSION,
@@ -61,6 +62,7 @@ class TaskLog:
         lock: Held while folds change; who reads more than one fact of a fold holds it, too.
         home: URL of this lab, where it joined the one whose log this is; else empty.
         bodies: Large bodies of sessions.
+        snapshots: What folds of long sessions start from.
         due: The references to a task's event, by its generation, for the task's webhooks.
         place: Where a task of an agent stands in line and what holds it, as the runtime says; None: it does not wait.
     """
@@ -72,9 +74,11 @@ class TaskLog:
         self.ids = ids
         self._live: dict[str, LiveTask] = {}
         self._folds: OrderedDict[str, SessionFold] = OrderedDict()
+        self._there: set[str] = set()  # session topics that exist
         self.lock = threading.RLock()
         self._directory = DirectoryFold(log)
         self.bodies = Bodies(self)
+        self.snapshots = Snapshots(self)
         self.due: Callable[[LiveTask, int], Entries] = lambda _live, _generation: ()
         self.place: Callable[[str, str], dict[str, str] | None] = lambda _agent, _task: None
         log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))
@@ -135,17 +139,15 @@ class TaskLog:
             levels=levels,
         )
         message = {**message, "taskId": task_id, "contextId": context_id}
-        now = rfc3339(self.clock.now())
+        live.stamp = now = rfc3339(self.clock.now())
         flags = Flags.TASK | Flags.SPLICED | (Flags.PROVISIONAL if provisional else Flags.NONE)
         opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
         live.generation = 1
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
-        named = (("parent", parent), ("version", version), ("home", self.home))
-        entry |= {name: value for name, value in named if value}
+        named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable}
+        entry |= {name: value for name, value in named.items() if value}
         if levels != LEVELS:
             entry["levels"] = levels
-        if resumable:
-            entry["resumable"] = True
         with self.lock:
             self._live[task_id] = live
         try:
@@ -171,8 +173,7 @@ class TaskLog:
         return live, offsets[2], task
 
     def _hex(self, kind: str, scope: str, digits: int) -> str:
-        text = (self.ids.new(kind, scope) + self.ids.new(kind, scope) + self.ids.new(kind, scope)).encode().hex()
-        return text[:digits]
+        return "".join(self.ids.new(kind, scope) for _ in range(3)).encode().hex()[:digits]
 
     def topic(self, owner: str, task_id: str) -> str:
         """Full name of the session topic of an owner's task."""
@@ -193,6 +194,7 @@ class TaskLog:
             topic=entry.topic,
             traceparent=entry.traceparent,
             state=fold.state,
+            stamp=fold.stamp,
             generation=fold.generation,
             levels=entry.levels,
         )
@@ -208,6 +210,7 @@ class TaskLog:
     def directory(self) -> dict[str, DirectoryEntry]:
         """All tasks by id, oldest first."""
         with self.lock:
+            self._forget_removed()
             return self._directory.refresh().entries
 
     def session(self, owner: str, context_id: str) -> SessionFold:
@@ -218,25 +221,53 @@ class TaskLog:
         """
         topic = join_topic(SESSIONS, context_key(owner, context_id))
         with self.lock:
-            self._forget_removed()
-            fold = self._folds.get(topic)
-            if fold is None:
-                forked_at = int((self.log.info(topic).forked_from or "@-1").rpartition("@")[2])
-                fold = self._folds[topic] = SessionFold(topic, context_id, forked_at=forked_at)
-                if len(self._folds) > _FOLDS:
-                    self._folds.popitem(last=False)
-            self._folds.move_to_end(topic)
+            fold = self.folded(topic, context_id)
             while batch := self.log.scan(topic, after=fold.offset):
                 fold.feed(batch)
             return fold
 
+    def folded(self, topic: str, context_id: str) -> SessionFold:
+        """The fold of a context, as far as it is. Under the lock.
+
+        Raises:
+            TopicNotFound: There is no such context.
+        """
+        self._forget_removed()
+        fold = self._folds.get(topic)
+        if fold is None:
+            fold = self._folds[topic] = self._begun(topic, context_id)
+            if len(self._folds) > _FOLDS:
+                self._folds.popitem(last=False)
+        self._folds.move_to_end(topic)
+        return fold
+
+    def _begun(self, topic: str, context_id: str, up_to: int | None = None) -> SessionFold:
+        """What a fold starts from, not above the offset `up_to`: the newest snapshot, or nothing."""
+        info = self.log.info(topic)
+        if info.next > EVERY and (saved := self.snapshots.newest(topic, up_to)) is not None:
+            return saved
+        return SessionFold(topic, context_id, forked_at=int((info.forked_from or "@-1").rpartition("@")[2]))
+
+    def exists(self, topic: str) -> bool:
+        """Whether a session topic was there when the directory was read; asked again, it costs nothing."""
+        with self.lock:
+            if topic not in self._there:
+                try:
+                    self.log.info(topic)
+                except TopicNotFound:
+                    return False
+                self._there.add(topic)
+            return True
+
     def _forget_removed(self) -> None:
-        """Lets go of the folds of contexts that were removed: their topics may begin anew, at offset 0."""
+        """Lets go of what is known of contexts that were removed: their topics may begin anew, at offset 0."""
         while batch := self.log.scan(_LIFE, after=self._life):
             for self._life, stored in batch:
                 record = decode(stored, _LIFE, self._life)
                 if record.type == "topic.expired":
-                    self._folds.pop(json.loads(record.body)["topic"], None)
+                    topic = json.loads(record.body)["topic"]
+                    self._folds.pop(topic, None)
+                    self._there.discard(topic)
 
     def find(self, owner: str, task_id: str) -> TaskFold:
         """A task, folded up to now.
@@ -263,7 +294,7 @@ class TaskLog:
         if fold.offset <= offset:
             return fold
         topic = self.topic(owner, task_id)
-        past = SessionFold(topic, fold.as_json()["contextId"])
+        past = self._begun(topic, context_of(task_id), offset)
         while past.offset < offset:
             past.feed(one for one in self.log.scan(topic, after=past.offset, limit=offset - past.offset))
         return past.tasks[task_id]

@@ -73,6 +73,7 @@ class RecordType:
     CALL = "task.call"
     REQUEST = "inbox.request"
     BLOB = "session.blob"
+    SNAPSHOT = "session.snapshot"
     WEBHOOK = "push.webhook"
     WEBHOOK_DUE = "push.due"
     RETURN = "task.return"

@@ -38,6 +38,8 @@ class DirectoryEntry:
         opened: Seconds since the Unix epoch.
         ended: The same; 0 while it is open.
         state: Full name of the state in which it ended, ``MESSAGE`` for a plain reply; empty while it is open.
+        stamp: Timestamp of that state, as the task has it; empty where it was not noted.
+        removed: Whether it was looked for, and its session was gone.
         resumable: Whether it is called anew where the process that ran it has died.
     """
 
@@ -51,6 +53,8 @@ class DirectoryEntry:
     opened: float
     ended: float = 0.0
     state: str = ""
+    stamp: str = ""
+    removed: bool = False
     levels: int = LEVELS
     resumable: bool = False
     home: str = ""
@@ -95,5 +99,6 @@ class DirectoryFold:
                     )
                 elif record.type == RecordType.TASK_ENDED and record.subject in self.entries:
                     entry = self.entries[record.subject]
-                    entry.ended, entry.state = record.time, json.loads(record.body)["state"]
+                    body = json.loads(record.body)
+                    entry.ended, entry.state, entry.stamp = record.time, body["state"], body.get("at", "")
         return self

@@ -3,7 +3,8 @@
 A `SessionFold` notes the offset that it is folded to and can be thrown away and rebuilt at any time. It folds to the
 task's ProtoJSON (A2A 1.0) as a dict; history and artifact rules are those of the specification's sections 3.1 and 4.2:
 an artifact update with ``append`` adds parts, a status message that is superseded moves to the history, and the
-question that an answer is for moves there before the answer.
+question that an answer is for moves there before the answer. Of a long history it keeps the newest messages; all of
+them stay on the topic.
 """
 
 from __future__ import annotations
@@ -14,14 +15,19 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from nbagora_lab.core.events import Flags, Record, RecordType, decode, head_of
+from nbagora_lab.core.events import Flags, Head, Record, RecordType, decode, head_of
 
-__all__ = ["LOG_EXTENSION", "SessionFold", "TaskFold", "message_key"]
+__all__ = ["HISTORY", "LOG_EXTENSION", "SessionFold", "TaskFold", "message_key"]
+
+HISTORY = 1000
+"""Messages of a task's history that a fold keeps, the newest; what was said before stays on the topic."""
 
 LOG_EXTENSION = "urn:nbagora:a2a-log:1"
 """URI of the A2A extension under which each event carries topic, offset and generation."""
 
 _CANCELED = "TASK_STATE_CANCELED"
+_EVENT = Flags.SPLICED | Flags.INTERRUPTED | Flags.TERMINAL
+"""The flags that a status or an artifact may have; an opening and a plain reply have others."""
 
 
 def message_key(message: dict[str, Any]) -> str:
@@ -81,6 +87,11 @@ class TaskFold:
         return str(self._task["status"].get("state", ""))
 
     @property
+    def stamp(self) -> str:
+        """Timestamp of the state."""
+        return str(self._task["status"].get("timestamp", ""))
+
+    @property
     def terminal(self) -> bool:
         """Whether the task has ended, be it with a plain reply."""
         return self.inherited or bool(self.flags & (Flags.TERMINAL | Flags.MESSAGE))
@@ -91,9 +102,9 @@ class TaskFold:
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """Messages so far, oldest first."""
+        """Messages so far, oldest first; the newest `HISTORY` of them."""
         history: list[dict[str, Any]] = self._task.get("history", [])
-        return history
+        return history[-HISTORY:]
 
     def as_json(self, *, history: int | None = None, artifacts: bool = True) -> dict[str, Any]:
         """The task as ProtoJSON; the caller's to keep.
@@ -104,12 +115,10 @@ class TaskFold:
         """
         task = dict(self._task)
         task["status"] = {**copy.deepcopy(task["status"]), "state": self.state}
-        if history is not None:
-            task["history"] = task.get("history", [])[-history:] if history else []
-        if not task.get("history"):
-            task.pop("history", None)
-        else:
-            task["history"] = list(task["history"])
+        told = self.history if history is None else self.history[-history:] if history else []
+        task.pop("history", None)
+        if told:
+            task["history"] = told
         if artifacts and self._artifacts:
             task["artifacts"] = [
                 {**artifact, "parts": list(artifact["parts"])} for artifact in self._artifacts.values()
@@ -130,6 +139,37 @@ class TaskFold:
         self._task = {key: value for key, value in own.items() if key != "metadata"}
         self._task.setdefault("status", {})
         self._merge(own)
+
+    def copy(self) -> TaskFold:
+        """The same, which later records leave as it is."""
+        other = copy.copy(self)
+        other.claims, other.webhooks = list(self.claims), dict(self.webhooks)
+        artifacts = {key: {**one, "parts": list(one["parts"])} for key, one in self._artifacts.items()}
+        vars(other).update(_task={key: copy.copy(one) for key, one in self._task.items()}, _artifacts=artifacts)
+        return other
+
+    def saved(self) -> dict[str, Any]:
+        """All of it but the artifacts, as JSON."""
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return own | {"task": {**self._task, "history": self.history}}
+
+    @classmethod
+    def restored(cls, saved: dict[str, Any]) -> TaskFold:
+        """What `saved` gave, as a fold; its artifacts are to be added by `restore_artifact`."""
+        task: dict[str, Any] = saved.pop("task")
+        fold = cls(task["id"], task["contextId"])
+        vars(fold).update(saved, _task=task, claims=[(at, epoch) for at, epoch in saved["claims"]])
+        return fold
+
+    def artifacts(self) -> Iterable[dict[str, Any]]:
+        """Its artifacts, as they are folded now."""
+        return self._artifacts.values()
+
+    def restore_artifact(self, artifact: dict[str, Any]) -> None:
+        """Adds an artifact, or more parts of one."""
+        known = self._artifacts.setdefault(artifact["artifactId"], artifact)
+        if known is not artifact:
+            known["parts"].extend(artifact["parts"])
 
     def apply(self, type_: str, body: dict[str, Any]) -> None:
         """Takes in the body of one of its records, which stays as it is."""
@@ -163,7 +203,10 @@ class TaskFold:
             self.webhooks[config["id"]] = config
 
     def _remember(self, message: dict[str, Any]) -> None:
-        self._task.setdefault("history", []).append(message)
+        history = self._task.setdefault("history", [])
+        history.append(message)
+        if len(history) > 2 * HISTORY:  # now and then, so that a message costs the same however many there were
+            del history[:-HISTORY]
 
     def _merge(self, update: dict[str, Any]) -> None:
         own = {key: value for key, value in update.get("metadata", {}).items() if key != LOG_EXTENSION}
@@ -184,6 +227,8 @@ class SessionFold:
         tasks: The tasks by id, in the order in which they were opened.
         messages: Where each user message went, by `message_key`: task ids, each with the message's offset.
         blobs: Size and media type of each large body that it refers to, by its SHA-256.
+        fed: Bytes of the records that were taken in since its newest snapshot.
+        saved: Offset and bytes of that snapshot; -1 and 0 for none.
     """
 
     def __init__(self, topic: str, context_id: str, *, forked_at: int = -1) -> None:
@@ -194,21 +239,32 @@ class SessionFold:
         self.tasks: dict[str, TaskFold] = {}
         self.messages: dict[str, dict[str, int]] = {}
         self.blobs: dict[str, tuple[int, str]] = {}
+        self.fed = 0
+        self.saved = (-1, 0)
+
+    def copy(self) -> SessionFold:
+        """The same, which later records leave as it is; what it holds is shared."""
+        other = copy.copy(self)
+        other.tasks = {task_id: task.copy() for task_id, task in self.tasks.items()}
+        other.messages = {key: dict(tasks) for key, tasks in self.messages.items()}
+        other.blobs = dict(self.blobs)
+        return other
 
     def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
         """Takes in stored records, which must follow on `offset`."""
         for offset, stored in batch:
             self.offset = offset
+            self.fed += len(stored)
             head = head_of(stored)
+            if head.generation and not head.flags & ~_EVENT:
+                self._event(offset, head, stored)
+                continue
             if head.flags & Flags.REFERENCE:
                 self._refer(decode(stored, self.topic, offset))
             if not head.subject or head.flags & Flags.REFERENCE:
                 continue
             record = decode(stored, self.topic, offset)
-            task = self.tasks.get(record.subject)
-            if task is None:
-                task = self.tasks[record.subject] = TaskFold(record.subject, self.context_id)
-                task.inherited = offset <= self.forked_at
+            task = self._task(record.subject, offset)
             if task.claims and head.epoch < task.claims[-1][1]:
                 continue  # written by a holder that had lost the task
             if record.type == RecordType.CLAIM:
@@ -234,6 +290,22 @@ class SessionFold:
                 task.reply = _bare(body["message"])
             else:
                 task.apply(record.type, body)
+
+    def _event(self, offset: int, head: Head, stored: bytes) -> None:
+        """Takes in a status or an artifact, of which a task may have very many: nothing is decoded but the body."""
+        task = self._task(head.subject.decode(), offset)
+        if task.claims and head.epoch < task.claims[-1][1]:
+            return  # written by a holder that had lost the task
+        body = json.loads(stored[head.body_at :])
+        task.offset, task.generation, task.flags, task.updated = offset, head.generation, head.flags, head.time / 1e6
+        task.apply(RecordType.ARTIFACT if "artifactUpdate" in body else RecordType.STATUS, body)
+
+    def _task(self, task_id: str, offset: int) -> TaskFold:
+        task = self.tasks.get(task_id)
+        if task is None:
+            task = self.tasks[task_id] = TaskFold(task_id, self.context_id)
+            task.inherited = offset <= self.forked_at
+        return task
 
     def _refer(self, record: Record) -> None:
         if record.type == RecordType.BLOB:

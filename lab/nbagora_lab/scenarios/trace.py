@@ -162,9 +162,12 @@ def _lines(broker: Broker) -> Iterator[TraceLine]:
     from nbagora_lab.broker.model import EVENTS, join_topic
     from nbagora_lab.core.events import RecordType
     from nbagora_lab.inspect.directory import DIRECTORY
+    from nbagora_lab.inspect.snapshot import SNAPSHOTS
 
     named: dict[str, list[str]] = {}  # a topic's name once normalised, and the topics that have it
     for parent in broker.topics():
+        if parent == SNAPSHOTS:
+            continue  # a cache, written when a session happens to be quiet
         for lite in _lites(broker, parent):
             if lite != EVENTS:
                 topic = join_topic(parent, lite)
