@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from lab_process import LabProcess
+from nbagora_lab.core import link
 from nbagora_lab.core.errors import (
     EndpointNotFound,
     LabError,
@@ -151,6 +152,23 @@ def test_the_death_of_the_lab_that_has_the_topics_is_told_at_once_and_its_return
         assert lab.ask("echo", "after").text == "after"
         assert until(lambda: _says(lab, "here", "again")) == "again"
         assert lab.answer(staying, "a day").state == "COMPLETED"
+
+
+@pytest.mark.timeout(90)
+def test_a_call_under_way_at_a_lab_that_hangs_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_ANSWER", 3600.0)
+    with LabProcess(tmp_path) as owner, Lab(join=str(tmp_path)) as lab:
+        lab.broker.create_topic("chat")
+        owner.pause()
+        try:
+            with pytest.raises(Unreachable, match="in the middle of a call"):
+                lab.broker.send("chat/s", b"one")
+            with pytest.raises(Unreachable, match="does not answer"):
+                lab.broker.send("chat/s", b"two")
+        finally:
+            owner.resume()
+        until(lambda: _answers(lab))
+        assert lab.broker.send("chat/s", b"three").topic == "chat/s"
 
 
 def _answers(lab: Lab) -> bool:

@@ -10,6 +10,7 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -93,6 +94,14 @@ class LabProcess:
         self._process.join(_PATIENCE)
         assert self._process.exitcode == -9
         self._pipe.close()
+
+    def pause(self) -> None:
+        """Has it hang."""
+        os.kill(self._process.pid or 0, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Has it go on."""
+        os.kill(self._process.pid or 0, signal.SIGCONT)
 
     def restart(self) -> None:
         """Starts another on the same store."""

@@ -3,7 +3,8 @@
 One long answer carries what the other lab says: that something was written or became ready, and a beat where nothing
 is. Its end is how either side learns that the other is gone: at once where the process died, within `SILENCE` seconds
 where it hangs. While the line is down every call raises `Unreachable` at once, and whoever waits has been woken to
-find out. A thread of the line's own joins again, at the same address, for as long as it takes.
+find out. A thread of the line's own joins again, at the same address, for as long as it takes; where the first try
+fails, calls that are still under way are broken off, so that nobody waits for a lab that hangs longer than twice that.
 
 | what comes back | what follows |
 |---|---|
@@ -17,7 +18,9 @@ import contextlib
 import functools
 import itertools
 import json
+import socket
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -104,6 +107,7 @@ class Link:
         self._heard: dict[int, _Watch] = {}  # by number
         self._evicted: dict[tuple[str, str], _Heard] = {}
         self._numbers = itertools.count(1)
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         try:
             self._join()
         except BaseException:
@@ -150,7 +154,7 @@ class Link:
 
         headers = {SESSION: self._session} | options.pop("headers", {})
         try:
-            answer = self._http.request(method, path, headers=headers, **options)
+            answer = self._http.request(method, path, headers=headers, extensions={"trace": self._note}, **options)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             self._down()
             raise self._gone() from None
@@ -178,6 +182,16 @@ class Link:
             last = self._calls == 0
         if last:
             self._http.close()
+
+    def _note(self, event: str, about: Mapping[str, Any]) -> None:
+        """Keeps each connection that a call opens, as httpx tells of it, to be able to break it off."""
+        if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
+            self._sockets.add(about["return_value"].get_extra_info("socket"))
+
+    def _break_off(self) -> None:
+        for link in list(self._sockets):
+            with contextlib.suppress(OSError):  # closed meanwhile
+                link.shutdown(socket.SHUT_RDWR)
 
     def check(self) -> None:
         """Says whether calls would go through.
@@ -264,7 +278,7 @@ class Link:
 
         hello = {"url": self._own, "resume": self._session}
         try:
-            answer = self._http.post("sessions", json=hello, timeout=_HELLO)
+            answer = self._http.post("sessions", json=hello, timeout=SILENCE if self._session else _HELLO)
         except httpx.HTTPError as error:
             hint = "look whether it runs: %lab status tells its URL; or give the folder of its store"
             raise Unreachable(f"no lab answers at {self.url}: {str(error) or type(error).__name__}", hint) from None
@@ -294,6 +308,8 @@ class Link:
                     self._join()
                 self._follow(woken=not first)
             except LabError as error:
+                if not self._up:
+                    self._break_off()
                 if isinstance(error, Unauthorized) and failed == 0:
                     _log.warning("%s takes this lab's token no more: %s", self.url, error.what)
             except Exception:  # noqa: BLE001 -- a fault of ours must not end the line for good
