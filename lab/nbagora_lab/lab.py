@@ -133,7 +133,7 @@ class Lab(Asking):
         self.vault = Vault(self.store / "keys.json")
         self.broker = Broker(log, self.clock, engines.groups, ids)
         self.registry = Registry(engines.catalog, clock=self.clock, verify=verify_signatures)
-        tasklog = TaskLog(log, self.clock, ids, home=self.url if link is not None else "")
+        tasklog = TaskLog(log, self.clock, ids, self.url if link is not None else "", merge=settings.merges)
         self.settled = [] if link is not None else tasklog.settle()
 
         self.service = ServiceLoop("nbagora-service")

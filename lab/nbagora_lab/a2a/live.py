@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbagora_lab.a2a.chunks import Chunks
 from nbagora_lab.a2a.snapshots import EVERY
 from nbagora_lab.a2a.wire import (
     CANCELED,
@@ -23,6 +24,7 @@ from nbagora_lab.a2a.wire import (
     message_body,
     short_state,
     status_body,
+    text_part,
 )
 from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.core.clock import Clock, rfc3339
@@ -131,6 +133,7 @@ class LiveTask:
         self._ended = False
         self._noted = 0  # offset up to which the session's growth was told
         self._asked = state in INTERRUPTED_STATES
+        self._chunks = Chunks(self._more)
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
             "source": f"/agents/{agent}".encode(),
@@ -166,6 +169,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
+        self._chunks.flush()  # what comes next stands behind them
         log = self._log
         now = rfc3339(log.clock.now())
         body = status_body(self._ids, state, now, self.topic, message, metadata, self._prompts)
@@ -199,12 +203,28 @@ class LiveTask:
         Returns:
             The record's offset.
         """
+        self._chunks.flush()
         body = artifact_body(
             self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
         )
         offset = self._append(RecordType.ARTIFACT, body, Flags.SPLICED, blobs, self.state)
         _breathe()
         return offset
+
+    def chunk(self, artifact: bytes, text: str) -> None:
+        """Appends one more chunk of text to an artifact; merged with its neighbours where the log's `merge` says so.
+
+        Raises:
+            TaskEnded: The task has ended; with merged chunks perhaps one chunk late.
+        """
+        if not self._log.merge:
+            self.artifact(artifact, text_part(text), append=True)
+            return
+        self._chunks.put(artifact, text)
+
+    def _more(self, artifact: bytes, text: str) -> None:
+        body = artifact_body(self._ids, artifact, text_part(text), self.topic, append=True, prompts=self._prompts)
+        self._append(RecordType.ARTIFACT, body, Flags.SPLICED, (), self.state)
 
     @property
     def bodies(self) -> Bodies:
@@ -217,6 +237,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
+        self._chunks.flush()
         flags = Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
         body = message_body(message, self.topic, self._prompts)
         return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")], "MESSAGE")
@@ -255,6 +276,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
+        self._chunks.flush()
         if self._prompts:
             body = {**body, "prompts": self._prompts}
         log, packed = self._log.log, dumps(body)

@@ -57,19 +57,22 @@ class TaskLog:
         clock: Time of the records.
         ids: What makes context, task and message ids.
         home: URL of the lab that writes, where it joined the one whose log this is; it stands in the directory.
+        merge: Whether chunks of text that come while one is being appended become one event.
 
     Attributes:
         lock: Held while folds change; who reads more than one fact of a fold holds it, too.
         home: URL of this lab, where it joined the one whose log this is; else empty.
+        merge: Whether chunks are merged.
         bodies: Large bodies of sessions.
         snapshots: What folds of long sessions start from.
         due: The references to a task's event, by its generation, for the task's webhooks.
         place: Where a task of an agent stands in line and what holds it, as the runtime says; None: it does not wait.
     """
 
-    def __init__(self, log: Log, clock: Clock, ids: Ids, home: str = "") -> None:
+    def __init__(self, log: Log, clock: Clock, ids: Ids, home: str = "", *, merge: bool = False) -> None:
         self.log = log
         self.home = home
+        self.merge = merge
         self.clock = clock
         self.ids = ids
         self._live: dict[str, LiveTask] = {}

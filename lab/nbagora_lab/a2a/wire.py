@@ -48,6 +48,7 @@ __all__ = [
     "status_body",
     "task_body",
     "text_of",
+    "text_part",
     "unstructured",
 ]
 
@@ -160,8 +161,8 @@ def artifact_body(
     topic: str,
     *,
     append: bool,
-    last: bool,
-    metadata: dict[str, Any] | None,
+    last: bool = False,
+    metadata: dict[str, Any] | None = None,
     prompts: tuple[str, ...] = (),
 ) -> bytes:
     """An ``artifactUpdate`` event.
@@ -184,6 +185,11 @@ def artifact_body(
         b'"lastChunk":true,' if last else b"",
         _stamp(topic, metadata, prompts),
     )
+
+
+def text_part(text: str) -> bytes:
+    """The JSON of a part that is a text."""
+    return b'{"text":%b}' % dumps(text)
 
 
 def message_body(message: dict[str, Any], topic: str, prompts: tuple[str, ...] = ()) -> bytes:

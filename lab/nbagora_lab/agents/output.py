@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nbagora_lab.a2a.live import Entries, LiveTask
-from nbagora_lab.a2a.wire import COMPLETED, WORKING, dumps, message_of, part_of
+from nbagora_lab.a2a.wire import COMPLETED, WORKING, dumps, message_of, part_of, text_part
 from nbagora_lab.agents.message import parts_of
 from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.core.errors import BadYield
@@ -111,12 +111,13 @@ class Output:
 
     def _chunk(self, text: str, *, last: bool) -> None:
         self._first_word()
-        part = b'{"text":%b}' % dumps(text)
         if self._run is None:
             self._run = self._head("")
-            self._live.artifact(self._run, part, last=last)
+            self._live.artifact(self._run, text_part(text), last=last)
+        elif last:
+            self._live.artifact(self._run, text_part(text), append=True, last=True)
         else:
-            self._live.artifact(self._run, part, append=True, last=last)
+            self._live.chunk(self._run, text)
         if last:
             self._run = None
 

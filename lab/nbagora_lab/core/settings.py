@@ -87,11 +87,25 @@ class Settings(BaseModel):
         pattern="^[a-z][a-z0-9]{0,19}$",
         description="the lab's name on shared servers, a prefix of what it has there; unset: the store's own",
     )
+    merge_chunks: bool | None = Field(
+        None,
+        description="whether text that an agent says while an append is in flight becomes one event; "
+        "unset: on RocketMQ, but for a virtual clock, where each run is to leave the same trace",
+    )
     patience: float = Field(60.0, gt=0, description="seconds that a write waits for servers that are away")
     push_allow: tuple[str, ...] = Field(
         (), description="hosts, or host:port, of webhooks that need not be public, such as localhost"
     )
     view_rate: float = Field(10.0, gt=0, le=20, description="snapshots a second that a live view gets at most")
+
+    @property
+    def merges(self) -> bool:
+        """Whether chunks are merged."""
+        return (
+            self.merge_chunks
+            if self.merge_chunks is not None
+            else self.broker == "rocketmq" and self.clock != "virtual"
+        )
 
     @classmethod
     def load(cls, **given: Any) -> Settings:
