@@ -38,8 +38,8 @@ def options_of(engine: str) -> dict[str, Any]:
     ("before", "after"),
     [
         ("embedded", "embedded"),
-        pytest.param("embedded", "rocketmq", marks=[pytest.mark.campaign, pytest.mark.server("rocketmq")]),
-        pytest.param("rocketmq", "embedded", marks=[pytest.mark.campaign, pytest.mark.server("rocketmq")]),
+        pytest.param("embedded", "rocketmq", marks=[pytest.mark.thorough, pytest.mark.server("rocketmq")]),
+        pytest.param("rocketmq", "embedded", marks=[pytest.mark.thorough, pytest.mark.server("rocketmq")]),
     ],
 )
 def test_a_task_that_waits_goes_on_where_its_session_is_moved_to(tmp_path: Path, before: str, after: str) -> None:

@@ -54,6 +54,11 @@ def test_what_should_give_a_future_gives_nothing(name: str) -> None:
     assert "return self" in inspect.getsource(getattr(official._guarded(), name))
 
 
+def test_a_receipt_comes_by_a_pool_of_threads_and_under_the_guard_on_the_loop_itself() -> None:
+    assert "_submit_callback" in inspect.getsource(rocketmq.Producer._Producer__handle_send_response_async)
+    assert "SendMessage" in inspect.getsource(official._producing().deliver)
+
+
 def test_importing_it_leaves_no_folder_at_home(tmp_path: Path) -> None:
     guarded = "from nbagora_lab.broker.rocketmq.official import client; client()"
     for code, left in ((guarded, []), ("import rocketmq", ["logs"])):

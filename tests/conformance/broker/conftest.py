@@ -97,7 +97,6 @@ SLOW = {"joined", "rocketmq"}
 """Engines whose run takes longer than a newcomer waits."""
 LONG = {
     ("rocketmq", "test_ten_thousand_subscriptions_by_one_client"),
-    ("rocketmq", "test_what_nobody_else_reads_waits_and_the_rest_goes_on"),  # once handed out twice: not understood
 }
 """(engine, name of the test) that takes minutes there: ten thousand topics, a send and a look for each."""
 PARAMETERS = [

@@ -114,7 +114,7 @@ def test_what_nobody_else_reads_waits_and_the_rest_goes_on(log: Log, groups: Gro
     groups.unsubscribe("workers", leaver)
     other = "xs" if leaver == "all" else "all"
     expected = [("x1", 0), ("x2", 0)] if leaver == "all" else [("x1", 0), ("b", 0), ("x2", 0), ("c", 0)]
-    assert drain(groups, "workers", other) == expected
+    assert sorted(drain(groups, "workers", other)) == sorted(expected), "an append says nothing of order between topics"
     groups.subscribe("workers", "late", "*")
     assert sorted(drain(groups, "workers", "late")) == sorted(
         {("x1", 0), ("b", 0), ("x2", 0), ("c", 0)} - set(expected)

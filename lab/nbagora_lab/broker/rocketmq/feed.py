@@ -21,6 +21,7 @@ __all__ = ["LITE", "LITE_OFFSET", "Feed"]
 LITE, LITE_OFFSET = "__LITE_TOPIC", "INNER_MULTI_QUEUE_OFFSET"
 _log = logger.getChild("broker")
 _HOLD = 15.0  # seconds that a broker holds an answer back
+_GATHER = 0.01  # seconds between two looks while many messages come; a call for each of them would cost as much as it
 _PAUSES = (0.2, 0.5, 1.0)  # seconds between tries while a broker is away; the last one repeats
 
 
@@ -33,6 +34,7 @@ class Feed:
         topic: The parent, as it is spelt there.
         heard: Called, in the feed's thread, with each message; must be quick and must not raise.
         missed: Called where messages may have gone by unseen: the broker was away.
+        crowded: Whether many messages are about to come: then it looks less often and finds more at a time.
 
     Attributes:
         position: Offset of what comes next; it grows with every message.
@@ -45,12 +47,14 @@ class Feed:
         topic: str,
         heard: Callable[[Message], None],
         missed: Callable[[], None],
+        crowded: Callable[[], bool],
     ) -> None:
         self._cluster = cluster
         self._broker = broker
         self._topic = topic
         self._heard = heard
         self._missed = missed
+        self._crowded = crowded
         self._closed = threading.Event()
         self.position = cluster.end_on(broker, topic)
         self._thread = threading.Thread(target=self._run, name=f"nbagora-feed-{topic}", daemon=True)
@@ -67,6 +71,8 @@ class Feed:
     def _run(self) -> None:
         failures = 0
         while not self._closed.is_set():
+            if self._crowded():
+                self._closed.wait(_GATHER)
             try:
                 page = self._cluster.pull(self._topic, self.position, broker=self._broker, wait=_HOLD)
             except LabError as error:

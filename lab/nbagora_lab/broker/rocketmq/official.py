@@ -8,6 +8,7 @@ letter; `ack_async` and `change_invisible_duration_async` give nothing back.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib.metadata
 import logging
@@ -17,7 +18,7 @@ from typing import Any
 
 from nbagora_lab.core.errors import Unsupported
 
-__all__ = ["VERSION", "client", "lite_consumer", "version"]
+__all__ = ["VERSION", "client", "lite_consumer", "producer", "version"]
 
 VERSION = "5.1.2"
 """The version whose defects are known; another one is taken as it is, where it is newer."""
@@ -71,6 +72,60 @@ def lite_consumer(parent: str, configuration: Any, group: str, *, wait: int) -> 
     made = kind(parent, configuration, group, wait)
     made.startup()
     return made
+
+
+def producer(configuration: Any) -> Any:
+    """A started producer that also sends on the client's own loop.
+
+    Args:
+        configuration: The client's `ClientConfiguration`.
+
+    Returns:
+        The client's `Producer`, with the attribute `loop` and the coroutine function `deliver`, which sends a message
+        on that loop and returns once it is stored; it raises what the client raises.
+    """
+    made = _producing()(configuration, ())
+    made.startup()
+    return made
+
+
+@functools.cache
+def _producing() -> Any:
+    rocketmq = client()
+    from rocketmq.v5.exception import IllegalArgumentException
+    from rocketmq.v5.util import MessagingResultChecker
+
+    class Plain(rocketmq.Producer):  # type: ignore[name-defined,misc]
+        """The client's producer, as it is."""
+
+        @property
+        def loop(self) -> asyncio.AbstractEventLoop:
+            return self._rpc_channel_io_loop()  # type: ignore[no-any-return]
+
+        async def deliver(self, message: Any) -> None:
+            await asyncio.wrap_future(self.send_async(message))
+
+    class Direct(Plain):
+        """The same, which leaves out the ways between threads.
+
+        For each message the client's `send_async` goes from the caller's thread to its loop, from there to a pool of
+        threads, and back. Here a coroutine on that loop makes the same call, once, on the same connection, by the
+        client's route, request and signature.
+        """
+
+        async def deliver(self, message: Any) -> None:
+            if message.topic not in self.topics:  # the client waits for the route, which comes on this very loop
+                await self.loop.run_in_executor(None, self._retrieve_topic_route_data, message.topic)
+            self._Producer__wrap_sending_message(message, False)
+            queue = self._Producer__select_send_queue(message)
+            if message.message_type not in queue.accept_message_types:
+                raise IllegalArgumentException("message type not match")  # type: ignore[no-untyped-call]
+            channel = self.rpc_client.retrieve_or_create_channel(queue.endpoints)
+            request, timeout = self._Producer__send_req(message), self.client_configuration.request_timeout
+            answer = await channel.async_stub.SendMessage(request, metadata=self.sign(), timeout=timeout)
+            MessagingResultChecker.check(answer.status)
+
+    return Direct if version() == VERSION else Plain
 
 
 @functools.cache

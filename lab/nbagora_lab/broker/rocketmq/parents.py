@@ -178,23 +178,28 @@ class Parents:
 
     def position(self) -> int:
         """A number that grows with every message of the lab."""
-        return sum(feed.position for parent in list(self._parents.values()) for feed in parent.feeds.values())
+        return sum(feed.position for feed in self._feeds())
 
     def remove(self) -> None:
         """Removes everything that the lab has on the servers."""
         with self._lock:
-            topics = [parent.spelt for parent in (*self._parents.values(), self.bodies())]
+            for feed in self._feeds():
+                feed.stop()
+            topics = {*(parent.spelt for parent in self._parents.values()), parent_spelt(self._lab, _BODIES)}
             groups = [f"{self._lab}-reader", *(parent_spelt(self._lab, name) for name in self._groups)]
         self._cluster.remove(topics=topics, groups=groups)
 
     def stop(self) -> None:
         """Ends the feeds, and the connections that they wait on."""
-        feeds = [feed for parent in self._parents.values() for feed in parent.feeds.values()]
+        feeds = self._feeds()
         for feed in feeds:
             feed.stop()
         self._cluster.close()
         for feed in feeds:
             feed.join()
+
+    def _feeds(self) -> list[Feed]:
+        return [feed for parent in list(self._parents.values()) for feed in parent.feeds.values()]
 
     def _add(self, name: str, spec: TopicSpec, spelt: str) -> Parent:
         parent = Parent(name, spelt, spec, Life(name, lambda after: self._events(parent, after)))
@@ -205,6 +210,7 @@ class Parents:
                 spelt,
                 lambda message: self._heard(parent, message),
                 lambda: self._missed(parent),
+                self._writer.crowded,
             )
         self._parents[name] = parent
         return parent

@@ -2,25 +2,47 @@
 
 With many sends of one topic in flight the server stores them out of order, so the next one of a topic goes out when the
 one before is stored. A send whose outcome nobody knows is sent again under the same id; readers leave out the second.
+All of a call's sends are one task on the client's own loop, so that a thread waits once and not for each of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
-from nbagora_lab.broker.rocketmq.official import client
+from nbagora_lab.broker.rocketmq.official import client, producer
 from nbagora_lab.broker.rocketmq.packing import ID, packed
 from nbagora_lab.core.errors import Forbidden, LabError, QuotaExceeded, ServerGone, StoreClosed, StoreError, TooLarge
 from nbagora_lab.core.log import logger
 
-__all__ = ["Sender"]
+__all__ = ["Send", "Sender"]
 
 _log = logger.getChild("broker")
 _PAUSES = (0.05, 0.2, 0.5, 1.0)  # seconds between tries; the last one repeats
+_PASSING = {"NotFoundException", "TooManyRequestsException"}
+"""What passes by itself: a proxy learns of a new topic with some delay, a broker that is behind refuses for a while."""
 _SURE = 3  # refusals in a row, while the broker answers, that are believed
+_WINDOW = 128  # sends of a call in flight: what waits longer in the client than its time-out counts as failed
+
+
+class Send(NamedTuple):
+    """A record to be sent; names as they are spelt there.
+
+    Attributes:
+        topic: The parent.
+        lite: The lite topic.
+        stored: The record.
+        number: The message's id over all tries.
+        seen: Whether it was seen to be stored.
+    """
+
+    topic: str
+    lite: str
+    stored: bytes
+    number: str
+    seen: Callable[[], bool]
 
 
 class Sender:
@@ -47,67 +69,66 @@ class Sender:
         self._closed = False
         rocketmq = client()
         self.configuration = rocketmq.ClientConfiguration(endpoints, rocketmq.Credentials(access_key, secret_key), "")
-        self._producer = rocketmq.Producer(self.configuration, ())
         try:
-            self._producer.startup()
+            self._producer = producer(self.configuration)
         except Exception as error:  # noqa: BLE001 -- the client raises what it likes
             raise self._mapped(error) from None
 
-    def start(self, topic: str, lite: str, stored: bytes, number: str) -> Future[Any]:
-        """Begins to send a record; names as they are spelt there.
-
-        Args:
-            topic: The parent.
-            lite: The lite topic.
-            stored: The record.
-            number: The message's id over all tries.
-        """
-        message = client().Message()
-        body, properties = packed(stored)
-        message.topic, message.lite_topic, message.body = topic, lite, body
-        for name, value in properties.items():
-            message.add_property(name, value)
-        message.add_property(ID, number)
-        try:
-            future: Future[Any] = self._producer.send_async(message)
-        except Exception as error:  # noqa: BLE001 -- the client finds some of it out by itself
-            future = Future()
-            future.set_exception(error)
-        return future
-
-    def finish(self, future: Future[Any], again: Callable[[], Future[Any]], stored: Callable[[], bool]) -> None:
-        """Waits until a send is stored, and sends again while the servers are away.
-
-        Args:
-            future: What `start` gave.
-            again: Starts the same once more.
-            stored: Whether it was seen to be stored.
+    def send(self, chains: Sequence[Sequence[Send]]) -> None:
+        """Sends records and returns once all are stored: those of a chain one after the other, chains side by side.
 
         Raises:
-            LabError: It is refused, or the servers are away for longer than a lab has patience.
+            LabError: One is refused, or the servers are away for longer than a lab has patience. Those behind it in
+                its chain were not sent, nor those of chains that had not begun.
         """
-        deadline, tries, refusals = time.monotonic() + self._patience, 0, 0
+        running = asyncio.run_coroutine_threadsafe(self._send_all(chains), self._producer.loop)
+        try:
+            running.result()
+        finally:
+            running.cancel()  # where this thread was interrupted
+
+    async def _send_all(self, chains: Sequence[Sequence[Send]]) -> None:
+        waiting = iter(chains)
+        failures: list[LabError] = []
+        lanes = [self._send_some(waiting, failures) for _ in range(min(_WINDOW, len(chains)))]
+        await (lanes[0] if len(lanes) == 1 else asyncio.gather(*lanes))
+        if failures:
+            raise failures[0]
+
+    async def _send_some(self, waiting: Iterable[Sequence[Send]], failures: list[LabError]) -> None:
+        for chain in waiting:
+            try:
+                for one in chain:
+                    await self._send(one)
+            except LabError as error:
+                failures.append(error)
+            if failures:
+                return
+
+    async def _send(self, one: Send) -> None:
+        """Sends a record, again while that may help."""
+        message, began, tries, refusals = _message(one), time.monotonic(), 0, 0
         while True:
             try:
-                future.result(timeout=self._patience + 10)
+                await self._producer.deliver(message)
                 return
             except Exception as failure:  # noqa: BLE001 -- gRPC's, asyncio's and the client's own
                 error = failure
-            if stored():
+            if one.seen():
                 return
             mapped = self._mapped(error)
             if self._closed:
                 raise StoreClosed("the lab is stopping", "what was not acknowledged was not sent")
-            new = type(error).__name__ == "NotFoundException"  # a proxy learns of a new topic with some delay
-            refusals = refusals + 1 if not new and self._alive() else 0
+            passing = type(error).__name__ in _PASSING
+            answers = not passing and await self._producer.loop.run_in_executor(None, self._alive)
+            refusals = refusals + 1 if answers else 0
             final = isinstance(mapped, (Forbidden, QuotaExceeded, TooLarge))
-            if final or refusals >= _SURE or time.monotonic() > deadline:
+            if final or refusals >= _SURE or time.monotonic() > began + self._patience:
                 raise mapped from None
             if not tries:
                 _log.warning("%s; sending again for up to %g s", mapped.what, self._patience)
-            time.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
-            future = again()
 
     def close(self) -> None:
         """Ends it; what is in flight fails."""
@@ -147,3 +168,13 @@ class Sender:
             f"{where} does not take messages: {kind}{f': {text}' if text else ''}",
             "see that broker and proxy run: scripts/engines status; the setting rocketmq names them",
         )
+
+
+def _message(one: Send) -> Any:
+    message = client().Message()
+    body, properties = packed(one.stored)
+    message.topic, message.lite_topic, message.body = one.topic, one.lite, body
+    for name, value in properties.items():
+        message.add_property(name, value)
+    message.add_property(ID, one.number)
+    return message

@@ -7,10 +7,7 @@ import itertools
 import secrets
 import threading
 import time
-from collections import defaultdict
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any
 
 from nbagora_lab.broker.rocketmq.cluster import Cluster
 from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET
@@ -18,13 +15,14 @@ from nbagora_lab.broker.rocketmq.names import lite_spelt
 from nbagora_lab.broker.rocketmq.packing import ID
 from nbagora_lab.broker.rocketmq.parent import Parent
 from nbagora_lab.broker.rocketmq.remoting import Message
-from nbagora_lab.broker.rocketmq.sender import Sender
+from nbagora_lab.broker.rocketmq.sender import Send, Sender
 from nbagora_lab.core.errors import ServerGone, StoreClosed
 
 __all__ = ["Writer"]
 
 _HEARD = 0.5  # seconds after which an offset that the feed did not tell is looked for
 _PAGE = 32
+_MANY = 8
 
 
 class _Pending:
@@ -64,29 +62,22 @@ class Writer:
         Returns:
             Their offsets on their queues.
         """
-        offsets = [-1] * len(sends)
-        rounds: dict[int, list[int]] = defaultdict(list)
-        before: dict[tuple[str, str], int] = defaultdict(int)
-        for index, (parent, lite, _) in enumerate(sends):
-            rounds[before[parent.spelt, lite]].append(index)
-            before[parent.spelt, lite] += 1
-        for indices in rounds.values():
-            flights = []
-            try:
-                for index in indices:
-                    number = f"{self._name}-{next(self._numbers)}"
-                    pending = self._pending[number] = _Pending()
-                    start = self._starter(*sends[index], number)
-                    flights.append((index, number, pending, start, start()))
-                for index, number, pending, start, future in flights:
-                    self._sender.finish(future, start, pending.heard.is_set)
-                    if not pending.heard.wait(_HEARD):
-                        self._find(sends[index][0].queue(sends[index][1]), number, pending)
-                    offsets[index] = pending.offset
-            finally:
-                for _, number, *_rest in flights:
-                    self._pending.pop(number, None)
-        return offsets
+        pending = [_Pending() for _ in sends]
+        numbers = [f"{self._name}-{next(self._numbers)}" for _ in sends]
+        chains: dict[tuple[str, str], list[Send]] = {}
+        for (parent, lite, stored), number, one in zip(sends, numbers, pending, strict=True):
+            self._pending[number] = one
+            send = Send(parent.spelt, lite_spelt(lite), stored, number, one.heard.is_set)
+            chains.setdefault((parent.spelt, lite), []).append(send)
+        try:
+            self._sender.send(list(chains.values()))
+            for (parent, lite, _), number, one in zip(sends, numbers, pending, strict=True):
+                if not one.heard.wait(_HEARD):
+                    self._find(parent.queue(lite), number, one)
+        finally:
+            for number in numbers:
+                self._pending.pop(number, None)
+        return [one.offset for one in pending]
 
     def place(self, message: Message) -> Callable[[], None]:
         """Takes a message that the feed heard of; what it gives tells its sender so."""
@@ -96,12 +87,13 @@ class Writer:
         pending.offset = int(message.properties[LITE_OFFSET])
         return pending.heard.set
 
+    def crowded(self) -> bool:
+        """Whether many sends await their offsets."""
+        return len(self._pending) > _MANY
+
     def close(self) -> None:
         """Has those who wait give up."""
         self._closed = True
-
-    def _starter(self, parent: Parent, lite: str, stored: bytes, number: str) -> Callable[[], Future[Any]]:
-        return lambda: self._sender.start(parent.spelt, lite_spelt(lite), stored, number)
 
     def _find(self, queue: str, number: str, pending: _Pending) -> None:
         """Looks for a message that is stored and that the feed has not told of."""
