@@ -31,10 +31,10 @@ class FaultyLog(EmbeddedLog):
         """Has the `nth` write from now on (1 is the next) raise `error`, before or after it has written."""
         (self.after if written else self.before)[self.writes + nth] = error
 
-    def _write(self, batch: Any) -> None:
+    def _write(self, what: Any) -> None:
         self.writes += 1
         if (error := self.before.pop(self.writes, None)) is not None:
             raise error
-        super()._write(batch)
+        super()._write(what)
         if (error := self.after.pop(self.writes, None)) is not None:
             raise error

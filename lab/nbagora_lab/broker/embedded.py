@@ -38,7 +38,7 @@ from nbagora_lab.broker.expiry import Expiry
 from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.parent import Parent
-from nbagora_lab.broker.rocks import Rocks
+from nbagora_lab.broker.rocks import Put, Rocks
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.watches import Watches
 from nbagora_lab.core.clock import Clock
@@ -244,9 +244,9 @@ class EmbeddedLog:
         """See `Log.on_due`."""
         self._expiry.watch(wake)
 
-    def _write(self, batch: WriteBatch) -> None:
+    def _write(self, what: WriteBatch | Put) -> None:
         """The one place where anything is written: tests let faults in here."""
-        self._rocks.db.write(batch, self._write_options)
+        self._rocks.write(what, self._write_options)
 
     def tell(self, topics: Collection[str], entries: Sequence[tuple[str, bytes]], offsets: Sequence[int]) -> None:
         """Wakes who watches topics that were written beside `append`."""

@@ -111,10 +111,8 @@ class Leases:
         if None in found:
             offset, turn = [(offset, turn) for turn, offsets in picks for offset in offsets][found.index(None)]
             raise StoreCorrupt(f"record {offset} of {turn.topic} is missing", "restore the store from a copy")
-        write = WriteBatch(raw_mode=True)
         handed = keys.pack_handed([number for turn, end in ends.items() for number in (turn.number, end)])
-        write.put(keys.handed_key(group.number, grant.number), handed, self._rocks.handles["handed"])
-        self._writer.write(write)
+        self._writer.write(("handed", keys.handed_key(group.number, grant.number), handed))
         for turn, end in ends.items():
             turn.runs = turn.tried(end) if turn.runs else ((end, 1),)
             turn.grant = grant

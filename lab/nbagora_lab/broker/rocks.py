@@ -11,7 +11,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, DBRecoveryMode, Options, Rdict
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
 
 from nbagora_lab.broker.wal import find_damage
 from nbagora_lab.core.errors import (
@@ -25,7 +34,10 @@ from nbagora_lab.core.errors import (
 )
 from nbagora_lab.core.log import logger
 
-__all__ = ["Edge", "Rocks"]
+__all__ = ["Edge", "Put", "Rocks"]
+
+Put = tuple[str, bytes, bytes]
+"""A family, a key and its value: what needs no batch, and by itself takes half the time of one."""
 
 _log = logger.getChild("broker")
 
@@ -116,6 +128,14 @@ class Rocks:
         with self.edge:
             holder = {"pid": os.getpid(), "since": since}
             (self._path / "holder.json").write_text(json.dumps(holder), encoding="utf-8")
+
+    def write(self, what: WriteBatch | Put, options: WriteOptions) -> None:
+        """Writes a batch, or a single key."""
+        if isinstance(what, tuple):
+            family, key, value = what
+            self.families[family].put(key, value, options)
+        else:
+            self.db.write(what, options)
 
     def revision(self) -> int:
         """RocksDB's sequence number: grows with every write."""

@@ -12,7 +12,7 @@ from nbagora_lab.broker.blobs import Blobs
 from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.hot import HotTopics
 from nbagora_lab.broker.parent import Parent
-from nbagora_lab.broker.rocks import Rocks
+from nbagora_lab.broker.rocks import Put, Rocks
 from nbagora_lab.broker.writer import Writer
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import LabError, TopicNotFound, did_you_mean
@@ -28,7 +28,7 @@ class Store:
     Args:
         rocks: The open RocksDB.
         clock: Time.
-        write: Writes a batch.
+        write: Writes a batch, or a single key.
         blobs: Large bodies.
         remember: See `Writer`.
 
@@ -41,7 +41,7 @@ class Store:
     """
 
     def __init__(
-        self, rocks: Rocks, clock: Clock, write: Callable[[WriteBatch], None], blobs: Blobs, *, remember: bool
+        self, rocks: Rocks, clock: Clock, write: Callable[[WriteBatch | Put], None], blobs: Blobs, *, remember: bool
     ) -> None:
         self.lock = threading.RLock()
         self.rocks = rocks

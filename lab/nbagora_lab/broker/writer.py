@@ -19,7 +19,7 @@ from nbagora_lab.broker.hot import LAST_OFFSET, HotTopic, HotTopics
 from nbagora_lab.broker.life import life_record
 from nbagora_lab.broker.model import EVENTS, split_topic
 from nbagora_lab.broker.parent import Added, Parent
-from nbagora_lab.broker.rocks import Rocks
+from nbagora_lab.broker.rocks import Put, Rocks
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.events import PLAIN, SCHEDULED_AT, Flags, RecordType, head_of, scheduling_of
 
@@ -37,7 +37,7 @@ class Writer:
         hot: Topics in use.
         clock: Time of creation and of life-cycle records.
         parent_of: A parent by its name; raises `TopicNotFound`.
-        write: Writes a batch.
+        write: Writes a batch, or a single key.
         blobs: Large bodies.
         remember: Whether the last commit is kept, for who asks what an interrupted one has written.
 
@@ -57,7 +57,7 @@ class Writer:
         clock: Clock,
         *,
         parent_of: Callable[[str], Parent],
-        write: Callable[[WriteBatch], None],
+        write: Callable[[WriteBatch | Put], None],
         remember: bool,
         blobs: Blobs,
     ) -> None:
@@ -90,16 +90,22 @@ class Writer:
         """The same for one record on a topic that is there, as most appends are; spares two thirds of the time."""
         if stored[SCHEDULED_AT] or stored[1] & Flags.REFERENCE or hot.parent.limited:
             return _Commit(self, WriteBatch(raw_mode=True)).run([(topic, stored)])
-        offset, handles = hot.next, self.rocks.handles
-        batch = WriteBatch(raw_mode=True)
-        batch.put(keys.record_key(hot.number, offset), stored, handles["records"])
-        for group in hot.groups:
-            _put_waiting(batch, handles, group, hot, topic, offset)
+        offset = hot.next
+        key = keys.record_key(hot.number, offset)
+        unlisted = [group for group in hot.groups if group.single or not hot.listed & group.bit]
+        write: WriteBatch | Put
+        if unlisted:
+            handles, write = self.rocks.handles, WriteBatch(raw_mode=True)
+            write.put(key, stored, handles["records"])
+            for group in unlisted:
+                _put_waiting(write, handles, group, hot, topic, offset)
+        else:
+            write = "records", key, stored
         news = [(topic, hot, offset, _PLAIN)]
         told = dict.fromkeys(hot.groups, news)
         changed = self.begin(told)
         self.hot.writing = topics = (topic,)
-        self.write(batch)
+        self.write(write)
         hot.next = offset + 1
         self.hot.writing = ()
         if told:
