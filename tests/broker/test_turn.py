@@ -1,4 +1,4 @@
-"""Where a group stands on a topic, after any acks and attempts, is what a look at every offset says; so it is stored."""
+"""Where a group stands on a topic, after any acks and attempts, is what plain counting says; and it is stored so."""
 
 from __future__ import annotations
 
