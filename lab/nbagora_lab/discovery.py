@@ -136,8 +136,9 @@ class Discovery:
         if isinstance(what, Path) or what.endswith(".json"):
             return self._checked(read_file(Path(what)), "configured", str(what))
         version = self._registry.get(what, ref)
+        signed = self._registry.signed(what, version.version)
         return Discovered(
-            version.card, "registry", f"{what} {version.version}", (), signed="signatures" in version.card
+            signed or version.card, "registry", f"{what} {version.version}", (), signed=signed is not None
         )
 
     def _checked(self, card: dict[str, Any], way: str, where: str) -> Discovered:

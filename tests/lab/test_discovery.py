@@ -114,6 +114,11 @@ def test_a_signature_is_checked_and_a_policy_lets_only_signed_cards_in(lab: Lab)
             lab.discover(broken, keys=trusted)
     lab.registry.set_policy({"signed": True, "keys": keys})
     assert lab.registry.publish(signed).version == "1.0"
+    assert lab.registry.signed("painter") == signed
+    found = lab.discover("painter", keys=keys)
+    assert (found.way, found.signed, found.card) == ("registry", True, signed)
+    with pytest.raises(UsageError, match="by a trusted key"):
+        lab.discover("painter", keys={"k1": other | {"alg": "ES256"}})
     with pytest.raises(Forbidden, match="only signed cards"):
         lab.registry.publish(card("hotel"))
 

@@ -234,6 +234,26 @@ def test_what_was_published_first_is_kept_where_somebody_writes_over_it(
     assert "written over" in caplog.text
 
 
+def test_a_signed_card_comes_back_as_it_was_given_and_no_other_in_its_place(
+    open_registry: Open, server: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    signed = card(
+        version="1.0",
+        supportedInterfaces=[{"url": HERE, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+        signatures=[{"protected": "e30", "signature": "c2lnbmVk"}],
+    )
+    open_registry().publish(signed)
+    assert open_registry().signed("weather") == signed
+    given = server.get(AGENTS, {"namespaceId": lab_of(tmp_path), "agentName": "weather", "version": "1.0"})
+    [extension] = [one for one in given["capabilities"]["extensions"] if one["uri"] == RECORD]
+    extension["params"]["signed"] = json.dumps(signed | {"description": "Forged."})
+    changed = {key: value for key, value in given.items() if value is not None}
+    server.send("PUT", AGENTS, {"namespaceId": lab_of(tmp_path), "agentCard": json.dumps(changed)})
+    later = open_registry()
+    assert later.get("weather").description == "Is weather."
+    assert later.signed("weather") is None
+
+
 def test_what_others_write_is_read_and_answers_where_they_say(open_registry: Open, server: Any, tmp_path: Path) -> None:
     registry = open_registry()
     space = lab_of(tmp_path)

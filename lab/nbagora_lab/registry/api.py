@@ -97,6 +97,10 @@ class Catalog(Protocol):
         """The version that `ref`, a version or a label, names."""
         ...
 
+    def signed(self, namespace: str, name: str, ref: str, *, kind: Kind = "agent") -> dict[str, Any] | None:
+        """The card that a version was published with, verbatim, where it was signed; None where it was not."""
+        ...
+
     def versions(self, namespace: str, name: str, *, kind: Kind = "agent") -> list[AgentVersion]:
         """All versions of a thing, the one published last first."""
         ...

@@ -95,7 +95,12 @@ def read_content(kind: Kind, content: Mapping[str, Any], namespace: str = NAMESP
             f"the {what} of '{read['name']}' has {len(canonical)} bytes, the limit is {CARD_LIMIT}",
             "keep long texts outside the card and link to them",
         )
-    return Draft(namespace, read["name"], read, version, hashlib.sha256(canonical).hexdigest(), kind, links)
+    signed = dict(content) if kind == "agent" and content.get("signatures") else None
+    if signed is not None and len(_canonical(signed)) > 2 * CARD_LIMIT:
+        raise TooLarge(
+            f"the signatures and interfaces of '{read['name']}' take more than {CARD_LIMIT} bytes", "make them fewer"
+        )
+    return Draft(namespace, read["name"], read, version, hashlib.sha256(canonical).hexdigest(), kind, links, signed)
 
 
 def card_problems(card: object, kind: Kind = "agent") -> list[Problem]:

@@ -53,6 +53,8 @@ from nbagora_lab.registry.rows import (
     entry_of,
     known,
     published,
+    signed_of,
+    users_of,
     version_not_found,
 )
 from nbagora_lab.registry.schema import APPLICATION_ID, MIGRATIONS
@@ -176,6 +178,12 @@ class EmbeddedCatalog:
                 raise version_not_found(run, entry, name, ref)
             return agent_version(found)
 
+    def signed(self, namespace: str, name: str, ref: str, *, kind: Kind = "agent") -> dict[str, Any] | None:
+        """See `Catalog.signed`."""
+        version = self.get(namespace, name, ref, kind=kind).version
+        with self._store.reading() as run:
+            return signed_of(run, known(run, kind, namespace, name), version)
+
     def versions(self, namespace: str, name: str, *, kind: Kind = "agent") -> list[AgentVersion]:
         """See `Catalog.versions`."""
         with self._store.reading() as run:
@@ -185,16 +193,7 @@ class EmbeddedCatalog:
     def users(self, namespace: str, name: str, *, kind: Kind = "agent") -> list[tuple[AgentVersion, str]]:
         """See `Catalog.users`."""
         with self._store.reading() as run:
-            rows = run(
-                "SELECT u.version, u.ref FROM links u JOIN versions v ON v.id = u.version "
-                "JOIN entries e ON e.id = v.entry WHERE u.kind = ? AND u.name = ? AND e.namespace = ? AND EXISTS "
-                "(SELECT 1 FROM labels l WHERE l.entry = v.entry AND l.version = v.version) "
-                "ORDER BY e.kind, e.name, v.id",
-                (kind, name, namespace),
-            ).fetchall()
-            return [
-                (agent_version(run(f"{VERSION} WHERE v.id = ?", (number,)).fetchone()), ref) for number, ref in rows
-            ]
+            return users_of(run, kind, namespace, name)
 
     # -- search ----------------------------------------------------------------------------------------------------
 

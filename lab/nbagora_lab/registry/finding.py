@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from nbagora_lab.broker.model import check_name
-from nbagora_lab.core.errors import LabError, UsageError
+from nbagora_lab.core.errors import AgentNotFound, LabError, UsageError, VersionNotFound
 from nbagora_lab.registry import where as conditions
 from nbagora_lab.registry.fields import CARD_FIELDS, values_of
 from nbagora_lab.registry.governed import Governed
 from nbagora_lab.registry.model import FILTERS, LATEST, NAMESPACE, AgentVersion, Found, Kind, Query, Values, Why
 from nbagora_lab.registry.words import texts_of
 
-__all__ = ["Checked", "Explanation", "Finding"]
+__all__ = ["Checked", "Explanation", "Finding", "Impact"]
 
 _RANK = 60  # of reciprocal rank fusion: how slowly a lower place counts less
 _MEANING = 0.6  # weight of meaning beside words
@@ -52,6 +52,22 @@ class Explanation(NamedTuple):
     place: int | None
     checks: tuple[Checked, ...]
     reason: str
+
+
+class Impact(NamedTuple):
+    """Something that a change would touch.
+
+    Attributes:
+        version: The version that uses what changes, itself or by way of others.
+        via: Names on the way to it, what changes first.
+        ref: The version or label that it uses of the last of these.
+        endpoints: Number of its live endpoints.
+    """
+
+    version: AgentVersion
+    via: tuple[str, ...]
+    ref: str
+    endpoints: int
 
 
 class Finding(Governed):
@@ -167,6 +183,45 @@ class Finding(Governed):
         if place > query.limit:
             return Explanation(False, place, checks, f"it is number {place}, and {query.limit} were asked for")
         return Explanation(True, place, checks, f"it is number {place} of {len(every)}")
+
+    def impact(
+        self, name: str, version: str | None = None, *, kind: Kind = "agent", namespace: str = NAMESPACE
+    ) -> list[Impact]:
+        """What breaks if this changes: every version under a label that uses it, itself or by way of others.
+
+        Args:
+            name: Name of what changes.
+            version: Only those who use this version of it; None: any.
+            kind: Its kind.
+            namespace: Its namespace.
+        """
+        thing = self._thing(kind, namespace, name)
+        self._see(thing)
+        self._need("links")
+        found: list[Impact] = []
+        seen = {thing}
+        waiting: list[tuple[Kind, str, tuple[str, ...]]] = [(kind, name, (name,))]
+        while waiting:
+            of_kind, of_name, via = waiting.pop(0)
+            for user, ref in self.catalog.users(namespace, of_name, kind=of_kind):
+                if version is not None and len(via) == 1 and not self._is(ref, version, thing):
+                    continue
+                if not self._sees((user.kind, namespace, user.name)):
+                    continue
+                live = self.catalog.endpoints(namespace, user.name, user.version, kind=user.kind)
+                found.append(Impact(user, via, ref, len(live)))
+                if (user.kind, namespace, user.name) not in seen:
+                    seen.add((user.kind, namespace, user.name))
+                    waiting.append((user.kind, user.name, (*via, user.name)))
+        return found
+
+    def _is(self, ref: str, version: str, thing: tuple[Kind, str, str]) -> bool:
+        """Whether a version or label of a thing is a version now."""
+        kind, namespace, name = thing
+        try:
+            return ref == version or self.catalog.get(namespace, name, ref, kind=kind).version == version
+        except (AgentNotFound, VersionNotFound):
+            return False
 
     def _checks(self, query: Query, version: AgentVersion) -> list[Checked]:
         """Each condition of a query by itself."""

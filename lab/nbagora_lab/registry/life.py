@@ -105,6 +105,8 @@ def _insert(run: Run, now: float, entry: int, draft: Draft, version: str, state:
     assert number is not None
     for link in sorted(set(draft.links)):
         run("INSERT INTO links VALUES (?, ?, ?, ?)", (number, *link))
+    if draft.signed is not None:
+        run("INSERT INTO signed VALUES (?, ?)", (number, json.dumps(draft.signed, ensure_ascii=False)))
     if state != "published":
         run("INSERT INTO states VALUES (?, ?)", (number, state))
     whose = (draft.kind, draft.namespace, draft.name, version)

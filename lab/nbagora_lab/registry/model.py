@@ -107,6 +107,7 @@ class Draft(NamedTuple):
         hash: SHA-256 of the canonical JSON of `card`, in hex.
         kind: What it is; `card` stands for a server's description and for a prompt just so.
         links: What it uses.
+        signed: A card as it was given, where it is signed: a signature covers what `card` leaves out.
     """
 
     namespace: str
@@ -116,6 +117,7 @@ class Draft(NamedTuple):
     hash: str
     kind: Kind = "agent"
     links: tuple[Link, ...] = ()
+    signed: dict[str, Any] | None = None
 
 
 class Published(_Frozen):

@@ -33,7 +33,7 @@ from nbagora_lab.registry.nacos_places import GROUPS as PLACES
 from nbagora_lab.registry.nacos_places import end, instance, places_of, spot
 from nbagora_lab.registry.nacos_record import NOWHERE, Record, latest_of, record_of
 from nbagora_lab.registry.names import check_version
-from nbagora_lab.registry.rows import entry_of
+from nbagora_lab.registry.rows import entry_of, signed_of
 from nbagora_lab.registry.sqlite import Run, SqliteStore
 
 __all__ = ["Following", "NacosCatalog"]
@@ -277,8 +277,9 @@ class NacosCatalog(EmbeddedCatalog):
         places = live(run, self._clock.now(), entry or 0, target)
         url = next((place.url for place in places if place.transport == "JSONRPC"), NOWHERE)
         self._agents.write(
-            space, record, cards, target, new=bool(made), fresh=len(record.versions) == len(made), url=url
-        )
+            space, record, cards, target, new=bool(made), fresh=len(record.versions) == len(made), url=url,
+            signed=signed_of(run, entry or 0, target),
+        )  # fmt: skip
         self.seen.pop((space, kind, file_of(there(name))), None)  # the follower reads it once more, and finds it equal
 
     # -- endpoints ---------------------------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ class Agents:
         new: bool,
         fresh: bool,
         url: str = NOWHERE,
+        signed: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes a thing, with its record.
 
@@ -167,6 +168,7 @@ class Agents:
             new: Whether that version is new.
             fresh: Whether the thing is.
             url: Where that version answers.
+            signed: The signed card that it was published with.
 
         Raises:
             VersionExists: Somebody else published the same version at the same moment.
@@ -177,7 +179,7 @@ class Agents:
             self._nacos.send("POST", CONFIGS, file | {"content": content, "type": "json"})
             return
         known = there(record.name)
-        card = card_there(record, known, target, cards[target], url)
+        card = card_there(record, known, target, cards[target], url, signed)
         form: dict[str, object] = {"namespaceId": space, "agentCard": card, "registrationType": "SERVICE"}
         digest = record.versions[target][0]
         if not (fresh and self._registers(form)):

@@ -5,7 +5,8 @@ place in a card that it leaves alone is an extension's ``params``. So every card
 
     {"uri": RECORD, "params": {"card": "{…}", "thing": "{\\"name\\": …, \\"labels\\": …, \\"versions\\": …, …}"}}
 
-with the content of the version verbatim, by which its hash is checked, and the record of the whole thing as it is
+with the content of the version verbatim, by which its hash is checked, where it was signed the signed card verbatim
+(``signed``), since Nacos drops signatures and interfaces, and the record of the whole thing as it is
 after that write; both as text, for of JSON it would drop what is null. Nacos shows an agent as it was written last, so
 one read gives the newest record. Prompts and MCP servers, which Nacos 3.1 keeps elsewhere or not at all, are configs of
 their own with the same two members.
@@ -116,7 +117,14 @@ def read_record(kind: Kind, namespace: str, given: object) -> Record | None:
         return None
 
 
-def card_there(record: Record, known: str, version: str, content: Mapping[str, Any], url: str) -> str:
+def card_there(
+    record: Record,
+    known: str,
+    version: str,
+    content: Mapping[str, Any],
+    url: str,
+    signed: Mapping[str, Any] | None = None,
+) -> str:
     """The card of a version as Nacos takes it.
 
     Args:
@@ -125,10 +133,13 @@ def card_there(record: Record, known: str, version: str, content: Mapping[str, A
         version: The version.
         content: Its content.
         url: Where it answers, or `NOWHERE`.
+        signed: The signed card that it was published with.
     """
     card = to_legacy(content)
     capabilities = dict(card.get("capabilities", {}))
     carried = {"card": json.dumps(content, ensure_ascii=False), "thing": record.text()}
+    if signed is not None:
+        carried["signed"] = json.dumps(signed, ensure_ascii=False)
     others = [one for one in capabilities.get("extensions", ()) if one.get("uri") != RECORD]
     capabilities["extensions"] = [*others, {"uri": RECORD, "params": carried}]
     own = {"name": known, "version": version, "protocolVersion": "0.3.0", "preferredTransport": "JSONRPC", "url": url}
@@ -152,9 +163,22 @@ def content_of(card: Mapping[str, Any], namespace: str, name: str) -> tuple[Draf
         content = {key: value for key, value in card.items() if value is not None and key not in dropped}
         content = _without_nulls(content) | {"name": name}
     try:
-        return read_content("agent", content or {}, namespace), (carried or {}).get("thing")
+        draft = read_content("agent", content or {}, namespace)
     except LabError:
         return None, None
+    if carried is None:
+        return draft, None
+    return draft._replace(signed=_signed_of(carried, draft)), carried.get("thing")
+
+
+def _signed_of(carried: Mapping[str, Any], draft: Draft) -> dict[str, Any] | None:
+    """The signed card that is carried beside a content; None where there is none, or its content is another."""
+    try:
+        signed = json.loads(carried["signed"])
+        of = read_content("agent", signed, draft.namespace)
+    except (KeyError, TypeError, ValueError, LabError):
+        return None
+    return of.signed if (of.name, of.hash) == (draft.name, draft.hash) else None
 
 
 def _without_nulls(value: Any) -> Any:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from nbagora_lab.broker.model import check_name
-from nbagora_lab.core.errors import AgentNotFound, InUse, LabError, VersionNotFound
+from nbagora_lab.core.errors import InUse, LabError
 from nbagora_lab.registry.card import difference, read_content
 from nbagora_lab.registry.finding import Finding
 from nbagora_lab.registry.model import (
@@ -24,23 +24,7 @@ from nbagora_lab.registry.names import check_label, check_version, is_version
 from nbagora_lab.registry.placing import Placing
 from nbagora_lab.registry.prompt import render
 
-__all__ = ["Impact", "Registry"]
-
-
-class Impact(NamedTuple):
-    """Something that a change would touch.
-
-    Attributes:
-        version: The version that uses what changes, itself or by way of others.
-        via: Names on the way to it, what changes first.
-        ref: The version or label that it uses of the last of these.
-        endpoints: Number of its live endpoints.
-    """
-
-    version: AgentVersion
-    via: tuple[str, ...]
-    ref: str
-    endpoints: int
+__all__ = ["Registry"]
 
 
 class Registry(Finding, Placing):
@@ -137,6 +121,14 @@ class Registry(Finding, Placing):
         (check_version if is_version(version_or_label) else check_label)(version_or_label)
         self._see(thing)
         return self.catalog.get(namespace, name, version_or_label, kind=kind)
+
+    def signed(self, name: str, version_or_label: str = LATEST, *, namespace: str = NAMESPACE) -> dict[str, Any] | None:
+        """The card that a version of an agent was published with, verbatim, where it was signed.
+
+        A version's content leaves out what a signature covers: the interfaces, and the signatures themselves.
+        """
+        version = self.get(version_or_label=version_or_label, name=name, namespace=namespace)
+        return self.catalog.signed(namespace, name, version.version)
 
     def versions(self, name: str, *, kind: Kind = "agent", namespace: str = NAMESPACE) -> list[AgentVersion]:
         """All versions of an agent, the one published last first.
@@ -299,45 +291,6 @@ class Registry(Finding, Placing):
         text = render(version.card, values)
         self.on_render(version)
         return text
-
-    def impact(
-        self, name: str, version: str | None = None, *, kind: Kind = "agent", namespace: str = NAMESPACE
-    ) -> list[Impact]:
-        """What breaks if this changes: every version under a label that uses it, itself or by way of others.
-
-        Args:
-            name: Name of what changes.
-            version: Only those who use this version of it; None: any.
-            kind: Its kind.
-            namespace: Its namespace.
-        """
-        thing = self._thing(kind, namespace, name)
-        self._see(thing)
-        self._need("links")
-        found: list[Impact] = []
-        seen = {thing}
-        waiting: list[tuple[Kind, str, tuple[str, ...]]] = [(kind, name, (name,))]
-        while waiting:
-            of_kind, of_name, via = waiting.pop(0)
-            for user, ref in self.catalog.users(namespace, of_name, kind=of_kind):
-                if version is not None and len(via) == 1 and not self._is(ref, version, thing):
-                    continue
-                if not self._sees((user.kind, namespace, user.name)):
-                    continue
-                live = self.catalog.endpoints(namespace, user.name, user.version, kind=user.kind)
-                found.append(Impact(user, via, ref, len(live)))
-                if (user.kind, namespace, user.name) not in seen:
-                    seen.add((user.kind, namespace, user.name))
-                    waiting.append((user.kind, user.name, (*via, user.name)))
-        return found
-
-    def _is(self, ref: str, version: str, thing: tuple[Kind, str, str]) -> bool:
-        """Whether a version or label of a thing is a version now."""
-        kind, namespace, name = thing
-        try:
-            return ref == version or self.catalog.get(namespace, name, ref, kind=kind).version == version
-        except (AgentNotFound, VersionNotFound):
-            return False
 
     # -- changes ---------------------------------------------------------------------------------------------------
 

@@ -24,7 +24,9 @@ __all__ = [
     "latest_of",
     "next_version",
     "published",
+    "signed_of",
     "state_of",
+    "users_of",
     "version_exists",
     "version_id",
     "version_not_found",
@@ -120,6 +122,24 @@ def state_of(run: Run, entry: int, version: str) -> State:
     row = run("SELECT state FROM states WHERE version = ?", (version_id(run, entry, version),)).fetchone()
     state: State = row[0] if row else "published"
     return state
+
+
+def signed_of(run: Run, entry: int, version: str) -> dict[str, Any] | None:
+    """The signed card that a version which exists was published with, None where it was not signed."""
+    row = run("SELECT card FROM signed WHERE version = ?", (version_id(run, entry, version),)).fetchone()
+    return json.loads(row[0]) if row else None
+
+
+def users_of(run: Run, kind: Kind, namespace: str, name: str) -> list[tuple[AgentVersion, str]]:
+    """The versions under a label that use a thing, and the version or label of it that each uses."""
+    rows = run(
+        "SELECT u.version, u.ref FROM links u JOIN versions v ON v.id = u.version "
+        "JOIN entries e ON e.id = v.entry WHERE u.kind = ? AND u.name = ? AND e.namespace = ? AND EXISTS "
+        "(SELECT 1 FROM labels l WHERE l.entry = v.entry AND l.version = v.version) "
+        "ORDER BY e.kind, e.name, v.id",
+        (kind, name, namespace),
+    ).fetchall()
+    return [(agent_version(run(f"{VERSION} WHERE v.id = ?", (number,)).fetchone()), ref) for number, ref in rows]
 
 
 def version_not_found(run: Run, entry: int, name: str, ref: str) -> VersionNotFound:

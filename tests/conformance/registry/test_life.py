@@ -16,6 +16,7 @@ CALLS: dict[str, Callable[[Catalog], object]] = {
     "publish": lambda catalog: catalog.publish(draft("fresh")),
     "get": lambda catalog: catalog.get("public", "weather", "latest"),
     "versions": lambda catalog: catalog.versions("public", "weather"),
+    "signed": lambda catalog: catalog.signed("public", "weather", "latest"),
     "ls": lambda catalog: catalog.ls("public"),
     "find": lambda catalog: catalog.find(Query(text="weather")),
     "label": lambda catalog: catalog.label("public", "weather", "stable", "1"),

@@ -8,9 +8,10 @@ from functools import partial
 
 import pytest
 
-from cards import draft, skill
-from nbagora_lab.core.errors import AgentNotFound, VersionExists
+from cards import card, draft, skill
+from nbagora_lab.core.errors import AgentNotFound, VersionExists, VersionNotFound
 from nbagora_lab.registry.api import Catalog
+from nbagora_lab.registry.card import read_card
 from nbagora_lab.registry.model import Published
 
 
@@ -157,3 +158,22 @@ def test_two_openings_of_one_store_publish_side_by_side(reopen: Callable[[], Cat
     assert two.publish(draft(description="One.")).new is False
     assert two.publish(draft(description="Two.")).version == "0.0.2"
     assert one.labels("public", "weather") == {"latest": "0.0.2"}
+
+
+def test_a_signed_card_is_kept_as_it_was_given(reopen: Callable[[], Catalog]) -> None:
+    signed = card(
+        "天气",
+        version="1",
+        supportedInterfaces=[{"url": "https://x/天气", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+        signatures=[{"protected": "e30", "signature": "c2lnbmVk", "header": {"kid": "k"}}],
+    )
+    catalog = reopen()
+    published = catalog.publish(read_card(signed), version="1")
+    catalog.publish(draft("天气", description="Two."), version="2")
+    for opened in (catalog, reopen()):
+        assert opened.signed("public", "天气", "1") == signed
+        assert opened.signed("public", "天气", "latest") is None
+        assert "signatures" not in opened.get("public", "天气", "1").card
+    assert catalog.publish(read_card(card("天气")), version="1").hash == published.hash  # a signature is no content
+    with pytest.raises(VersionNotFound):
+        catalog.signed("public", "天气", "9")
