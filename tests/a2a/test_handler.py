@@ -460,3 +460,18 @@ def test_get_waits_for_a_newer_generation(agent, lab, unique):
         continue
     last = ended.task["metadata"][LOG_EXTENSION]["generation"]
     assert call("GetTask", {"id": task["id"], "currentGeneration": last}).state == "COMPLETED"  # at once: it has ended
+
+
+def test_a_message_is_taken_at_the_generation_that_it_names_alone(agent):
+    """As the 1.1 draft has it: who answers a question that is another by now is told so, and nothing is taken in."""
+    call = agent("asker")
+    task = call("SendMessage", {"message": user_message("x")}).task
+    at = int(call("GetTask", {"id": task["id"]}).task["metadata"][LOG_EXTENSION]["generation"])
+    answer = {"message": user_message("Friday", taskId=task["id"])}
+    refused = call("SendMessage", answer | {"configuration": {"ifGenerationMatch": at - 1}})
+    assert refused.reason == "TASK_GENERATION_MISMATCH"
+    assert (refused.status, refused.code) == ((200, -32010) if call.kind == "JSONRPC" else (409, 0))
+    unnamed = call("SendMessage", {"message": user_message("x"), "configuration": {"ifGenerationMatch": 1}})
+    assert unnamed.reason == "INVALID_PARAMS" or unnamed.code == -32602
+    assert call("GetTask", {"id": task["id"]}).state == "INPUT_REQUIRED"
+    assert call("SendMessage", answer | {"configuration": {"ifGenerationMatch": at}}).state == "COMPLETED"

@@ -10,7 +10,9 @@ from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import UnsupportedOperationError
 from google.protobuf.json_format import ParseDict
 
+from nbagora_lab.a2a.snapshots import EVERY
 from nbagora_lab.a2a.wire import COMPLETED, dumps
+from nbagora_lab.inspect.fold import LOG_EXTENSION
 from task_logs import as_owner, handler_on, task_log, user_says
 
 CHUNKS = 5000
@@ -134,3 +136,58 @@ def test_what_a_dead_process_left_at_work_ends(tmp_path):
         assert tasks.settle() == [live.id]
         *_, (_, last) = asyncio.run(told(handler, live, "2"))
         assert last["statusUpdate"]["status"]["state"] == "TASK_STATE_FAILED"
+
+
+def trimmed(tasks, monkeypatch, first):
+    """The log as an engine gives it whose retention has taken what stands before `first`."""
+    scan, info = tasks.log.scan, tasks.log.info
+
+    def kept(topic, *, after=-1, **options):
+        return scan(topic, after=max(after, first - 1) if topic.startswith("sessions/") else after, **options)
+
+    monkeypatch.setattr(tasks.log, "scan", kept)
+    monkeypatch.setattr(tasks.log, "info", lambda topic: info(topic).model_copy(update={"first": first}))
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_cursor_older_than_retention_is_told_of_the_gap_and_given_a_snapshot(tasks, monkeypatch, ended):
+    handler, live = opened(tasks)
+    for number in range(50):
+        chunk(live, number)
+    asyncio.run(told_some(handler, live, 5))
+    if ended:
+        live.status(COMPLETED)
+        tasks.find("", live.id)
+    trimmed(tasks, monkeypatch, 30)
+
+    def meanwhile():
+        if not ended:
+            chunk(live, 50)
+            live.status(COMPLETED)
+
+    events = asyncio.run(told(handler, live, "7", after_first=meanwhile))
+    assert events[0][1]["task"]["metadata"][LOG_EXTENSION]["gap"] == {"after": "7", "first": "30"}
+    assert words(events) == whole(50 if ended else 51)
+    assert events[-1][1].get("statusUpdate", events[0][1].get("task"))["status"]["state"] == COMPLETED
+    at_the_edge = asyncio.run(told(handler, live, "29"))
+    assert [offset for offset, _ in at_the_edge] == list(range(30, live_end(tasks, live) + 1))
+    assert "gap" not in json.dumps(at_the_edge[0][1])
+
+
+def live_end(tasks, live):
+    return tasks.find("", live.id).offset
+
+
+def test_a_fold_that_starts_above_what_is_missing_says_so(tmp_path, monkeypatch):
+    with task_log(tmp_path / "store") as tasks:
+        _, live = opened(tasks)
+        for number in range(EVERY):
+            chunk(live, number)
+        assert tasks.snapshots.run_once(live.topic)
+        for number in range(EVERY, EVERY + 100):
+            chunk(live, number)
+        saved = tasks.session("", live.context_id).saved[0]
+    with task_log(tmp_path / "store") as tasks:
+        trimmed(tasks, monkeypatch, saved + 50)
+        place = tasks.task_json("", live.id)["metadata"][LOG_EXTENSION]
+        assert place["gap"] == {"after": str(saved), "first": str(saved + 50)}

@@ -8,6 +8,7 @@ folded dict. Faces that the overrides don't reach parse.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from email.utils import formatdate
@@ -54,6 +55,7 @@ class _ContextBuilder(DefaultServerCallContextBuilder):
         context.state["scopes"] = getattr(request.scope.get("user"), "scopes", None)
         known = getattr(request.state, "known", request.query_params.get("currentGeneration"))
         context.state["known_generation"] = _generation(known)
+        context.state["if_generation"] = _generation(getattr(request.state, "match", None))
         headers = context.state["headers"]
         for parameter, header in (("A2A-Version", "a2a-version"), ("lastEventId", "last-event-id")):
             if parameter in request.query_params:
@@ -65,6 +67,12 @@ def _generation(known: Any) -> int | None:
     """The generation of a task that a caller knows; None where it names none."""
     text = str(known)
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def _match_of(params: Any) -> Any:
+    """The generation at which alone a message is to be taken, as the 1.1 draft has it; None where none is named."""
+    config = params.get("configuration") if isinstance(params, dict) else None
+    return config.get("ifGenerationMatch") if isinstance(config, dict) else None
 
 
 async def _sse(
@@ -109,6 +117,7 @@ class _JsonRpc(JsonRpcDispatcher):
             return self._generate_error_response(given if known else None, InvalidParamsError(_HALF_A_PAIR))
         params = body.get("params") if isinstance(body, dict) else None
         request.state.known = params.get("currentGeneration") if isinstance(params, dict) else None
+        request.state.match = _match_of(params)
         call = super().handle_requests(request)
         waits = isinstance(body, dict) and str(body.get("method")) in _WAIT
         return await _while_connected(request, call) if waits else await call
@@ -242,6 +251,9 @@ async def _is_whole(request: Request) -> bool:
 def _whole(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
     async def checked(request: Request) -> Response:
         if await _is_whole(request):
+            if b"ifGenerationMatch" in (body := await request.body()):
+                with contextlib.suppress(ValueError):  # as its parser will say
+                    request.state.match = _match_of(json.loads(body))
             response: Response = await endpoint(request)
             return response
         return JSONResponse(build_rest_error_payload(InvalidParamsError(_HALF_A_PAIR)), 400)

@@ -27,17 +27,15 @@ from a2a.utils.input_mode_validator import validate_input_modes
 from a2a.utils.task import validate_history_length
 
 from nbagora_lab.a2a.frames import Frame, filled, frame_of, parsed, task_frame
-from nbagora_lab.a2a.listing import list_tasks
 from nbagora_lab.a2a.live import Entries, LiveTask, Refer
 from nbagora_lab.a2a.outbox import Outbox
-from nbagora_lab.a2a.pushing import PushOperations
+from nbagora_lab.a2a.reading import STOPS_STREAM, ReadOperations
 from nbagora_lab.a2a.requests import (
-    SHOWN,
+    TaskGenerationMismatchError,
     check_output_modes,
     check_request,
     check_scopes,
     content_of,
-    cursor_of,
     history_length,
     levels_of,
     plan_of,
@@ -48,13 +46,12 @@ from nbagora_lab.a2a.sessions import context_of
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, INTERRUPTED_STATES
 from nbagora_lab.core.errors import BadName, TaskEnded, TaskNotFound, TopicNotFound
-from nbagora_lab.core.events import Flags, Head, Scheduling
+from nbagora_lab.core.events import Flags, Scheduling
 from nbagora_lab.inspect.fold import LOG_EXTENSION, TaskFold, message_key
 
 __all__ = ["LogRequestHandler"]
 
-_STOPS_STREAM = Flags.TERMINAL | Flags.MESSAGE
-_STOPS_SEND = _STOPS_STREAM | Flags.INTERRUPTED
+_STOPS_SEND = STOPS_STREAM | Flags.INTERRUPTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +71,7 @@ class _Accepted:
     withheld: bool = False
 
 
-class LogRequestHandler(PushOperations):
+class LogRequestHandler(ReadOperations):
     """The operations of one agent.
 
     Args:
@@ -185,7 +182,9 @@ class LogRequestHandler(PushOperations):
             return known
         refer = partial(self._entries, plan_of(params, context, owner), config, blobs)
         if message.task_id:
-            return self._follow_up(owner, message, content, refer)
+            return self._follow_up(owner, message, content, refer, context.state.get("if_generation"))
+        if context.state.get("if_generation") is not None:
+            raise InvalidParamsError("ifGenerationMatch is of a task, and the message names none")
         runner = self._runner()
         withheld = runner.reply != "task"
         try:
@@ -240,9 +239,13 @@ class LogRequestHandler(PushOperations):
                     return _Accepted(task_id, start, withheld=task.provisional and start == task.opened)
         return None
 
-    def _follow_up(self, owner: str, message: pb.Message, content: dict[str, Any], refer: Refer) -> _Accepted:
+    def _follow_up(
+        self, owner: str, message: pb.Message, content: dict[str, Any], refer: Refer, expected: int | None
+    ) -> _Accepted:
         live = self.tasks.live(message.task_id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, message.task_id)
+        if expected is not None and expected != fold.generation:
+            raise TaskGenerationMismatchError(f"the task {fold.id} is at generation {fold.generation}, not {expected}")
         context_id = context_of(fold.id)
         if message.context_id and message.context_id != context_id:
             raise InvalidParamsError(f"the task {fold.id} is of context {context_id}, not {message.context_id}")
@@ -256,63 +259,13 @@ class LogRequestHandler(PushOperations):
         answer = {**content, "contextId": context_id}
         runner = self._runner()
         try:
-            offset = live.answer(answer, refer, claim=revived)
+            offset = live.answer(answer, refer, claim=revived, expected=expected)
         except TaskEnded as error:
             raise UnsupportedOperationError(error.what) from None
         if offset is None:
             raise at_work
         runner.start(live, answer, live.generation)
         return _Accepted(fold.id, offset)
-
-    # -- reading ---------------------------------------------------------------------------------------------------
-
-    async def subscribe_batches(
-        self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
-    ) -> AsyncGenerator[list[Frame]]:
-        """SubscribeToTask: with a cursor what follows it, also after the end; else a snapshot and what follows that.
-
-        The first batch comes at once, as in `stream_batches`.
-        """
-        owner = self._owner(context)
-        if (found := self._subscription(owner, params.id, cursor_of(context))) is None:
-            return
-        after, snapshot = found
-        yield [snapshot] if snapshot is not None else []
-        async for batch in self._read(owner, params.id, after=after):
-            yield [frame_of(offset, head, stored) for offset, head, stored in batch]
-            if batch[-1][1].flags & _STOPS_STREAM:
-                return
-
-    def _subscription(self, owner: str, task_id: str, cursor: int | None) -> tuple[int, Frame | None] | None:
-        """Where a subscriber goes on and what it is given first; None where nothing follows."""
-        with self.tasks.lock:  # an end that another thread folds in between would never be waited for in vain
-            fold = self._find(owner, task_id)
-            if cursor is not None and fold.opened <= cursor <= self.tasks.session(owner, context_of(task_id)).offset:
-                return None if fold.terminal and fold.offset <= cursor else (cursor, None)
-            if fold.terminal:
-                raise UnsupportedOperationError(f"the task {task_id} has ended; GetTask tells how")
-            # as it is folded, and not up to now: what came since is told after it
-            task = fold.stamped(self.tasks.topic(owner, task_id), history=SHOWN)
-            return fold.offset, task_frame(fold.offset, task)
-
-    async def newer(self, task_id: str, context: ServerCallContext) -> None:
-        """Waits for a newer generation than the caller says that it knows, if it does."""
-        if (known := context.state.get("known_generation")) is not None:
-            await self.tasks.newer(self._find(owner := self._owner(context), task_id), owner, known)
-
-    def get_json(self, params: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
-        """GetTask."""
-        validate_history_length(params)
-        self._find(owner := self._owner(context), params.id)
-        return self.tasks.task_json(owner, params.id, history=history_length(params))
-
-    async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
-        reader = self.tasks.events(owner, task_id, after)
-        try:
-            async for batch in reader:
-                yield batch
-        finally:
-            await reader.aclose()
 
     def _owner(self, context: ServerCallContext) -> str:
         check_request(context, self._card())
@@ -344,24 +297,6 @@ class LogRequestHandler(PushOperations):
         """See `stream_batches`."""
         async for event in parsed(self.stream_batches(params, context)):
             yield event
-
-    @validate_request_params
-    async def on_subscribe_to_task(
-        self, params: pb.SubscribeToTaskRequest, context: ServerCallContext
-    ) -> AsyncGenerator[Any]:
-        """See `subscribe_batches`."""
-        async for event in parsed(self.subscribe_batches(params, context)):
-            yield event
-
-    @validate_request_params
-    async def on_get_task(self, params: pb.GetTaskRequest, context: ServerCallContext) -> pb.Task:
-        """See `get_json`."""
-        return filled(self.get_json(params, context), pb.Task())
-
-    @validate_request_params
-    async def on_list_tasks(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
-        """ListTasks: newest status first, with a cursor that stays valid while tasks move."""
-        return list_tasks(self.tasks, self._owner(context), self.agent, params)
 
     @validate_request_params
     async def on_cancel_task(self, params: pb.CancelTaskRequest, context: ServerCallContext) -> pb.Task:

@@ -242,16 +242,20 @@ class LiveTask:
         body = message_body(message, self.topic, self._prompts)
         return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")], "MESSAGE")
 
-    def answer(self, message: dict[str, Any], refer: Refer = nothing_more, *, claim: bool) -> int | None:
+    def answer(
+        self, message: dict[str, Any], refer: Refer = nothing_more, *, claim: bool, expected: int | None = None
+    ) -> int | None:
         """Takes in the user's answer to a question: the message, and SUBMITTED in the same batch.
 
         Args:
             message: The user's message.
             refer: Gives what is to be appended in the same step.
             claim: Whether this process takes the task over from one that ended.
+            expected: The generation at which it takes the answer; None: at any.
 
         Returns:
-            The offset of SUBMITTED, with which the follow-up's stream opens; None where the task asks for nothing.
+            The offset of SUBMITTED, with which the follow-up's stream opens; None where the task asks for nothing, or
+            has moved on.
         """
         before = [(self.topic, self.record(RecordType.MESSAGE, message_body(message, self.topic), source=b"/users"))]
         if claim:
@@ -261,7 +265,7 @@ class LiveTask:
         with self._lock:
             if self._ended:
                 raise self._refusal()
-            if self.state not in INTERRUPTED_STATES:
+            if self.state not in INTERRUPTED_STATES or expected not in {None, self.generation}:
                 return None
             stored = self.event_record(RecordType.STATUS, body, Flags.SPLICED)
             more = [*refer(self, message, self.generation + 1), *self._log.due(self, self.generation + 1)]

@@ -8,9 +8,16 @@ from datetime import datetime
 from typing import Any
 
 from a2a.server.context import ServerCallContext
+from a2a.server.jsonrpc_models import JSONRPCError
+from a2a.server.request_handlers.response_helpers import EXCEPTION_MAP
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import (
+    A2A_ERROR_REASONS,
+    A2A_REST_ERROR_MAPPING,
+    JSON_RPC_ERROR_CODE_MAP,
+    A2AError,
     ContentTypeNotSupportedError,
+    ErrorMapping,
     ExtensionSupportRequiredError,
     InvalidParamsError,
     InvalidRequestError,
@@ -26,6 +33,7 @@ from nbagora_lab.inspect.directory import LEVELS
 
 __all__ = [
     "SHOWN",
+    "TaskGenerationMismatchError",
     "check_output_modes",
     "check_request",
     "check_scopes",
@@ -43,6 +51,19 @@ SHOWN = 100
 
 _VERSIONS = ("", "0.3", "1.0")  # none at all means 0.3
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class TaskGenerationMismatchError(A2AError):
+    """The task is not at the generation that the caller took it to be at; of the 1.1 draft, -32010 and 409."""
+
+    message = "the task's generation is another"
+
+
+# where the SDK's builders of answers look errors up
+EXCEPTION_MAP[TaskGenerationMismatchError] = JSONRPCError
+JSON_RPC_ERROR_CODE_MAP[TaskGenerationMismatchError] = -32010
+A2A_REST_ERROR_MAPPING[TaskGenerationMismatchError] = ErrorMapping(409, "ABORTED", "TASK_GENERATION_MISMATCH")
+A2A_ERROR_REASONS[TaskGenerationMismatchError] = "TASK_GENERATION_MISMATCH"
 
 
 def validated(params: Any) -> Any:

@@ -58,6 +58,7 @@ class TaskFold:
         reply: The plain message that it was answered with, instead of a task.
         provisional: Whether its opening is withheld until the agent's first word, which may be a plain message.
         inherited: Whether it came with a fork: it is history there, and counts as CANCELED if it was open.
+        gap: Offsets between which records were missing when it was folded: the last before, and the first after them.
         webhooks: Who is told of its events, by the configuration's id.
     """
 
@@ -75,6 +76,7 @@ class TaskFold:
         self.reply: dict[str, Any] | None = None
         self.provisional = False
         self.inherited = False
+        self.gap: tuple[int, int] | None = None
         self.webhooks: dict[str, dict[str, Any]] = {}
         self._task: dict[str, Any] = {"id": task_id, "contextId": context_id, "status": {}}
         self._artifacts: dict[str, dict[str, Any]] = {}
@@ -125,10 +127,18 @@ class TaskFold:
             ]
         return task
 
-    def stamped(self, topic: str, **options: Any) -> dict[str, Any]:
-        """`as_json`, with where it is folded to in the log extension's metadata."""
+    def stamped(self, topic: str, *, gap: tuple[int, int] | None = None, **options: Any) -> dict[str, Any]:
+        """`as_json`, with where it is folded to in the log extension's metadata.
+
+        Args:
+            topic: Full name of the session topic.
+            gap: What the caller knows last, and the first record after it that is kept, where some between are not.
+            options: See `as_json`.
+        """
         task = self.as_json(**options)
-        place = {"topic": topic, "offset": str(self.offset), "generation": str(self.generation)}
+        place: dict[str, Any] = {"topic": topic, "offset": str(self.offset), "generation": str(self.generation)}
+        if (gap := gap or self.gap) is not None:
+            place["gap"] = {"after": str(gap[0]), "first": str(gap[1])}
         task["metadata"] = {**task.get("metadata", {}), LOG_EXTENSION: place}
         return task
 
@@ -253,6 +263,8 @@ class SessionFold:
     def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
         """Takes in stored records, which must follow on `offset`."""
         for offset, stored in batch:
+            if offset != self.offset + 1:
+                self._miss(offset)
             self.offset = offset
             self.fed += len(stored)
             head = head_of(stored)
@@ -290,6 +302,12 @@ class SessionFold:
                 task.reply = _bare(body["message"])
             else:
                 task.apply(record.type, body)
+
+    def _miss(self, offset: int) -> None:
+        """Notes that records before `offset` are kept no more, for the tasks that they may have been of."""
+        for task in self.tasks.values():
+            if not task.terminal:
+                task.gap = self.offset, offset
 
     def _event(self, offset: int, head: Head, stored: bytes) -> None:
         """Takes in a status or an artifact, of which a task may have very many: nothing is decoded but the body."""
