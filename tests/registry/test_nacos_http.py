@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import queue
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,12 +14,15 @@ from typing import Any
 import pytest
 
 from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.errors import LabError, ServerGone, StoreClosed, UsageError
+from nbagora_lab.core.errors import LabError, ServerGone, StoreClosed, TooLarge, UsageError
 from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.engines import open_catalog
+from nbagora_lab.registry.nacos import NacosCatalog
+from nbagora_lab.registry.nacos_follow import Follower
 from nbagora_lab.registry.nacos_http import Nacos
 
+clock, ids = SystemClock(), RandomIds()
 LOGIN = {"accessToken": "t-1", "tokenTtl": 18000}
 
 
@@ -151,6 +155,64 @@ def test_a_refusal_in_an_envelope_is_one_whatever_its_status(double: Double, con
     nacos.close()
     with pytest.raises(StoreClosed):
         nacos.get("/x", {})
+
+
+def test_what_is_above_the_server_s_limit_is_told_by_its_place(double: Double, connect: Callable[..., Nacos]) -> None:
+    double.version("3.1.0")
+    nacos = connect(double.address)
+    double.answers["/x"] = (413, "<html>Payload Too Large</html>")
+    error = refusal(lambda: nacos.send("POST", "/x", {"agentCard": "x" * 1000}))
+    assert isinstance(error, TooLarge)
+    assert double.address in error.what
+
+
+def test_a_server_that_goes_away_in_the_middle_is_named(double: Double, connect: Callable[..., Nacos]) -> None:
+    double.version("3.1.0")
+    nacos = connect(double.address)
+    nacos.check()
+    double.server.shutdown()
+    double.server.server_close()
+    for call in (lambda: nacos.get("/x", {}), lambda: nacos.send("POST", "/x", {})):
+        error = refusal(call)
+        assert isinstance(error, ServerGone)
+        assert double.address in error.what
+        assert "setting nacos" in error.hint
+
+
+SPACE = {"namespace": "lab7", "namespaceShowName": "lab7"}
+
+
+def test_a_server_that_keeps_agents_elsewhere_is_refused_at_once(
+    double: Double, connect: Callable[..., Nacos], tmp_path: Path
+) -> None:
+    double.version("3.3.0")
+    double.answers["/v3/admin/core/namespace/list"] = (200, {"code": 0, "data": [SPACE]})
+    double.answers["/v3/admin/ai/a2a/list"] = (200, {"code": 0, "data": {"pageItems": [{"name": "weather"}]}})
+    double.answers["/v3/admin/cs/config/list"] = (200, {"code": 0, "data": {"pageItems": []}})
+    error = refusal(lambda: NacosCatalog(tmp_path / "m.db", connect(double.address), "lab7", clock=clock, ids=ids))
+    assert "(3.3.0) does not keep its agents as configs" in error.what
+    assert "compatibility.mode" in error.hint
+
+
+def test_a_server_without_the_long_poll_is_looked_at_alone(
+    double: Double, connect: Callable[..., Nacos], tmp_path: Path
+) -> None:
+    double.version("3.2.0")
+    double.answers["/v3/admin/core/namespace/list"] = (200, {"code": 0, "data": []})
+    server = connect(double.address)
+    catalog = NacosCatalog(tmp_path / "m.db", server, "lab7", clock=clock, ids=ids)
+    catalog.seen["lab7", "agent", "weather"] = "md5"
+    follower = Follower(catalog, server)
+    rounds: queue.SimpleQueue[object] = queue.SimpleQueue()
+    follower.on_round = rounds.put
+    follower.start()
+    try:
+        for _ in range(3):
+            rounds.get(timeout=60)
+    finally:
+        follower.stop()
+        catalog.close()
+    assert [path for path, _ in double.asked].count("/v1/cs/configs/listener") == 1
 
 
 def test_a_lab_that_can_t_reach_its_registry_leaves_nothing_open(tmp_path: Path, double: Double) -> None:

@@ -84,6 +84,8 @@ class NacosCatalog(EmbeddedCatalog):
         self.engine = f"nacos {nacos.check()}"
         super().__init__(mirror, clock=clock, ids=ids)
         try:
+            for space in self.spaces():
+                self._agents.check_kept(space)
             self.look()
         except BaseException:
             self._store.close()

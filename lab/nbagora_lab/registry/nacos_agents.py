@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from nbagora_lab.core.errors import BadName, LabError, StoreError, VersionExists
+from nbagora_lab.core.errors import BadName, LabError, StoreError, UsageError, VersionExists
 from nbagora_lab.core.log import logger
 from nbagora_lab.registry.card import read_content
 from nbagora_lab.registry.model import LATEST, Draft, Kind
@@ -99,6 +99,23 @@ class Agents:
                 return
             page += 1
 
+    def check_kept(self, space: str) -> None:
+        """Makes sure that agents are kept as configs, as 3.1 and 3.2 do, and 3.3 where it is told to.
+
+        Raises:
+            UsageError: They are kept elsewhere, where they can't be followed.
+        """
+        form = {"namespaceId": space, "agentName": "", "search": "blur", "pageNo": 1, "pageSize": 1}
+        listed = (self._nacos.get(f"{AGENTS}/list", form) or {}).get("pageItems") or ()
+        if listed and next(self.files(space, "agent"), None) is None:
+            raise self._kept_elsewhere()
+
+    def _kept_elsewhere(self) -> UsageError:
+        return UsageError(
+            f"the Nacos at {self._nacos.url} ({self._nacos.version}) does not keep its agents as configs",
+            "set nacos.ai.a2a.compatibility.mode=LEGACY there, which 3.3 has, or use a Nacos 3.1 or 3.2",
+        )
+
     def file(self, space: str, kind: Kind, data_id: str) -> tuple[str, dict[str, Any]] | None:
         """MD5 and content of a thing's file, None where there is none; as it was written last."""
         return self._file(space, GROUPS[kind], data_id)
@@ -172,6 +189,7 @@ class Agents:
 
         Raises:
             VersionExists: Somebody else published the same version at the same moment.
+            UsageError: Nacos took it, and does not keep it where it can be read.
         """
         if record.kind != "agent":
             content = json.dumps({"thing": record.text(), "cards": cards}, ensure_ascii=False)
@@ -188,7 +206,10 @@ class Agents:
                 _check(record, target, self._card(space, known, target), digest)
             self._nacos.send("PUT", AGENTS, form | {"setAsLatest": target == latest_of(record)})
         if new:
-            _check(record, target, self._card(space, known, target), digest)
+            written = self._card(space, known, target)
+            if written is None:
+                raise self._kept_elsewhere()
+            _check(record, target, written, digest)
 
     def _registers(self, form: Mapping[str, object]) -> bool:
         """Registers an agent; False where somebody else did since it was looked for."""

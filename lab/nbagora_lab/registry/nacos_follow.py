@@ -1,14 +1,15 @@
 """The follower: keeps a mirror up to date with what others write at Nacos, on a thread of its own.
 
 Nacos holds a question open until one of the files that it names has changed (long poll), and answers within some 0.1 s
-of a write; what nobody here knows yet, and what becomes of endpoints, is looked for every `LOOK` seconds. Where the
+of a write; what nobody here knows yet, and what becomes of endpoints, is looked for every `LOOK` seconds. Where
+the long poll is not there (``/v1`` left the distribution with 3.2), the looks alone find what is new. Where the
 server goes away both wait, longer each time, and take in all that was missed once it is back.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from urllib.parse import unquote
 
 import httpx
@@ -65,11 +66,12 @@ class Follower:
             both.create_task(self._forever(self._look))
             both.create_task(self._forever(lambda: self._listen(client)))
 
-    async def _forever(self, step: Callable[[], object]) -> None:
+    async def _forever(self, step: Callable[[], Awaitable[object]]) -> None:
         wait = 0.0
         while True:
             try:
-                await step()  # type: ignore[misc]
+                if await step() is False:
+                    return
                 if wait:
                     _log.warning("Nacos at %s answers again", self._nacos.url)
                 wait = 0.0
@@ -89,35 +91,38 @@ class Follower:
         self.on_round([])
         await asyncio.sleep(LOOK)
 
-    async def _listen(self, client: httpx.AsyncClient) -> None:
+    async def _listen(self, client: httpx.AsyncClient) -> bool:
+        """Holds one question open; False where the server has no long poll."""
         assert self._more is not None
         self._more.clear()
         asked = dict(self._catalog.seen)
         more = asyncio.ensure_future(self._more.wait())
         try:
             if not asked:
-                await more
-                return
+                return await more
             question = asyncio.ensure_future(self._ask(client, asked))
             try:
                 await asyncio.wait({question, more}, return_when=asyncio.FIRST_COMPLETED)
                 if not question.done():
-                    return
+                    return True
             finally:
                 question.cancel()
             changed = question.result()
         finally:
             more.cancel()
+        if changed is None:
+            return False
         spaces = await asyncio.to_thread(self._catalog.spaces)
         for space, kind, data_id in changed:
             if space in spaces:
                 await asyncio.to_thread(self._catalog.take, space, spaces[space], kind, data_id)
         if changed:
             self.on_round([data_id for _, _, data_id in changed])
+        return True
 
     async def _ask(
         self, client: httpx.AsyncClient, asked: dict[tuple[str, Kind, str], str]
-    ) -> list[tuple[str, Kind, str]]:
+    ) -> list[tuple[str, Kind, str]] | None:
         lines = [
             "\x02".join((data_id, GROUPS[kind], digest, space)) + "\x01"
             for (space, kind, data_id), digest in asked.items()
@@ -126,6 +131,10 @@ class Follower:
         answer = await client.post(
             f"{self._nacos.url}/v1/cs/configs/listener", data={"Listening-Configs": "".join(lines)}, headers=headers
         )
+        if answer.status_code in {404, 410, 501}:
+            await asyncio.to_thread(self._nacos.check)  # raises where it is only starting
+            _log.info("Nacos at %s has no long poll: what is new is looked for every %g s", self._nacos.url, LOOK)
+            return None
         answer.raise_for_status()
         changed = []
         for line in unquote(answer.text).split("\x01"):

@@ -1,6 +1,8 @@
 """Nacos over HTTP: its calls, its envelope, its token, and its refusals in the house's words.
 
-Proven against 3.1.0 (`scripts/engines up nacos`); the paths below ``/v3`` are those of 3.2 as well, read and not run.
+Proven against 3.1.0 (`scripts/engines up nacos`); the paths below ``/v3`` are those of 3.2 and 3.3 as well, read and
+not run. What may be otherwise there is asked, not taken from the version: whether agents are kept as configs
+(`nacos_agents`), and whether the long poll of ``/v1`` is there (`nacos_follow`).
 Writes are form-encoded; every answer is ``{code, message, data}``, and a refusal may come as HTTP 200 with another
 code, as plain text, or as Spring's own page. A login's token is taken anew before it runs out, and once more where the
 server doesn't know it: it was started again, with another secret.
