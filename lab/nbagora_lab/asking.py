@@ -72,7 +72,8 @@ class Asking:
             Unauthorized: The agent's card asks for what was not given, or what was given is refused.
         """
         sent = self._message(message, context, model)
-        ask = functools.partial(self._calls.ask, abandon=cancel, given=parse_credentials(credentials))
+        within = timeout if cancel else None
+        ask = functools.partial(self._calls.ask, abandon=cancel, within=within, given=parse_credentials(credentials))
         return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
 
     def stream(

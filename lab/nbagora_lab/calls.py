@@ -11,11 +11,12 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.keyring import Credential
 from nbagora_lab.a2a.live import LiveTask
+from nbagora_lab.a2a.pushed import Pushed
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.wire import message_of
 from nbagora_lab.agents.message import parts_of
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
     from nbagora_lab.a2a.client import AgentClient
     from nbagora_lab.a2a.direct import DirectClient
 
-__all__ = ["Calls"]
+__all__ = ["TIMEOUT", "Calls"]
 
+TIMEOUT = "nbagora-timeout"
+"""The header that says how many seconds a caller waits; the task that it opens is cancelled then."""
 _FAREWELL = 10.0  # seconds that a remote has to cancel what nobody waits for any more
 
 
@@ -48,6 +51,8 @@ class Calls:
 
     Attributes:
         members: Gives the URLs of the labs that are together with this one, its own among them.
+        pushed: Where peers that don't stream can be told to push.
+        trust: Refuses the card of an agent elsewhere that is not to be believed.
         recorded: Gives what the log here has of a task, asked of the doors at a URL, past an offset.
     """
 
@@ -69,6 +74,8 @@ class Calls:
         self._leaving: set[asyncio.Task[None]] = set()  # what cancels tasks that nobody waits for any more
         self.on_cut: Callable[[str], None] | None = None
         self.members: Callable[[], Collection[str]] = lambda: [url]
+        self.pushed = Pushed(url)
+        self.trust: Callable[[dict[str, Any]], Awaitable[None]] | None = None
         self.recorded: Callable[[str, str, int], Sequence[TaskEvent]] = lambda _url, _task_id, _after: ()
 
     def http(self) -> httpx.AsyncClient:
@@ -76,7 +83,7 @@ class Calls:
         if self._http is None:
             import httpx
 
-            from nbagora_lab.a2a.client import OwnToken
+            from nbagora_lab.a2a.cardauth import OwnToken
 
             limits = httpx.Limits(max_connections=None, max_keepalive_connections=100)
             self._transport = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
@@ -131,9 +138,15 @@ class Calls:
                 http,
                 on_cut=lambda cut: self.on_cut and self.on_cut(cut),
                 auth=auth,
+                trust=None if self.is_ours(url) else self.trust,
+                pushed=self.pushed,
                 recorded=functools.partial(self.recorded, url),
             )
         return client
+
+    def is_ours(self, url: str) -> bool:
+        """Whether a lab of this one's has its doors there: its tasks are on this log."""
+        return any(url.startswith(f"{member}/") for member in self.members())
 
     def forget(self, url: str) -> None:
         """Has the next call to `url` read its card anew."""
@@ -171,7 +184,13 @@ class Calls:
             await events.aclose()
 
     async def ask(
-        self, agent: str, message: dict[str, Any], *, abandon: bool = False, given: tuple[Credential, ...] = ()
+        self,
+        agent: str,
+        message: dict[str, Any],
+        *,
+        abandon: bool = False,
+        within: float | None = None,
+        given: tuple[Credential, ...] = (),
     ) -> Task:
         """Sends a message and waits until its task ends or asks for something.
 
@@ -179,9 +198,11 @@ class Calls:
             agent: Its name, or the URL of its doors.
             message: The message.
             abandon: Whether the task is cancelled when this is.
+            within: Seconds that the task may take, wherever it runs; None: as long as it likes.
             given: What is shown, for this call and those that the task needs later; nothing: what the keyring has.
         """
-        return await self._finish(agent, self.events(agent, message, given=given), abandon=abandon)
+        headers = {TIMEOUT: f"{within:g}"} if within is not None else None
+        return await self._finish(agent, self.events(agent, message, headers, given), abandon=abandon)
 
     async def send(self, agent: str, message: dict[str, Any], *, given: tuple[Credential, ...] = ()) -> Task:
         """Sends a message; the task as it was opened."""
@@ -243,7 +264,8 @@ class Calls:
     ) -> Task:
         """Calls an agent for another's task: in a child context and the same trace, intent and result on record.
 
-        A call that is cancelled, or runs out of time, cancels the task that it called, wherever that is.
+        A call that is cancelled, or runs out of time, cancels the task that it called, wherever that is; and it has no
+        more time than is left to the task that makes it.
 
         Raises:
             TaskFailed: The called task ended FAILED, REJECTED or CANCELED.
@@ -260,6 +282,11 @@ class Calls:
         headers = {"nbagora-parent-task": live.id, "nbagora-levels": str(levels)}
         if len(trace) == 4:
             headers["traceparent"] = f"{trace[0]}-{trace[1]}-{span}-{trace[3]}"
+        if live.until is not None:
+            left = max(0.0, live.until - live.clock.now())
+            within = left if within is None else min(within, left)
+        if within is not None:
+            headers[TIMEOUT] = f"{within:g}"
         told = {"agent": agent, "context": context_id} | ({"step": key} if key else {})
         live.note(RecordType.CALL, told | {"message": message_id})
         try:

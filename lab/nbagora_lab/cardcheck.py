@@ -13,7 +13,7 @@ from nbagora_lab.core.errors import LabError
 from nbagora_lab.discovery import verify_signatures
 from nbagora_lab.registry import card_problems
 
-__all__ = ["CardCheck", "check_card"]
+__all__ = ["CardCheck", "check_card", "key_places"]
 
 
 class CardCheck(NamedTuple):
@@ -66,17 +66,21 @@ def _signature(
 ) -> tuple[str, bool | None]:
     if not card.get("signatures"):
         return "not signed", None
-    places = {_origin(one.get("url", "")) for one in card.get("supportedInterfaces", [])}
-    for signature in card["signatures"]:
-        place = _protected(signature).get("jku", "")
-        if _origin(place) not in places:
-            continue  # a key that a stranger publishes says nothing of this server
+    for place in key_places(card):
         try:
             verify_signatures(card, keys_at(place))
         except LabError as error:
             return f"its signature does not hold: {error.what}", False
         return f"signed by the key at {place}, and the signature holds", True
     return "signed by a key that its server does not publish: check it with lab.discover(…, keys=…)", None
+
+
+def key_places(card: Mapping[str, Any]) -> list[str]:
+    """Where the keys of a card's signatures are published, as far as that is at its own server: what a stranger
+    publishes says nothing of it."""
+    servers = {_origin(one.get("url", "")) for one in card.get("supportedInterfaces", [])}
+    places = [str(_protected(signature).get("jku", "")) for signature in card.get("signatures", [])]
+    return [place for place in places if _origin(place) in servers]
 
 
 def _origin(url: str) -> str:

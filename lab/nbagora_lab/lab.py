@@ -48,6 +48,7 @@ from nbagora_lab.outcomes import Outcomes
 from nbagora_lab.registry import Registry
 from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
+from nbagora_lab.trust import CardTrust
 from nbagora_lab.upkeep import Upkeep
 from nbagora_lab.views import LanesViewSource, ViewSource
 from nbagora_lab.wellknown import WellKnown
@@ -143,16 +144,14 @@ class Lab(Asking):
         guests = Guests(*engines[:3], self.url, house, tasklog.settle, joined=self.joined or "")
         members = guests.members if link is None else lambda: link.members
         self._neighbours = Neighbours(self.url, self.token, members)
-        self._tasks = Tasks(tasklog, log, self.url, self.joined or "", members)
+        self._tasks = tasks = Tasks(tasklog, log, self.url, self.joined or "", members)
         outcomes = Outcomes(log, self.registry, self.url)
-        self.keyring, known, service = Keyring(self.vault), self._tasks, self.service
-        self._calls = RoutedCalls(
-            self.registry, self.keyring, outcomes, service, self.url, self.token, ids, known.local, known.home
-        )
-        self._calls.members, self._calls.recorded = members, known.recorded
-        http = self._calls.http
-        self.discovery = Discovery(self.registry, WellKnown(http, private=settings.private_cards))
-        self.upkeep = Upkeep(self.registry, self.discovery, http, self.url, settings.probe)
+        self.keyring = Keyring(self.vault)
+        calls = RoutedCalls(self.registry, self.keyring, outcomes, tasks, self.service, self.url, self.token, ids)
+        calls.trust = CardTrust(settings.card_signatures, settings.card_keys, calls.keys_at).check
+        calls.members, calls.pushed.public, self._calls = members, settings.public_url, calls
+        self.discovery = Discovery(self.registry, WellKnown(calls.http, private=settings.private_cards))
+        self.upkeep = Upkeep(self.registry, self.discovery, calls.http, self.url, settings.probe)
         self._runs = Runs(tasklog, engines.groups, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)
         server.serve_broker(self.broker, self.clock, self.url)
@@ -160,7 +159,7 @@ class Lab(Asking):
         server.serve_engines(guests)
         signer = Signer(self.vault, self.url)
         self.credentials, self.tickets = Credentials(self.vault), Tickets(self.vault, self.clock)
-        server.serve_callers(self.tickets, signer)
+        server.serve_callers(self.tickets, signer, calls.pushed)
         server.serve_blobs(tasklog, self.url)
         outbox = Outbox(tasklog, engines.groups, self.vault, Webhooks(settings.push_allow), signer.detached)
         tasklog.due = outbox.due

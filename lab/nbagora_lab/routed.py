@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,6 +16,7 @@ from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.outcomes import Outcomes
 from nbagora_lab.registry import Registry, Resolution
+from nbagora_lab.tasks import Tasks
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.client import AgentClient
@@ -45,12 +47,11 @@ class RoutedCalls(Calls):
         registry: The registry.
         keyring: What agents are shown.
         outcomes: What tells of this lab's own tasks; it is up to date when a call returns.
+        tasks: Finds this lab's tasks.
         service: The service loop.
         url: The lab's own URL.
         token: The lab's own token.
         ids: What makes message and context ids.
-        local: Gives a task of this lab by its id, None for others'.
-        home: Gives the URL of the doors of a task that a lab of this one's runs; empty where the registry knows best.
 
     Attributes:
         direct: Gives the way to an agent of this process by its URL; None for others.
@@ -62,20 +63,19 @@ class RoutedCalls(Calls):
         registry: Registry,
         keyring: Keyring,
         outcomes: Outcomes,
+        tasks: Tasks,
         service: ServiceLoop,
         url: str,
         token: str,
         ids: Ids,
-        local: Callable[[str], Task | None],
-        home: Callable[[str], str] = lambda _task_id: "",
     ) -> None:
-        super().__init__(service, url, token, ids, local)
+        super().__init__(service, url, token, ids, tasks.local)
         self._registry = registry
         self._keyring = keyring
         self._outcomes = outcomes
         self.direct: Callable[[str], DirectClient | None] = lambda _url: None
         self.refresh: Callable[[str], bool] = lambda _name: False
-        self._home = home
+        self._home, self.recorded = tasks.home, tasks.recorded
         self._known: dict[str, _Known] = {}  # by task
 
     def client(
@@ -115,20 +115,21 @@ class RoutedCalls(Calls):
     ) -> AsyncGenerator[TaskEvent]:
         """See `Calls.events`; the registry is told how they ended."""
         client, resolution = self._led(agent, message.get("contextId", ""), message.get("taskId", ""), given)
-        ours = self._is_ours(client.url)
+        ours = self.is_ours(client.url)
         began, ok, heard = time.monotonic(), None, False
         if resolution is not None and not ours:
             self._registry.began(resolution.endpoint)
         try:
-            async for event in client.stream(message, headers=headers):
-                if event.kind == "task":
-                    self._remember(event.raw["task"]["id"], client.url, given)
-                heard = True
-                if event.last:
-                    ok = event.state != "FAILED"
-                    if ours:
-                        self._outcomes.refresh()  # before whoever called can call again
-                yield event
+            async with contextlib.aclosing(client.stream(message, headers=headers)) as stream:
+                async for event in stream:
+                    if event.kind == "task":
+                        self._remember(event.raw["task"]["id"], client.url, given)
+                    heard = True
+                    if event.last:
+                        ok = event.state != "FAILED"
+                        if ours:
+                            self._outcomes.refresh()  # before whoever called can call again
+                    yield event
         except LabError:
             ok = False
             raise
@@ -139,10 +140,6 @@ class RoutedCalls(Calls):
                 self._registry.began(resolution.endpoint)
                 self._tell(resolution, False, time.monotonic() - began)
 
-    def _is_ours(self, url: str) -> bool:
-        """Whether a lab of this one's has its doors there: its tasks are on this log."""
-        return any(url.startswith(f"{member}/") for member in self.members())
-
     def _tell(self, resolution: Resolution, ok: bool, seconds: float) -> None:
         try:
             self._registry.report(resolution.endpoint, ok=ok, seconds=seconds)
@@ -150,7 +147,7 @@ class RoutedCalls(Calls):
             logger.warning("what became of a call to %s is not on record: %s", resolution.endpoint.name, error.what)
 
     def _remember(self, task_id: str, url: str, given: tuple[Credential, ...]) -> None:
-        ours, before = self._is_ours(url), self._known.get(task_id, _Known())
+        ours, before = self.is_ours(url), self._known.get(task_id, _Known())
         if ours and not given:
             return  # the directory knows, and the lab's token will do
         if len(self._known) >= 10_000:

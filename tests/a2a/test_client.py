@@ -9,7 +9,9 @@ import httpx
 import pytest
 
 from cutting_proxy import CuttingProxy
-from nbagora_lab.a2a.client import AgentClient, OwnToken, Patience, collect
+from nbagora_lab.a2a.cardauth import OwnToken
+from nbagora_lab.a2a.client import AgentClient, collect
+from nbagora_lab.a2a.polling import Patience
 from nbagora_lab.a2a.task import event_of
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
 from stock_agent import StockAgent
@@ -355,8 +357,13 @@ def test_a_cut_in_a_stock_peers_pause_is_mended_by_a_snapshot(binding):
 def test_a_stock_peer_that_does_not_stream():
     with StockAgent(streaming=False) as agent:
         events = using(agent.url, streamed(say("one two", contextId="")))
-    assert [(event.kind, event.state) for event in events] == [("task", "COMPLETED")]
+        plain = using(agent.url, streamed(say("plain", contextId="")))
+        asked = using(agent.url, streamed(say("?", contextId="")))
+    assert {event.kind for event in events} == {"task"}
+    assert [event.last for event in events] == [False] * (len(events) - 1) + [True]
     assert collect("stock", events).text == "one two "
+    assert [event.text for event in plain] == ["hello"]
+    assert asked[-1].state == "INPUT_REQUIRED"
 
 
 # -- collecting, tokens ------------------------------------------------------------------------------------------------

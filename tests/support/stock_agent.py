@@ -11,14 +11,16 @@ import asyncio
 import socket
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Self
 
+import httpx
 import uvicorn
 from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
-from a2a.server.tasks import InMemoryTaskStore
+from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore, InMemoryTaskStore
 from a2a.types import a2a_pb2 as pb
 from starlette.applications import Starlette
 
@@ -75,14 +77,22 @@ class StockAgent:
     Args:
         bindings: What its card offers, best first.
         streaming: Whether it offers streams.
+        pushing: Whether it offers notifications.
+        signed: What its card is given to before it is served.
 
     Attributes:
         advertised: Port that its card names instead of its own; 0 for its own.
     """
 
-    def __init__(self, *bindings: str, streaming: bool = True) -> None:
+    def __init__(
+        self,
+        *bindings: str,
+        streaming: bool = True,
+        pushing: bool = False,
+        signed: Callable[[pb.AgentCard], pb.AgentCard] = lambda card: card,
+    ) -> None:
         self._bindings = bindings or ("JSONRPC", "HTTP+JSON")
-        self._streaming = streaming
+        self._streaming, self._pushing, self._signed = streaming, pushing, signed
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -102,13 +112,19 @@ class StockAgent:
             name="stock",
             description="a peer",
             version="1",
-            capabilities=pb.AgentCapabilities(streaming=self._streaming),
+            capabilities=pb.AgentCapabilities(streaming=self._streaming, push_notifications=self._pushing),
             supported_interfaces=interfaces,
             default_input_modes=["text/plain"],
             default_output_modes=["text/plain"],
             skills=[pb.AgentSkill(id="s", name="s", description="s", tags=["s"])],
         )
-        handler = DefaultRequestHandler(self._executor, InMemoryTaskStore(), card)
+        card = self._signed(card)
+        configs = InMemoryPushNotificationConfigStore()
+        http = httpx.AsyncClient(trust_env=False)
+        sender = BasePushNotificationSender(http, configs) if self._pushing else None
+        handler = DefaultRequestHandler(
+            self._executor, InMemoryTaskStore(), card, push_config_store=configs, push_sender=sender
+        )
         routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/"), *create_rest_routes(handler)]
         config = uvicorn.Config(Starlette(routes=routes), lifespan="off", log_config=None, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
@@ -117,6 +133,7 @@ class StockAgent:
             await asyncio.sleep(0.001)
         self._started.set()
         await serving
+        await http.aclose()
 
     def go(self, gate: str) -> None:
         """Lets tasks through that wait before the word ``!gate``."""

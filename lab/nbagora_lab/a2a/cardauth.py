@@ -11,7 +11,7 @@ import asyncio
 import base64
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
 from typing import Any
@@ -22,7 +22,7 @@ import httpx
 from nbagora_lab.a2a.keyring import Credential
 from nbagora_lab.core.errors import LabError, Unauthorized, UsageError
 
-__all__ = ["HOW_TO_GIVE", "CardAuth", "in_words", "wanted"]
+__all__ = ["HOW_TO_GIVE", "CardAuth", "OwnToken", "in_words", "wanted"]
 
 _EARLY = 10.0  # seconds before its end that a token is taken for old
 HOW_TO_GIVE = "give it as credentials=, or keep it: lab.keyring.keep(agent, …); %agent login does so, too"
@@ -123,6 +123,30 @@ def _asked(scheme: Mapping[str, Any], scopes: Sequence[str], by_skills: set[str]
             case "mtlsSecurityScheme":
                 return _Asked("mtls")
     return _Asked("something that the card does not describe")
+
+
+class OwnToken(httpx.Auth):
+    """Gives a lab's token to the doors of the labs that share it and to nobody else's.
+
+    Args:
+        members: Gives the labs' URLs.
+        token: Their token; empty for none.
+    """
+
+    def __init__(self, members: Callable[[], Collection[str]], token: str) -> None:
+        self._members = members
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        """Puts the token on a request, if it goes to its own doors (httpx's hook)."""
+        url = request.url
+        if self._token and any(_place(httpx.URL(one)) == _place(url) for one in self._members()):
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        yield request
+
+
+def _place(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 class CardAuth(httpx.Auth):

@@ -3,16 +3,18 @@
 It names the context of each message itself, so that a message whose answer was lost can be sent again and finds the
 task that it opened. It remembers the last offset, sees an end that was none (no terminal or asking state before it),
 backs off, and subscribes again after that offset; each event is given on exactly once. With peers that don't know the
-log extension it falls back on the specification: subscribe's snapshot, and GetTask. Where the task's log is at hand, as
+log extension it falls back on the specification: subscribe's snapshot, and GetTask. Peers that don't stream are polled,
+or waited for where they push. Where the task's log is at hand, as
 of labs that are together, it reads there what a cut stream did not give.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Collection, Generator, Sequence
-from dataclasses import dataclass
-from functools import partial
+import contextlib
+import functools
+import hashlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any
 
 import httpx
@@ -22,54 +24,18 @@ from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationEr
 from google.protobuf.json_format import MessageToDict, ParseDict
 
 from nbagora_lab.a2a.cardauth import HOW_TO_GIVE, CardAuth, in_words, wanted
+from nbagora_lab.a2a.polling import Patience, polled
+from nbagora_lab.a2a.pushed import Pushed
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
 from nbagora_lab.a2a.wire import unstructured
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import TaskFold
 
-__all__ = ["AgentClient", "OwnToken", "Patience", "collect", "mapped"]
+__all__ = ["AgentClient", "collect", "mapped"]
 
+_TRACES = 10_000  # tasks whose trace is remembered
 _log = logger.getChild("client")
-
-
-@dataclass(frozen=True, slots=True)
-class Patience:
-    """How long a cut stream is mended.
-
-    Attributes:
-        first: Seconds before the first try.
-        longest: Seconds between tries at most; they double from the first.
-        total: Seconds without an event after which it gives up.
-    """
-
-    first: float = 0.02
-    longest: float = 2.0
-    total: float = 60.0
-
-
-class OwnToken(httpx.Auth):
-    """Gives a lab's token to the doors of the labs that share it and to nobody else's.
-
-    Args:
-        members: Gives the labs' URLs.
-        token: Their token; empty for none.
-    """
-
-    def __init__(self, members: Callable[[], Collection[str]], token: str) -> None:
-        self._members = members
-        self._token = token
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Puts the token on a request, if it goes to its own doors (httpx's hook)."""
-        url = request.url
-        if self._token and any(_place(httpx.URL(one)) == _place(url) for one in self._members()):
-            request.headers["Authorization"] = f"Bearer {self._token}"
-        yield request
-
-
-def _place(url: httpx.URL) -> tuple[str, str, int | None]:
-    return url.scheme, url.host, url.port
 
 
 class AgentClient:
@@ -82,6 +48,8 @@ class AgentClient:
         patience: How long a cut stream is mended.
         on_cut: Told of each cut that is about to be mended.
         auth: What shows who calls, as the card asks.
+        trust: Refuses a card that is not to be believed.
+        pushed: Where a peer that pushes instead of streaming can be told to.
         recorded: Gives what a log that is at hand here has of a task past an offset, as a subscription would; a cut
             stream goes on with that, whether or not the peer can be reached.
     """
@@ -95,10 +63,16 @@ class AgentClient:
         patience: Patience | None = None,
         on_cut: Callable[[str], None] | None = None,
         auth: CardAuth | None = None,
+        trust: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
+        pushed: Pushed | None = None,
         recorded: Callable[[str, int], Sequence[TaskEvent]] = lambda _task_id, _after: (),
     ) -> None:
         self._recorded = recorded
         self._auth = auth
+        self._trust = trust
+        self._pushed = pushed
+        self._capabilities: dict[str, Any] = {}
+        self._traces: dict[str, str] = {}  # traceparents, by task
         self._wanted = ""  # what the card asks for, in words
         self.name = name
         self.url = url.rstrip("/")
@@ -112,6 +86,9 @@ class AgentClient:
         if self._client is None:
             card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
             self._wanted = in_words(wanted(plain := _plain(card)))
+            self._capabilities = plain.get("capabilities", {})
+            if self._trust is not None:
+                await self._trust(plain)
             if self._auth is not None:
                 self._auth.settle(plain)
             try:
@@ -144,14 +121,19 @@ class AgentClient:
             Unreachable: The connection could not be mended.
         """
         client = await self.connect()
+        if not self._capabilities.get("streaming"):
+            async with contextlib.aclosing(self._waited(message, headers)) as events:  # its door closes with it
+                async for event in events:
+                    yield event
+            return
         request = ParseDict({"message": message}, pb.SendMessageRequest())
+        headers = self._traced(message, headers)
 
         def send(cursor: int) -> Any:  # noqa: ARG001 -- a message has no cursor yet
-            return client.send_message(
-                request, context=ClientCallContext(service_parameters=headers or None, timeout=None)
-            )
+            return client.send_message(request, context=ClientCallContext(service_parameters=headers, timeout=None))
 
-        async for event in self._mended(send, "", -1):
+        trace = headers["traceparent"]
+        async for event in self._mended(send, "", -1, trace):
             yield event
 
     async def follow(self, task_id: str, *, after: int = -1) -> AsyncGenerator[TaskEvent]:
@@ -161,15 +143,55 @@ class AgentClient:
             TaskNotFound: The peer knows no such task.
         """
         client = await self.connect()
+        if not self._capabilities.get("streaming"):
+            async for event in polled(lambda: self._look(client, task_id), None, self._patience):
+                yield event
+            return
         async for event in self._mended(lambda cursor: self._subscribe(client, task_id, cursor), task_id, after):
             yield event
 
+    async def _waited(self, message: dict[str, Any], headers: dict[str, str] | None) -> AsyncGenerator[TaskEvent]:
+        """Sends a message to a peer that does not stream, and asks how its task stands, or is told when to ask."""
+        client = await self.connect()
+        pushes = self._pushed is not None and self._capabilities.get("pushNotifications")
+        with self._pushed.door(self.url) if self._pushed and pushes else contextlib.nullcontext() as door:
+            task, knocked = None, door.knocked if door is not None else None
+            if door is not None:
+                try:
+                    task = await self.send(message, headers=headers, push=door.config)
+                except (Unauthorized, Unreachable):
+                    raise
+                except RemoteError:  # it does not push there
+                    knocked = None
+            task = task or await self.send(message, headers=headers)
+            yield task.events[-1]
+            look = functools.partial(self._look, client, task.id)
+            async for event in polled(look, task.events[-1], self._patience, knocked):
+                yield event
+
     def _subscribe(self, client: Client, task_id: str, cursor: int) -> Any:
-        headers = {"Last-Event-ID": str(cursor)} if cursor >= 0 else None
-        context = ClientCallContext(service_parameters=headers)
+        context = self._context(task_id, {"Last-Event-ID": str(cursor)} if cursor >= 0 else {})
         return client.subscribe(pb.SubscribeToTaskRequest(id=task_id), context=context)
 
-    async def _mended(self, start: Callable[[int], Any], task_id: str, cursor: int) -> AsyncGenerator[TaskEvent]:
+    def _traced(self, message: dict[str, Any], headers: dict[str, str] | None) -> dict[str, str]:
+        """Headers of a message; it begins a trace of its own where it is not part of one."""
+        name = hashlib.sha256(str(message.get("messageId", "")).encode()).hexdigest()
+        trace = self._traces.get(message.get("taskId", ""), f"00-{name[:32]}-{name[32:48]}-01")
+        return {"traceparent": trace} | (headers or {})
+
+    def _context(self, task_id: str, headers: dict[str, str] | None = None) -> ClientCallContext:
+        """A later call for a task, in the trace of the message that began it."""
+        trace = {"traceparent": self._traces[task_id]} if task_id in self._traces else {}
+        return ClientCallContext(service_parameters=trace | (headers or {}))
+
+    def _remember(self, task_id: str, trace: str) -> None:
+        if len(self._traces) >= _TRACES:
+            self._traces.pop(next(iter(self._traces)))
+        self._traces[task_id] = trace
+
+    async def _mended(
+        self, start: Callable[[int], Any], task_id: str, cursor: int, trace: str = ""
+    ) -> AsyncGenerator[TaskEvent]:
         """The events of a stream that is started again after `cursor` whenever it is cut."""
         waited, pause = 0.0, self._patience.first
         client = await self.connect()
@@ -184,7 +206,8 @@ class AgentClient:
                         continue
                     cursor = max(cursor, event.offset)
                     waited, pause = 0.0, self._patience.first
-                    task_id = task_id or _task_id(event)
+                    if not task_id and (task_id := _task_id(event)):
+                        self._remember(task_id, trace)
                     yield event
                     if event.last:
                         return
@@ -220,22 +243,39 @@ class AgentClient:
             await asyncio.sleep(pause)
             waited, pause = waited + pause, min(pause * 2, self._patience.longest)
             if task_id:
-                start = partial(self._subscribe, client, task_id)
+                start = functools.partial(self._subscribe, client, task_id)
 
     async def _look(self, client: Client, task_id: str) -> TaskEvent:
-        return event_of({"task": _plain(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))})
+        return event_of(
+            {
+                "task": _plain(
+                    await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id), context=self._context(task_id)))
+                )
+            }
+        )
 
-    async def send(self, message: dict[str, Any], *, headers: dict[str, str] | None = None) -> Task:
-        """Sends a message and returns at once with the task as it was opened."""
+    async def send(
+        self, message: dict[str, Any], *, headers: dict[str, str] | None = None, push: dict[str, Any] | None = None
+    ) -> Task:
+        """Sends a message and returns at once with the task as it was opened.
+
+        Args:
+            message: As for `stream`.
+            headers: As for `stream`.
+            push: Where notifications go, as A2A's `TaskPushNotificationConfig`.
+        """
         client = await self.connect()
-        configuration = {"returnImmediately": True}
+        configuration = {"returnImmediately": True} | ({"taskPushNotificationConfig": push} if push else {})
         request = ParseDict({"message": message, "configuration": configuration}, pb.SendMessageRequest())
+        headers = self._traced(message, headers)
         raw = await self._guarded(
             client._transport.send_message(  # type: ignore[attr-defined]  # noqa: SLF001 -- the face always streams
                 request, context=ClientCallContext(service_parameters=headers)
             )
         )
         answer = _plain(raw)
+        if "task" in answer:
+            self._remember(answer["task"]["id"], headers["traceparent"])
         if "message" in answer:
             return collect(self.name, [event_of(answer)])
         return Task(self.name, answer["task"], (event_of(answer),))
@@ -247,7 +287,9 @@ class AgentClient:
             TaskNotFound: The peer knows no such task.
         """
         client = await self.connect()
-        raw = _plain(await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id))))
+        raw = _plain(
+            await self._guarded(client.get_task(pb.GetTaskRequest(id=task_id), context=self._context(task_id)))
+        )
         return Task(self.name, raw, (event_of({"task": raw}),))
 
     async def cancel(self, task_id: str) -> Task:
@@ -257,7 +299,9 @@ class AgentClient:
             RemoteError: It has ended.
         """
         client = await self.connect()
-        raw = _plain(await self._guarded(client.cancel_task(pb.CancelTaskRequest(id=task_id))))
+        raw = _plain(
+            await self._guarded(client.cancel_task(pb.CancelTaskRequest(id=task_id), context=self._context(task_id)))
+        )
         return Task(self.name, raw, (event_of({"task": raw}),))
 
     async def _guarded(self, call: Any) -> Any:

@@ -37,7 +37,7 @@ from nbagora_lab.a2a.requests import (
     check_scopes,
     content_of,
     history_length,
-    levels_of,
+    limits_of,
     plan_of,
     trace_of,
 )
@@ -199,7 +199,7 @@ class LogRequestHandler(ReadOperations):
                 traceparent=trace_of(context),
                 parent=context.state.get("headers", {}).get("nbagora-parent-task", ""),
                 version=self._card().version,
-                levels=levels_of(context),
+                **limits_of(context, self.tasks.clock.now()),
             )
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from nbagora_lab.a2a.gate import Caller, Gate, Tickets
+from nbagora_lab.a2a.pushed import Pushed
 from nbagora_lab.a2a.security import problem
 from nbagora_lab.a2a.signing import JWKS_PATH, Signer
 from nbagora_lab.core.errors import UsageError
@@ -30,6 +31,7 @@ class Callers:
         gates: All gates.
         tickets: What tickets are read with.
         signer: Whose public key anybody may see.
+        pushed: Where this lab waits for notifications.
     """
 
     def __init__(
@@ -38,11 +40,13 @@ class Callers:
         gates: Callable[[], list[Gate]],
         tickets: Tickets,
         signer: Signer,
+        pushed: Pushed,
     ) -> None:
         self._gate = gate
         self._gates = gates
         self._tickets = tickets
         self._signer = signer
+        self._pushed = pushed
 
     def is_public(self, scope: Scope) -> bool:
         """The lab's public key, and the cards of agents that say themselves how they want to be called."""
@@ -60,6 +64,8 @@ class Callers:
             query = parse_qs(scope["query_string"].decode("latin-1"))
             if (found := self._tickets.read(query.get("ticket", [""])[0], path)) is not None:
                 return "", found
+        if self._pushed.admits(path, headers):
+            return "", Caller("pushed", frozenset())
         if (gated := self._gate(path)) is not None:
             return gated[0].challenge, await gated[0].caller(scope, headers)
         if path == "/tickets" or path.startswith("/blobs"):  # every agent's callers have these in common

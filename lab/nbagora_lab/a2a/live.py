@@ -100,6 +100,7 @@ class LiveTask:
         generation: Number of its events so far.
         prompts: Versions of the prompts that its agent has used, newest of each, by name; on all that it writes.
         levels: Levels of calls to other agents that it, and those whom it calls, may still go down.
+        until: When its caller stops waiting and it is cancelled, in seconds since the Unix epoch; None: never.
         cancelled: Set once somebody asked to cancel it.
         targets: Topics of the webhooks that are told of its events.
     """
@@ -126,6 +127,7 @@ class LiveTask:
         self.prompts: dict[str, str] = {}
         self._prompts: tuple[str, ...] = ()
         self.levels = levels
+        self.until: float | None = None
         self.cancelled = threading.Event()
         self.targets: tuple[str, ...] = ()
         self._log = log

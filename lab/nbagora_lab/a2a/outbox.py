@@ -186,7 +186,10 @@ class Outbox:
             return
         try:
             response = await self.hooks.post(
-                config["url"], body, self._headers(config, body, f"{delivery.topic}.{told['generation']}")
+                config["url"],
+                body,
+                self._headers(config, body, f"{delivery.topic}.{told['generation']}")
+                | ({"traceparent": record.traceparent} if record.traceparent else {}),
             )
         except UsageError as error:
             raise self._again(delivery, error.what) from None

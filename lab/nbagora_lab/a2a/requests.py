@@ -40,7 +40,7 @@ __all__ = [
     "content_of",
     "cursor_of",
     "history_length",
-    "levels_of",
+    "limits_of",
     "plan_of",
     "trace_of",
     "validated",
@@ -151,10 +151,22 @@ def cursor_of(context: ServerCallContext) -> int | None:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def levels_of(context: ServerCallContext) -> int:
-    """Levels of calls that the caller leaves; what a stranger says can't be more than what anybody has."""
-    text = str(context.state.get("headers", {}).get("nbagora-levels", "")).strip()
-    return min(int(text), LEVELS) if text.isascii() and text.isdigit() and len(text) < 4 else LEVELS
+def limits_of(context: ServerCallContext, now: float) -> dict[str, Any]:
+    """What the caller leaves to the task that its message opens, as `TaskLog.open` takes it.
+
+    Levels of calls, of which a stranger can't leave more than anybody has; and, by the header ``nbagora-timeout`` in
+    seconds from `now`, when it stops waiting.
+    """
+    headers = context.state.get("headers", {})
+    levels = str(headers.get("nbagora-levels", "")).strip()
+    try:
+        seconds = float(headers.get("nbagora-timeout", ""))
+    except ValueError:
+        seconds = math.inf
+    return {
+        "levels": min(int(levels), LEVELS) if levels.isascii() and levels.isdigit() and len(levels) < 4 else LEVELS,
+        "until": now + seconds if 0 <= seconds < math.inf else None,
+    }
 
 
 def trace_of(context: ServerCallContext) -> str:

@@ -23,6 +23,7 @@ from nbagora_lab.core.settings import Settings
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.gate import Gate, Tickets
+    from nbagora_lab.a2a.pushed import Pushed
     from nbagora_lab.a2a.signing import Signer
     from nbagora_lab.a2a.tasklog import TaskLog
     from nbagora_lab.broker.broker import Broker
@@ -130,12 +131,13 @@ class Server:
         self._mounts["blobs"] = BlobDoors(tasks)
         self._raw.append(lambda path: path.split("/")[1] == "blobs")
 
-    def serve_callers(self, tickets: Tickets, signer: Signer) -> None:
-        """Lets in whom agents' gates let in; puts ``/tickets`` and the lab's public key beside the agents."""
+    def serve_callers(self, tickets: Tickets, signer: Signer, pushed: Pushed) -> None:
+        """Lets in whom agents' gates let in; puts tickets, notifications and the lab's key beside the agents."""
         from nbagora_lab.a2a.identity import Callers
 
         gates = lambda: [doors.gate for doors in self._agents.values() if doors.gate is not None]  # noqa: E731
-        self._app.identity = callers = Callers(self.gate, gates, tickets, signer)
+        self._app.identity = callers = Callers(self.gate, gates, tickets, signer, pushed)
+        self._mounts["pushed"] = pushed
         self._mounts["tickets"] = callers.tickets
         self._mounts[JWKS_PATH] = callers.keys
 

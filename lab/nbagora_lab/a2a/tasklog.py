@@ -104,6 +104,7 @@ class TaskLog:
         parent: str = "",
         version: str = "",
         levels: int = LEVELS,
+        until: float | None = None,
     ) -> tuple[LiveTask, int, dict[str, Any]]:
         """Opens a task for a message: the message, the claim and SUBMITTED, in one batch with the directory's entry.
 
@@ -119,6 +120,7 @@ class TaskLog:
             parent: Id of the task that calls.
             version: The agent's version that was called.
             levels: Levels of calls to other agents that are left below it.
+            until: When its caller stops waiting for it.
 
         Returns:
             The task to write, the offset of SUBMITTED, and the task as it stands there, as ProtoJSON.
@@ -145,7 +147,7 @@ class TaskLog:
         live.stamp = now = rfc3339(self.clock.now())
         flags = Flags.TASK | Flags.SPLICED | (Flags.PROVISIONAL if provisional else Flags.NONE)
         opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
-        live.generation = 1
+        live.generation, live.until = 1, until
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
         named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable}
         entry |= {name: value for name, value in named.items() if value}

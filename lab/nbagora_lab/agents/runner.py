@@ -163,6 +163,11 @@ class Runs:
         if not ended:
             run.interrupt(self._blocked_by(run))
 
+    async def expire(self, live: LiveTask) -> None:
+        """Cancels a task that has not ended and that nobody waits for any more."""
+        if not live.ended:
+            await self.cancel(live)
+
     def open_tasks(self, agent: str) -> int:
         """Number of runs of an agent."""
         return sum(run.live.agent == agent for run in list(self._runs.values()))
@@ -361,8 +366,11 @@ class Runner:
         inbox = self._runs.inboxes.get(self.definition.name)
         return () if inbox is None else (inbox.entry(live, message, generation, plan, self.begin),)
 
-    def start(self, live: LiveTask, message: dict[str, Any], generation: int) -> None:
-        """See `AgentRunner.start`."""
+    def start(self, live: LiveTask, message: dict[str, Any], generation: int) -> None:  # noqa: ARG002 -- the protocol's
+        """See `AgentRunner.start`; a task whose caller waits no longer is cancelled, whatever became of the caller."""
+        if live.until is not None:
+            seconds = max(0.0, live.until - live.clock.now())
+            asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self._runs.expire(live)))
 
     def begin(self, live: LiveTask, message: dict[str, Any], slot: Slot, *, restarted: bool) -> None:
         """Works on a message whose turn has come. On the agents' loop."""

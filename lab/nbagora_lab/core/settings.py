@@ -70,6 +70,15 @@ class Settings(BaseModel):
         30.0, ge=0, description="seconds between two looks at endpoints and cards that are elsewhere; 0: none"
     )
     private_cards: bool = Field(False, description="whether cards may be fetched from private addresses")
+    card_signatures: Literal["checked", "required", "ignored"] = Field(
+        "checked", description="agents elsewhere: those whose card's signature fails, or has none, are not called"
+    )
+    card_keys: Path | None = Field(
+        None, description="JWKS file of keys that must have signed cards; unset: those that their servers publish"
+    )
+    public_url: str = Field(
+        "", description="URL at which agents elsewhere reach the doors, to push; empty: only this machine's do"
+    )
     rocketmq: str = Field("127.0.0.1:8081", description="host:port of RocketMQ's proxy")
     rocketmq_namesrv: str = Field("127.0.0.1:9876", description="host:port of RocketMQ's name server")
     rocketmq_access_key: str = Field("", description="user at RocketMQ, where it wants one")
