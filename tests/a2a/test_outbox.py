@@ -11,15 +11,24 @@ import pytest
 from a2a_agents import define_agents
 from bindings import BINDINGS, Binding, user_message
 from nbagora_lab.lab import Lab
+from servers import running_server
 from webhook import webhook
 
+ON_ROCKETMQ = pytest.param("rocketmq", marks=[pytest.mark.campaign, pytest.mark.server("rocketmq")])
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+
+@pytest.fixture(scope="module", params=["embedded", ON_ROCKETMQ])
+def lab(request, tmp_path_factory):
     store = tmp_path_factory.mktemp("push")
-    with Lab(store=store, push_allow=["127.0.0.1"]) as lab:
+    servers = {} if request.param == "embedded" else running_server("rocketmq").settings
+    with Lab(store=store, broker=request.param, push_allow=["127.0.0.1"], **servers) as lab:
         lab.gates = define_agents(lab)
+        with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30) as client, webhook() as first:
+            send(Binding(client, f"{lab.url}/agents/echo", BINDINGS[0]), "x", first)  # what the first one starts stays
+            first.wait_for(3)
         yield lab
+        if servers:
+            lab.broker.log.shared.remove()
 
 
 @pytest.fixture

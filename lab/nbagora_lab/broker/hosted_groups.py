@@ -3,7 +3,8 @@
 A server hands out lite topics in order and no more: no shares, quotas, deadlines or globs, attempts that a restart
 forgets, no seek. So a parent that has groups is followed: each of its records is copied, under the same offset, into
 the lab's own store, where the embedded engine's groups serve it with all that they can. Their progress is as durable
-as that store. A group is its lab's: who joins that lab reads it; other labs on these servers have groups of their own.
+as that store, and what is `drained` stays there until they have read it, whatever the servers have removed. A group is
+its lab's: who joins that lab reads it; other labs on these servers have groups of their own.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class HostedGroups:
         if self._log.of(spec.topic) is self._log.shared and name not in self._groups.groups():
             there = self._log.shared.parents().get(spec.topic)
             if there is not None:
-                self._log.follow(spec.topic, TopicSpec(ttl=there.ttl))
+                self._log.follow(spec.topic, TopicSpec(ttl=there.ttl, drained=there.drained))
                 self._follow(spec.topic)
         return self._groups.create_group(name, spec)
 
