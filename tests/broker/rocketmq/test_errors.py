@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
 import threading
@@ -41,7 +42,7 @@ class Fake:
                 link, _ = self._server.accept()
             except OSError:
                 return
-            with link:
+            with link, contextlib.suppress(ConnectionResetError):
                 while link.recv(1 << 16):
                     link.sendall(self._answer)
 
@@ -74,6 +75,7 @@ def test_a_server_that_is_absent_is_named() -> None:
     with pytest.raises(ServerGone) as caught:
         Cluster(address, reader="r")
     assert f"RocketMQ at {address} does not answer" in told(caught)
+    assert "rocketmq_namesrv" in told(caught)
 
 
 @pytest.mark.parametrize("answer", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\0\0\0\5\1\0\0\0x", b""])
@@ -81,6 +83,15 @@ def test_a_port_of_something_else_is_told(fakes: Any, answer: bytes) -> None:
     with pytest.raises(ServerGone) as caught:
         Cluster(fakes(answer or frame(b"no json")), reader="r")
     assert "RocketMQ at 127.0.0.1:" in told(caught)
+    assert "rocketmq_namesrv" in told(caught)
+
+
+def test_another_part_of_rocketmq_is_told_from_a_name_server(fakes: Any) -> None:
+    address = fakes(frame(b'{"code": 3, "remark": " request type 106 not supported"}'))
+    with pytest.raises(ServerGone) as caught:
+        Cluster(address, reader="r")
+    assert f"what answers at {address} is a part of RocketMQ, but no name server" in told(caught)
+    assert "rocketmq_namesrv" in told(caught)
 
 
 def test_refused_credentials_name_the_settings(fakes: Any) -> None:
@@ -166,11 +177,37 @@ class TestReal:
         told(caught)
         assert "other" not in log.parents()
 
-    def test_a_proxy_that_is_absent_is_named(self) -> None:
-        options = server_options("rocketmq") | {"endpoints": "127.0.0.1:1"}
+    @pytest.mark.parametrize("wrong", ["nobody", "namesrv"])
+    def test_a_proxy_that_is_absent_or_something_else_is_named(self, wrong: str) -> None:
+        options = server_options("rocketmq")
+        address = "127.0.0.1:1" if wrong == "nobody" else options["namesrv"]
         with pytest.raises(ServerGone) as caught:
-            RocketLog(**options, lab=f"lab{secrets.token_hex(6)}", clock=SystemClock(), patience=2)
-        assert "127.0.0.1:1" in told(caught)
+            RocketLog(
+                **options | {"endpoints": address}, lab=f"lab{secrets.token_hex(6)}", clock=SystemClock(), patience=2
+            )
+        assert address in told(caught)
+        assert "the setting rocketmq names them" in told(caught)
+
+    def test_the_topics_that_are_there_are_held_against_the_brokers_at_every_opening(
+        self, log: RocketLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        log.create_topic("week", TopicSpec(ttl=7 * 86400))
+        check, asked = Cluster.check, []
+
+        def shorter(cluster: Cluster, *, ttl: float) -> Any:
+            asked.append(ttl)
+            return check(cluster, ttl=ttl * 10)  # as if fileReservedTime had been lowered since
+
+        monkeypatch.setattr(Cluster, "check", shorter)
+        with pytest.raises(StoreError) as caught:
+            RocketLog(**server_options("rocketmq"), lab=log.lab, clock=SystemClock())
+        assert "fileReservedTime" in told(caught)
+        assert max(asked) == 7 * 86400
+
+    def test_a_broker_in_place_of_a_name_server_is_told(self, log: RocketLog) -> None:
+        [broker] = [remote.address for remote in log.cluster.brokers.values()]
+        with pytest.raises(ServerGone, match="but no name server"):
+            Cluster(broker, reader="r")
 
     def test_a_foreign_message_is_a_record_and_ours_are_plain_to_others(self, log: RocketLog) -> None:
         from nbagora_lab.broker.rocketmq.official import client

@@ -115,6 +115,9 @@ def test_each_topic_is_on_one_broker_and_the_others_are_read_while_one_is_away(c
     os.kill(part.pid, signal.SIGKILL)
     while cluster.running(part):
         threading.Event().wait(0.05)
+    late = [threading.Thread(target=log.append, args=([(f"chat/late-{n}", record("late"))],)) for n in range(4)]
+    for thread in late:  # new topics, whichever broker they will be on
+        thread.start()
     try:
         for name, [broker] in held.items():
             if broker == "broker-a":
@@ -125,5 +128,8 @@ def test_each_topic_is_on_one_broker_and_the_others_are_read_while_one_is_away(c
                 assert len(caught.value._render_traceback_()) == 2
     finally:
         _rocketmq.bring_up(cluster)
+    for number, thread in enumerate(late):
+        thread.join()
+        assert bodies(log, f"chat/late-{number}") == ["late"]
     for name in names:
         assert bodies(log, f"chat/{name}") == [f"{name}:{count}" for count in range(3)]

@@ -54,6 +54,14 @@ def test_what_should_give_a_future_gives_nothing(name: str) -> None:
     assert "return self" in inspect.getsource(getattr(official._guarded(), name))
 
 
+def test_what_it_should_give_is_a_future_of_asyncio_and_under_the_guard_one_that_a_thread_can_wait_for() -> None:
+    code = "import rocketmq.v5.consumer.consumer as module; print(module.Future.__module__)"
+    quiet = "from nbagora_lab.broker.rocketmq import official; official.client(); "
+    for guard, home in (("", "_asyncio"), ("official._guarded(); ", "concurrent.futures._base")):
+        done = subprocess.run([sys.executable, "-c", quiet + guard + code], check=True, capture_output=True, text=True)
+        assert done.stdout.strip() == home
+
+
 def test_a_receipt_comes_by_a_pool_of_threads_and_under_the_guard_on_the_loop_itself() -> None:
     assert "_submit_callback" in inspect.getsource(rocketmq.Producer._Producer__handle_send_response_async)
     assert "SendMessage" in inspect.getsource(official._producing().deliver)

@@ -17,9 +17,11 @@ __all__ = ["Cluster", "Page", "Server"]
 
 _PULL, _MAX, _MIN, _CONFIG, _RUNTIME, _BROKERS, _TOPICS = 11, 30, 31, 26, 28, 106, 206
 _CREATE_TOPIC, _CREATE_GROUP, _DELETE_TOPIC, _FORGET_TOPIC, _DELETE_GROUP, _TOPIC = 17, 200, 215, 216, 207, 351
-_FOUND, _NOTHING, _AGAIN, _MOVED, _DENIED = 0, 19, 20, 21, 16
+_FOUND, _NOTHING, _AGAIN, _MOVED, _DENIED, _UNKNOWN = 0, 19, 20, 21, 16, 3
 _PAGE = 32  # messages that a broker gives at once at most
 _OLDEST = (5, 5)
+_NAMESRV = "see that it runs and that the setting rocketmq_namesrv names it; scripts/engines up rocketmq starts one"
+_BROKER = "see that this broker runs: scripts/engines status; the name server in the setting rocketmq_namesrv lists it"
 
 
 class Server(NamedTuple):
@@ -59,7 +61,7 @@ class Cluster:
     """
 
     def __init__(self, namesrv: str, *, access_key: str = "", secret_key: str = "", reader: str) -> None:
-        self._namesrv = Remote(namesrv)
+        self._namesrv = Remote(namesrv, _NAMESRV)
         self._key, self._secret = access_key, secret_key
         self._reader = reader
         self._lock = threading.Lock()
@@ -79,12 +81,18 @@ class Cluster:
 
     def look(self) -> None:
         """Asks the name server which brokers there are; one that it no longer lists is kept, it may come back."""
-        answer = self._call(self._namesrv, _BROKERS)
+        answer = self._ask(self._namesrv, _BROKERS)
+        if answer.code == _UNKNOWN:
+            raise ServerGone(
+                f"what answers at {self._namesrv.address} is a part of RocketMQ, but no name server", _NAMESRV
+            )
+        if answer.code:
+            self._refuse(self._namesrv, answer)
         with self._lock:
             for name, told in loads(answer.body)["brokerAddrTable"].items():
                 address = told["brokerAddrs"].get("0") or next(iter(told["brokerAddrs"].values()))
                 if name not in self._brokers or self._brokers[name].address != address:
-                    self._brokers[name] = Remote(address)
+                    self._brokers[name] = Remote(address, _BROKER)
         if not self._brokers:
             raise ServerGone(
                 f"the name server {self._namesrv.address} lists no broker", "start one, or wait until it has registered"

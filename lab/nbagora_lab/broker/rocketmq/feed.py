@@ -89,9 +89,10 @@ class Feed:
                 self._missed()
             for message in page.messages:
                 self.position = message.offset + 1
-                self._heard(message)
-            if (
-                not page.messages and page.next != self.position
-            ):  # what it would have read was removed, or the broker lost its tail
+                try:
+                    self._heard(message)
+                except Exception:  # noqa: BLE001 -- what one message brings about must not stop the others
+                    _log.exception("a message at %s of %s", message.offset, self._topic)
+            if not page.messages and page.next != self.position:  # it was removed, or the broker lost its tail
                 self.position = page.next
                 self._missed()

@@ -85,8 +85,11 @@ class Life:
         record = decode(stored, f"{self.parent}/{EVENTS}", offset)
         if not record.type.startswith("topic."):
             return
-        told = json.loads(record.body)
-        lite, base = told["topic"].partition("/")[2], told.get("base", 0)
+        try:
+            told = json.loads(record.body)
+            lite, base = told["topic"].partition("/")[2], int(told.get("base", 0))
+        except (ValueError, LookupError, TypeError, AttributeError):  # another client wrote it
+            return
         place = self._places.get(lite)
         if record.type == RecordType.TOPIC_EXPIRED:
             self._places[lite] = Place(base, open=False)

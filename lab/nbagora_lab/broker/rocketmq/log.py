@@ -117,6 +117,7 @@ class RocketLog:
             self._stops.callback(self._writer.close)
             self.topics = Parents(lab, self.cluster, self._writer, clock, self._heard, self._missed)
             self._stops.callback(self.topics.stop)
+            self.cluster.check(ttl=max((spec.ttl or 0 for spec in self.topics.specs().values()), default=0))
             self._bodies = Bodies(self.topics.bodies, self._writer.store, self.cluster, limit=body_limit, spool=spool)
             self.epoch = self.topics.open()
         except BaseException:
@@ -167,7 +168,8 @@ class RocketLog:
                 )
             known.append((self._parent(parent), lite))
         with self._held(topic for topic, _ in entries):
-            bases = self._opened({topic: where for (topic, _), where in zip(entries, known, strict=True)})
+            topics = dict(zip((topic for topic, _ in entries), known, strict=True))
+            bases = self._writer.patiently(lambda: self._opened(topics))
             places = self._writer.store(
                 [(parent, lite, stored) for (parent, lite), (_, stored) in zip(known, entries, strict=True)]
             )
@@ -237,12 +239,11 @@ class RocketLog:
         """See `Log.scan`."""
         parent, lite = split_topic(topic)
         self._check_open()
-        there = None
-        with contextlib.suppress(TopicNotFound):
-            there = self._parent(parent)
-        if there is None or limit < 1 or after >= 1 << 62:
+        if limit < 1 or after >= 1 << 62:
             return []
-        return self._reader.scan(there, lite, after=after, limit=limit, max_bytes=max_bytes)
+        with contextlib.suppress(TopicNotFound):
+            return self._reader.scan(self._parent(parent), lite, after=after, limit=limit, max_bytes=max_bytes)
+        return []
 
     def seek(self, topic: str, time: float) -> int:
         """See `Log.seek`."""

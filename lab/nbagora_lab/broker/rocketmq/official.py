@@ -3,13 +3,16 @@
 Each guard holds for the versions in which the defect was seen, and `tests/broker/rocketmq/test_official.py` says when
 one is no longer needed. What is guarded here: the client opens a log file in the home folder when it is imported; its
 `LiteSimpleConsumer` asks for a kind of consumer that a 5.5.0 server refuses; `subscribe_lite` sends a name letter by
-letter; `ack_async` and `change_invisible_duration_async` give nothing back.
+letter; `ack_async` and `change_invisible_duration_async` give nothing back, and what they should give nobody can wait
+for; each send hops between four threads.
 """
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import functools
+import importlib
 import importlib.metadata
 import logging
 import sys
@@ -132,6 +135,9 @@ def _producing() -> Any:
 def _guarded() -> Any:
     rocketmq = client()
     from rocketmq.grpc_protocol import ClientType
+
+    module: Any = importlib.import_module("rocketmq.v5.consumer.consumer")
+    module.Future = concurrent.futures.Future  # it means this one, but takes asyncio's, which no thread can wait for
 
     class Guarded(rocketmq.LiteSimpleConsumer):  # type: ignore[name-defined,misc]
         """The client's consumer, such that a 5.5.0 server takes it and names arrive whole."""

@@ -67,11 +67,13 @@ class Remote:
 
     Args:
         address: ``host:port``.
+        hint: What to do where it does not answer.
         timeout: Seconds that a call takes at most, unless it says otherwise.
     """
 
-    def __init__(self, address: str, *, timeout: float = 5.0) -> None:
+    def __init__(self, address: str, hint: str, *, timeout: float = 5.0) -> None:
         self.address = address
+        self._hint = hint
         self._timeout = timeout
         self._idle: deque[socket.socket] = deque()
         self._lock = threading.Lock()
@@ -111,7 +113,7 @@ class Remote:
             answer = _read(link)
         except (OSError, ValueError) as error:
             self._drop(link)
-            raise ServerGone(f"RocketMQ at {self.address} does not answer: {error}", _HINT) from None
+            raise ServerGone(f"RocketMQ at {self.address} does not answer: {error}", self._hint) from None
         except BaseException:  # interrupted: what comes on this connection is no answer to the next call
             self._drop(link)
             raise
@@ -151,9 +153,6 @@ class Remote:
             with self._lock:
                 self._all.discard(link)
             link.close()
-
-
-_HINT = "see that it runs and that the address is right: %lab start --broker rocketmq, scripts/engines status"
 
 
 def _text(value: object) -> str:

@@ -8,6 +8,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from nbagora_lab.broker.rocketmq.cluster import Cluster
 from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET
@@ -23,6 +24,8 @@ __all__ = ["Writer"]
 _HEARD = 0.5  # seconds after which an offset that the feed did not tell is looked for
 _PAGE = 32
 _MANY = 8
+_PAUSE = 0.5  # seconds between two looks at servers that are away
+_Seen = TypeVar("_Seen")
 
 
 class _Pending:
@@ -78,6 +81,21 @@ class Writer:
             for number in numbers:
                 self._pending.pop(number, None)
         return [one.offset for one in pending]
+
+    def patiently(self, look: Callable[[], _Seen]) -> _Seen:
+        """What a look at the servers that a write needs gives, again while they are away.
+
+        Raises:
+            ServerGone: They are away for longer than a lab has patience.
+        """
+        until = time.monotonic() + self._patience
+        while True:
+            try:
+                return look()
+            except ServerGone:
+                if self._closed or time.monotonic() > until:
+                    raise
+            time.sleep(_PAUSE)
 
     def place(self, message: Message) -> Callable[[], None]:
         """Takes a message that the feed heard of; what it gives tells its sender so."""
