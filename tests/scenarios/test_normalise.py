@@ -39,6 +39,7 @@ CASES: list[tuple[Normaliser, str, object, object]] = [
     (durations, "seconds", 12, 12),
     (ports, "url", "http://127.0.0.1:43121/agents/x", "http://127.0.0.1:<port>/agents/x"),
     (ports, "url", "http://localhost:8000 and http://[::1]:8000", "http://localhost:<port> and http://[::1]:<port>"),
+    (ports, "owner", "bob%40http%3A%2F%2F127.0.0.1%3A43121:ctx-1", "bob%40http%3A%2F%2F127.0.0.1%3A<port>:ctx-1"),
     (ports, "url", "http://example.org:8000", "http://example.org:8000"),
     (addresses, "text", "<object at 0x7f3a2b1c>", "<object at 0x<address>>"),
     (addresses, "text", "0xff", "0xff"),

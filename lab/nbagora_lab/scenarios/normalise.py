@@ -38,7 +38,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:?\
 _TIME_KEY = re.compile(r"(?:^|_)(?:time|timestamp|created|updated|opened|ended|at)$|(?:Time|At)$")
 _DURATION = re.compile(r"(?<!\d)\d++\.\d++ ?(?:ns|µs|us|ms|s|seconds)\b")
 _DURATION_KEY = re.compile(r"(?:^|_)(?:duration|elapsed|latency|took)(?:_(?:ms|s|us|ns))?$")
-_PORT = re.compile(r"\b(127\.0\.0\.1|localhost)(:|%3A)\d{2,5}\b|(\[::1\]:)\d{2,5}\b")
+_PORT = re.compile(r"(?:\b|(?<=%2F))(127\.0\.0\.1|localhost)(:|%3A)\d{2,5}\b|(\[::1\]:)\d{2,5}\b")
 _ADDRESS = re.compile(r"\b0x[0-9a-fA-F]{6,16}\b")
 _PROCESS = re.compile(r"\b(ipykernel_|pid[ =:]+)\d+")
 _SCRATCH_PATH = re.compile(r"(?<![^\s\"'(])[^\s\"'(]*" + SCRATCH + r"\w+")  # from a word's start: else quadratic
