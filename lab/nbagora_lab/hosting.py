@@ -132,7 +132,7 @@ class Hosting:
         url = f"{self._url}/agents/{quote(name, safe='')}"
         with self._lock:
             published = self._registry.publish(card, version=options.version)
-            card = with_interfaces({**card, "version": published.version}, url)
+            card = with_interfaces({**card, "version": published.version}, url, self._server.grpc)
             before = self._hosted.get(name)
             if before is not None and before.version != published.version:
                 self._keep(name, before)
@@ -176,7 +176,7 @@ class Hosting:
         doors = build_doors(handler, lambda: signer.signed(hosted.card), lambda: card_v03(hosted.card, hosted.url))
         schemes = [parse_scheme(text) for text in hosted.options.auth]
         gate = Gate(schemes, self._credentials, [hosted.url, self._url, name], self._issuers) if schemes else None
-        self._server.mount(at, doors, gate)
+        self._server.mount(at, doors, gate, handler)
         self._direct[hosted.url] = DirectClient(name, hosted.url, handler, lambda: signer.signed(hosted.card))
 
     def direct(self, url: str) -> DirectClient | None:
@@ -199,7 +199,7 @@ class Hosting:
         at = f"{name}@{hosted.version}"
         self._registry.deregister(hosted.endpoint)
         hosted.url = f"{self._url}/agents/{quote(at, safe='')}"
-        hosted.card = with_interfaces(hosted.card, hosted.url)
+        hosted.card = with_interfaces(hosted.card, hosted.url, self._server.grpc)
         hosted.message = ParseDict(hosted.card, type(hosted.message)())
         hosted.endpoint = self._endpoint(name, hosted.version, hosted.url)
         self._former[name, hosted.version] = hosted

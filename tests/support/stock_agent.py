@@ -79,6 +79,7 @@ class StockAgent:
         streaming: Whether it offers streams.
         pushing: Whether it offers notifications.
         signed: What its card is given to before it is served.
+        compat: Whether it has its 0.3 face, too.
 
     Attributes:
         advertised: Port that its card names instead of its own; 0 for its own.
@@ -90,9 +91,11 @@ class StockAgent:
         streaming: bool = True,
         pushing: bool = False,
         signed: Callable[[pb.AgentCard], pb.AgentCard] = lambda card: card,
+        compat: bool = False,
     ) -> None:
         self._bindings = bindings or ("JSONRPC", "HTTP+JSON")
         self._streaming, self._pushing, self._signed = streaming, pushing, signed
+        self._compat = compat
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -125,7 +128,11 @@ class StockAgent:
         handler = DefaultRequestHandler(
             self._executor, InMemoryTaskStore(), card, push_config_store=configs, push_sender=sender
         )
-        routes = [*create_agent_card_routes(card), *create_jsonrpc_routes(handler, "/"), *create_rest_routes(handler)]
+        routes = [
+            *create_agent_card_routes(card),
+            *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=self._compat),
+            *create_rest_routes(handler),
+        ]
         config = uvicorn.Config(Starlette(routes=routes), lifespan="off", log_config=None, timeout_graceful_shutdown=1)
         self._server = uvicorn.Server(config)
         serving = asyncio.create_task(self._server.serve([self._listener]))

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import unquote
 
 from nbagora_lab.a2a.schemes import declared, parse_scheme, scopes_of
 from nbagora_lab.a2a.wire import INBOX_EXTENSION
@@ -149,11 +150,20 @@ def build_card(name: str, description: str, options: CardOptions, *, token: bool
     } | declared(schemes, token=token)
 
 
-def with_interfaces(card: dict[str, Any], url: str) -> dict[str, Any]:
-    """The card as served: with the addresses at which the agent answers."""
+def with_interfaces(card: dict[str, Any], url: str, grpc: str = "") -> dict[str, Any]:
+    """The card as served: with the addresses at which the agent answers.
+
+    Args:
+        card: The card.
+        url: Where its HTTP doors are.
+        grpc: Address of the gRPC doors, where the tenant is the last part of `url`; empty: there are none.
+    """
     interfaces = [
         {"url": url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in ("JSONRPC", "HTTP+JSON")
     ]
+    if grpc:
+        tenant = unquote(url.rpartition("/")[2])
+        interfaces.append({"url": grpc, "protocolBinding": "GRPC", "protocolVersion": "1.0", "tenant": tenant})
     return {**card, "supportedInterfaces": interfaces}
 
 

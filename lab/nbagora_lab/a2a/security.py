@@ -118,7 +118,7 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refusal = self._refuse_place(scope, headers) or await self._refuse_caller(scope, headers)
+        refusal = self._refuse_place(scope, headers) or await self.refuse_caller(scope, headers)
         if refusal is None and scope["method"] in {"POST", "PUT", "PATCH"}:
             if limit := self._streamed(scope, headers):
                 if (size := headers.get("content-length", "")).isdigit() and int(size) > limit:
@@ -148,8 +148,8 @@ class Guard:
             return problem(403, "Origin not allowed", "pages of other origins may not call this server")
         return None
 
-    async def _refuse_caller(self, scope: Scope, headers: Headers) -> Response | None:
-        """Finds out who calls; it stands as ``user`` in the scope, unless it is the lab's own."""
+    async def refuse_caller(self, scope: Scope, headers: Headers) -> Response | None:
+        """What is answered to who may not call; who may stands as ``user`` in the scope, unless it is the lab's own."""
         path = scope["path"]
         way, _, given = headers.get("authorization", "").partition(" ")
         given = given.strip() if way.lower() == "bearer" else ""

@@ -23,6 +23,8 @@ from nbagora_lab.core.settings import Settings
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.gate import Gate, Tickets
+    from nbagora_lab.a2a.grpc_doors import GrpcDoors
+    from nbagora_lab.a2a.handler import LogRequestHandler
     from nbagora_lab.a2a.pushed import Pushed
     from nbagora_lab.a2a.signing import Signer
     from nbagora_lab.a2a.tasklog import TaskLog
@@ -67,6 +69,7 @@ def bind(host: str, port: int, former: int = 0) -> socket.socket:
 class _Doors:
     app: ASGIApp
     gate: Gate | None = None
+    handler: LogRequestHandler | None = None
 
 
 class _Uvicorn(uvicorn.Server):
@@ -83,6 +86,10 @@ class Server:
     Args:
         settings: Hosts, origins and limits.
         token: Bearer token; empty lets everybody in.
+
+    Attributes:
+        root: Name of the agent whose doors are at ``/``, too.
+        grpc: Address of the gRPC doors, ``host:port``; empty without them.
     """
 
     def __init__(self, settings: Settings, token: str) -> None:
@@ -100,6 +107,9 @@ class Server:
             depth_limit=settings.depth_limit,
         )
         self._app.takes = lambda path: settings.stored_body_limit if any(one(path) for one in self._raw) else 0
+        self._settings = settings
+        self.grpc = ""
+        self._grpc: GrpcDoors | None = None
         self._uvicorn: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -108,15 +118,18 @@ class Server:
         """The whole application, guard included."""
         return self._app
 
-    def mount(self, name: str, app: ASGIApp, gate: Gate | None = None) -> None:
+    def mount(
+        self, name: str, app: ASGIApp, gate: Gate | None = None, handler: LogRequestHandler | None = None
+    ) -> None:
         """Puts an agent's doors at ``/agents/{name}``, in place of those that were there.
 
         Args:
             name: The agent's.
             app: Its doors.
             gate: Who is let in beside the lab's own user; None: nobody.
+            handler: Its operations, for gRPC.
         """
-        self._agents[name] = _Doors(app, gate)
+        self._agents[name] = _Doors(app, gate, handler)
 
     def gate(self, path: str) -> tuple[Gate, str] | None:
         """The gate before what is at a path, and the path's rest behind it."""
@@ -186,7 +199,12 @@ class Server:
         self._app.admits = lambda path, token: path.split("/")[1] == "registry" and admits(token)
 
     async def start(self, listener: socket.socket) -> None:
-        """Serves on a bound socket; returns once requests are answered."""
+        """Serves on a bound socket, and gRPC where it is asked for; returns once requests are answered."""
+        if (port := self._settings.grpc) is not None:
+            from nbagora_lab.a2a.grpc_doors import GrpcDoors
+
+            self._grpc = GrpcDoors(self._app, self._handler, self._settings.body_limit)
+            self.grpc = await self._grpc.start(self._settings.host, port)
         config = uvicorn.Config(
             self._app, lifespan="off", log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1
         )
@@ -200,6 +218,9 @@ class Server:
 
     async def stop(self) -> None:
         """Closes the port and every connection; tells streams nothing, they resume."""
+        if self._grpc is not None:
+            await self._grpc.stop()
+            self._grpc = None
         if self._uvicorn is None or self._task is None:
             return
         self._uvicorn.should_exit = self._uvicorn.force_exit = True
@@ -211,6 +232,9 @@ class Server:
             task.cancel()
         await self._task
         self._uvicorn = self._task = None
+
+    def _handler(self, name: str) -> LogRequestHandler | None:
+        return doors.handler if (doors := self._agents.get(name)) is not None else None
 
     def _mounted(self, path: str) -> ASGIApp | None:
         parts = [*path.split("/", 3), ""]  # a target may be "*"

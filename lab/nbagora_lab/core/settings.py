@@ -46,6 +46,9 @@ class Settings(BaseModel):
     )
     host: str = Field("127.0.0.1", description="address that the doors listen on")
     port: int = Field(0, ge=0, le=65535, description="port of the doors; 0: the store's former one, or else a free one")
+    grpc: int | None = Field(
+        None, ge=0, le=65535, description="port of A2A over gRPC (the extra grpc); 0: a free one; unset: none"
+    )
     token: str | None = Field(None, description="bearer token of the doors; unset: the store's own; empty: no token")
     allowed_hosts: tuple[str, ...] = Field((), description="Host names that the doors answer to, beside loopback")
     allowed_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call the doors")
