@@ -41,13 +41,14 @@ class GrpcDoors:
         try:
             import grpc.aio
             from a2a.server.request_handlers.grpc_handler import GrpcHandler
-            from a2a.types import a2a_pb2_grpc
+            from a2a.types.a2a_pb2_grpc import add_A2AServiceServicer_to_server
         except ImportError:
             raise UsageError("gRPC is not installed", "pip install 'nbagora[grpc]'") from None
         self._guard = guard
         self._handler = handler
         self._server = grpc.aio.server(options=[("grpc.max_receive_message_length", body_limit)])
-        a2a_pb2_grpc.add_A2AServiceServicer_to_server(GrpcHandler(cast("Any", _Switch(self))), self._server)
+        serve: Any = add_A2AServiceServicer_to_server
+        serve(GrpcHandler(cast("Any", _Switch(self))), self._server)
 
     async def start(self, host: str, port: int) -> str:
         """Serves; gives the address, ``host:port``."""
@@ -76,7 +77,7 @@ class GrpcDoors:
             raise AssertionError("abort raises")  # pragma: no cover
         if (caller := scope.get("user")) is not None:
             context.user = StarletteUser(cast("Any", caller))
-        context.state |= {"headers": dict(headers), "scopes": getattr(caller, "scopes", None)}
+        context.state.update({"headers": dict(headers), "scopes": getattr(caller, "scopes", None)})
         params.ClearField("tenant")  # which over HTTP says on whose behalf a message is sent
         return handler
 
