@@ -250,6 +250,7 @@ class Calls:
         key: str = "",
         levels: int | None = None,
         within: float | None = None,
+        to: Task | None = None,
     ) -> Task:
         """As `_call`, from the agents' loop: its connections are the service loop's."""
         left = live.levels if levels is None else min(live.levels, levels)
@@ -257,12 +258,22 @@ class Calls:
             raise LimitReached(
                 f"'{agent}' can't be called: no levels of calls are left", f"an agent calls itself? {LEVELS} at most"
             )
-        return await asyncio.wrap_future(self._service.submit(self._call, live, agent, content, key, left - 1, within))
+        return await asyncio.wrap_future(
+            self._service.submit(self._call, live, agent, content, key, left - 1, within, to)
+        )
 
     async def _call(
-        self, live: LiveTask, agent: str, content: object, key: str, levels: int, within: float | None
+        self,
+        live: LiveTask,
+        agent: str,
+        content: object,
+        key: str,
+        levels: int,
+        within: float | None,
+        to: Task | None,
     ) -> Task:
-        """Calls an agent for another's task: in a child context and the same trace, intent and result on record.
+        """Calls an agent for another's task: in a child context and the same trace, intent and result on record; or
+        answers what the task `to`, which it called before, asked back.
 
         A call that is cancelled, or runs out of time, cancels the task that it called, wherever that is; and it has no
         more time than is left to the task that makes it.
@@ -275,8 +286,12 @@ class Calls:
             named = hashlib.sha256(f"{live.id}/{key}".encode()).hexdigest()
             context_id, message_id = f"ctx-{named[:12]}", named[12:24]
         else:
-            context_id, message_id = f"ctx-{self._ids.new('context', live.id)}", self._ids.new("message", live.id)
-        message = message_of("ROLE_USER", message_id, parts_of(content), context_id=context_id)
+            context_id = "" if to is not None else f"ctx-{self._ids.new('context', live.id)}"
+            message_id = self._ids.new("message", live.id)
+        task_id = ""
+        if to is not None:
+            task_id, context_id = to.id, to.context_id
+        message = message_of("ROLE_USER", message_id, parts_of(content), task_id=task_id, context_id=context_id)
         trace = live.traceparent.split("-")
         span = hashlib.sha256(message_id.encode()).hexdigest()[:16]
         headers = {"nbagora-parent-task": live.id, "nbagora-levels": str(levels)}

@@ -47,7 +47,7 @@ class Tasks:
         """See `Lab.task`."""
         entries = self._tasklog.directory()
         if id == "last" and entries:
-            return self._task(next(reversed(entries.values())))
+            return self._task(_newest(entries))
         if id in entries:
             return self._task(entries[id])
         found = [entry for task_id, entry in entries.items() if id and id in task_id]
@@ -120,7 +120,7 @@ class Tasks:
             entries = self._tasklog.directory()
             if not entries:
                 raise TaskNotFound("there is no last context", "ask an agent first")
-            return next(reversed(entries.values())).context
+            return _newest(entries).context
         return context.removeprefix("sessions/")
 
     def trace(self, id: str) -> str:  # noqa: A002
@@ -152,3 +152,8 @@ class Tasks:
             for record in self.inspector().records(entry, after=after, claim=claim)
             if record.generation and record.flags & Flags.SPLICED
         ]
+
+
+def _newest(entries: dict[str, DirectoryEntry]) -> DirectoryEntry:
+    """The task that a person means by the last one: the newest that no other task asked for, if there is such."""
+    return next((entry for entry in reversed(entries.values()) if not entry.parent), next(reversed(entries.values())))

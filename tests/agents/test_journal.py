@@ -343,3 +343,48 @@ def test_a_changed_agent_is_refused_with_what_changed(crashes):
     assert '"Plan." , is' not in refused.value.what
     for told in ('instructions was "Plan.", is "Plan well."', "'pay' is new", "'book' is gone", "'find' was"):
         assert told in refused.value.what
+
+
+# -- what it took ------------------------------------------------------------------------------------------------------
+
+
+async def _spending(journal):
+    for number in range(1, 4):
+        await journal.step(
+            RecordType.STEP_MODEL,
+            "model",
+            lambda: value_of("said"),
+            idempotent=True,
+            tell=lambda _, number=number: {"usage": {"input_tokens": number, "output_tokens": 10}, "cost": 0.25},
+        )
+    await journal.step(
+        FLOW,
+        "hotels",
+        lambda: value_of(1),
+        idempotent=True,
+        about={"member": "agent"},
+        tell=lambda _: {"usage": {"input_tokens": 100}},
+    )
+    await journal.step(
+        FLOW, "flow", lambda: value_of(1), idempotent=True, tell=lambda _: {"usage": {"input_tokens": 7}}
+    )
+    return journal.spent()
+
+
+SPENT = {"usage": {"input_tokens": 106, "output_tokens": 30}, "cost": 0.75}
+
+
+def test_what_was_spent_is_counted_as_it_comes_and_the_topic_is_not_read_for_it(crashes):
+    async def body(journal):
+        journal._log = journal._fold = None  # a read would fail
+        journal.__class__ = type("Unread", (type(journal),), {"steps": {}})
+        return await _spending(journal)
+
+    assert crashes.run(body) == SPENT
+
+
+@pytest.mark.parametrize("after", range(11))
+def test_what_was_spent_before_a_crash_counts_once(crashes, after):
+    with contextlib.suppress(Died):
+        crashes.run(_spending, after=after)
+    assert crashes.run(_spending) == SPENT

@@ -145,6 +145,20 @@ def test_a_plain_reply_names_its_topic(tmp_path):
         assert lab.broker.read(lab.task("last").topic)
 
 
+def test_the_last_task_is_the_one_that_the_user_asked_for(tmp_path):
+    with Lab(store=tmp_path) as lab:
+        lab.define("echo", echo)
+
+        @lab.agent
+        async def calls(message, task):
+            return (await task.call("echo", message)).text
+
+        task = lab.ask("calls", "x")
+        assert [one.agent for one in lab.tasks()] == ["echo", "calls"]
+        assert lab.task("last").id == task.id
+        assert lab.ask("calls", "y", context="last").context_id == task.context_id
+
+
 def test_tasks_are_found_by_id_part_state_and_last(tmp_path):
     with Lab(store=tmp_path) as lab:
         lab.define("echo", echo)

@@ -59,7 +59,7 @@ class Team:
         self.agents[name] = does
         return name
 
-    async def call(self, agent: str, content: Any, *, key: str = "", levels: int | None = None) -> Task:
+    async def call(self, agent: str, content: Any, *, key: str = "", levels: int | None = None, **_: Any) -> Task:
         """What `AgentTask.call` does."""
         if key not in self.keys:
             self.asked.append(key)

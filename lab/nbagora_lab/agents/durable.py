@@ -52,7 +52,10 @@ from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import StepFailed
 from nbagora_lab.core.events import RecordType
 
-__all__ = ["IDEMPOTENT", "JournalDurability"]
+__all__ = ["AGENT", "IDEMPOTENT", "JournalDurability"]
+
+AGENT = "agent"
+"""Key of a tool's metadata that names the agent that it asks, which minds the time by itself."""
 
 IDEMPOTENT = "idempotent"
 """Key of a tool's metadata: whether it may be called again where nobody knows whether it was."""
@@ -224,11 +227,12 @@ class JournalDurability(BaseDurabilityCapability[Any]):
     ) -> Any:
         """A call of a tool, as a step."""
         kept: list[Any] = []
+        about = tool_def.metadata or {}
 
         async def execute() -> Any:
             try:
                 with durable_unit_scope():
-                    value = await _within(self._tool_timeout, handler(args))
+                    value = await _within(None if AGENT in about else self._tool_timeout, handler(args))
             except ToolRetryError as error:
                 kept.append(error)
                 return {_OUTCOME: "retry", "message": _content(error.tool_retry)}
@@ -256,7 +260,7 @@ class JournalDurability(BaseDurabilityCapability[Any]):
             tool_def.name,
             step,
             input=to_jsonable_python(args, fallback=str),
-            idempotent=bool((tool_def.metadata or {}).get(IDEMPOTENT)),
+            idempotent=bool(about.get(IDEMPOTENT)),
             about=_source(tool_def),
         )
         if kept:

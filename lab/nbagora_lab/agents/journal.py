@@ -95,8 +95,12 @@ class Journal:
         self._counts: Counter[str] = Counter()
         self._begun: set[str] = set()
         self._fold = StepFold(log, live.topic)
+        self._usage: Counter[str] = Counter()
+        self._cost = 0.0
         if resumed:
             self._fold.refresh()
+            for step in self.steps.values():
+                self._count(step.kind == "model", step.about)
         self._given = given() if given is not None else {}
 
     def others(self, type_: str, *, after: int = -1) -> list[Record]:
@@ -119,15 +123,15 @@ class Journal:
         Returns:
             ``{"usage": {"input_tokens", "output_tokens"}, "cost"}``, without what is nought.
         """
-        counted: Counter[str] = Counter()
-        cost = 0.0
-        for step in self._fold.refresh().steps.get(self._live.id, {}).values():
-            if step.kind == "model" or step.about.get("member") == "agent":
-                usage = step.about.get("usage") or {}
-                counted.update({name: int(usage.get(name, 0)) for name in ("input_tokens", "output_tokens")})
-                cost += step.cost or 0.0
-        usage = {name: number for name, number in counted.items() if number}
-        return ({"usage": usage} if usage else {}) | ({"cost": round(cost, 9)} if cost else {})
+        usage = {name: number for name, number in self._usage.items() if number}
+        return ({"usage": usage} if usage else {}) | ({"cost": round(self._cost, 9)} if self._cost else {})
+
+    def _count(self, model: bool, about: Mapping[str, Any]) -> None:
+        """Counts what a step says that it took: one of a model, or an agent's that was asked; others hold these."""
+        if model or about.get("member") == "agent":
+            usage = about.get("usage") or {}
+            self._usage.update({name: int(usage.get(name, 0)) for name in ("input_tokens", "output_tokens")})
+            self._cost += float(about.get("cost") or 0.0)
 
     def begin(self, agent: str, fingerprint: Mapping[str, Any]) -> None:
         """Notes what an agent is, at the first of its steps; on resuming, it must still be that.
@@ -230,7 +234,9 @@ class Journal:
             raise again from error
         finally:
             _current.reset(token)
-        self._live.note(type_, head | {"phase": "result", "output": output, **(tell(value) if tell else {})})
+        took = tell(value) if tell else {}
+        self._live.note(type_, head | {"phase": "result", "output": output, **took})
+        self._count(type_ == RecordType.STEP_MODEL, {**(about or {}), **took})
         return value if returns is not None else output
 
     async def ask(self, question: str, *, key: str = "ask", metadata: Mapping[str, Any] | None = None) -> Message:

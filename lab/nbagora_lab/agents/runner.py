@@ -53,8 +53,9 @@ class Caller(Protocol):
         key: str = "",
         levels: int | None = None,
         within: float | None = None,
+        to: Task | None = None,
     ) -> Coroutine[Any, Any, Task]:
-        """The called agent's task, once it has ended or asks for something."""
+        """The called agent's task, once it has ended or asks for something; `to` is one whose question is answered."""
         ...
 
 

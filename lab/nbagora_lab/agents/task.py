@@ -225,7 +225,14 @@ class AgentTask:
         return self._ask("TASK_STATE_AUTH_REQUIRED", what, timeout)
 
     def call(
-        self, agent: str, message: object, *, key: str = "", levels: int | None = None, timeout: float | None = None
+        self,
+        agent: str,
+        message: object,
+        *,
+        key: str = "",
+        levels: int | None = None,
+        timeout: float | None = None,
+        forward: bool = False,
     ) -> Any:
         """Asks another agent by name, in a child context and the same trace.
 
@@ -236,45 +243,63 @@ class AgentTask:
                 context, and whoever has it already goes on with the task that it opened.
             levels: Levels of calls that are left for it and those whom it calls; None leaves what the task has.
             timeout: Seconds that it has; its task is cancelled when they are over, or when this one is.
+            forward: Whether what it asks is asked of this task's user, and the answer given to it, until it ends.
 
         Returns:
-            Its `Task`; awaitable in an async function.
+            Its `Task`, ended, or asking for something unless `forward` is set; awaitable in an async function.
 
         Raises:
             TaskFailed: It ended FAILED, REJECTED or CANCELED.
             LimitReached: No levels of calls are left.
             TimedOut: `timeout` ran out.
         """
+        call = functools.partial(self._call, self._live, agent, levels=levels, within=timeout)
+
+        def made() -> Coroutine[Any, Any, Task]:
+            return self._forwarded(call, agent, message, key) if forward else call(message, key=key)
+
         if self._sync:
             from anyio.from_thread import run
 
             self._check_cancelled()
-            return run(lambda: self._call(self._live, agent, message, key=key, levels=levels, within=timeout))
-        return self._call(self._live, agent, message, key=key, levels=levels, within=timeout)
+            return run(made)
+        return made()
+
+    async def _forwarded(self, call: Callable[..., Any], agent: str, message: object, key: str) -> Task:
+        """What comes of a call once all that was asked back is answered."""
+        called: Task = await call(message, key=key)
+        answers = 0
+        while called.state in {"INPUT_REQUIRED", "AUTH_REQUIRED"}:
+            about = {"agent": agent, "task": called.id}
+            answer = await self.journal.ask(f"{agent} asks: {called.question}", key=f"{agent} asks", metadata=about)
+            answers += 1
+            called = await call(answer, key=f"{key}/answer {answers}" if key else "", to=called)
+        return called
 
     async def _ask_with(self, question: str, metadata: Mapping[str, Any]) -> Message:
-        answer: Message = await self._ask(INPUT_REQUIRED, question, None, dict(metadata))
-        return answer
+        return await self._answer(INPUT_REQUIRED, question, metadata=dict(metadata))
 
-    def _ask(self, state: str, question: str, timeout: float | None, metadata: dict[str, Any] | None = None) -> Any:
-        async def ask() -> Message:
-            answered = self._expect()  # before anybody can see the question
-            self._output.ask(state, question, metadata)
-            try:
-                async with asyncio.timeout(timeout):  # unlike wait_for, it can't swallow a cancellation
-                    answer = await answered
-            except TimeoutError:
-                self._output.begin(again=True)
-                raise
-            self._output.begin(again=True)
-            return Message(answer)
-
+    def _ask(self, state: str, question: str, timeout: float | None) -> Any:
         if self._sync:
             from anyio.from_thread import run
 
             self._check_cancelled()
-            return run(ask)
-        return ask()
+            return run(lambda: self._answer(state, question, within=timeout))
+        return self._answer(state, question, within=timeout)
+
+    async def _answer(
+        self, state: str, question: str, *, within: float | None = None, metadata: dict[str, Any] | None = None
+    ) -> Message:
+        answered = self._expect()  # before anybody can see the question
+        self._output.ask(state, question, metadata)
+        try:
+            async with asyncio.timeout(within):  # unlike wait_for, it can't swallow a cancellation
+                answer = await answered
+        except TimeoutError:
+            self._output.begin(again=True)
+            raise
+        self._output.begin(again=True)
+        return Message(answer)
 
     def _emit(self, what: str, act: Callable[[], None]) -> Emission:
         if self._sync:

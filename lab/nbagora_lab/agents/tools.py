@@ -15,17 +15,18 @@ from typing import Any
 
 from pydantic_ai import Tool
 from pydantic_ai.capabilities import ToolSearch
+from pydantic_ai.exceptions import ToolFailed
 from pydantic_ai.tools import RunContext, ToolDefinition
 from pydantic_ai.toolsets import AbstractToolset, CombinedToolset, FunctionToolset, WrapperToolset
 from pydantic_ai.toolsets.abstract import ToolsetTool
 from pydantic_ai.toolsets.deferred_loading import DeferredLoadingToolset
 from pydantic_core import SchemaValidator, core_schema
 
-from nbagora_lab.agents.durable import IDEMPOTENT
+from nbagora_lab.agents.durable import AGENT, IDEMPOTENT
 from nbagora_lab.agents.mcp_tools import McpToolset
 from nbagora_lab.agents.rules import rank
 from nbagora_lab.agents.task import running_task
-from nbagora_lab.core.errors import BadAgent
+from nbagora_lab.core.errors import BadAgent, TimedOut
 
 __all__ = [
     "SEARCH_FROM",
@@ -108,7 +109,7 @@ class RemoteAgents(AbstractToolset[Any]):
                     "properties": {"message": {"type": "string", "description": "What to ask it, in its own words."}},
                     "required": ["message"],
                 },
-                metadata={"source": f"agent {agent}", "agent": agent, IDEMPOTENT: True},
+                metadata={"source": f"agent {agent}", AGENT: agent, IDEMPOTENT: True},
             )
             found[name] = ToolsetTool(toolset=self, tool_def=definition, max_retries=1, args_validator=_ANY)
         return found
@@ -123,10 +124,13 @@ class RemoteAgents(AbstractToolset[Any]):
         """Asks the agent; gives its data, if that is one value and there is no text, else its text."""
         from nbagora_lab.agents.journal import current_step
 
-        agent = (tool.tool_def.metadata or {})["agent"]
-        task = await running_task().call(agent, str(tool_args.get("message", "")), key=current_step())
-        if task.state in {"INPUT_REQUIRED", "AUTH_REQUIRED"}:
-            return f"It asks back: {task.question} Ask it anew, with the answer."
+        agent = (tool.tool_def.metadata or {})[AGENT]
+        message, caller = str(tool_args.get("message", "")), running_task()
+        within = caller.defaults.tool_timeout or None  # of each of its answers: its user may take longer
+        try:
+            task = await caller.call(agent, message, key=current_step(), timeout=within, forward=True)
+        except TimedOut as error:
+            raise ToolFailed(error.what) from None
         return task.data[0] if len(task.data) == 1 and not task.text else task.text
 
 

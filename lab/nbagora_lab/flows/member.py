@@ -3,7 +3,8 @@
 Each ask is a step of the task's journal (`flow.step`): on resuming, one that has a result is not asked again.
 
 - The name of an A2A agent: is given text, or a dict as data; gives its data, if that is one value and there is no text,
-  else its text. Where its caller's process dies, the same message is sent again: who took it in goes on with its task.
+  else its text. What it asks back is asked of the task's user, and the answer goes to it. Where its caller's process
+  dies, the same message is sent again: who took it in goes on with its task.
 - A pydantic-ai `Agent`: is given text, gives its output; goes on at its first model or tool step without a result.
 - A function of ``(value)`` or ``(value, task)``: is given the value as it is. Where the process dies in it, the user is
   asked whether it happened, unless it is `repeatable`.
@@ -293,17 +294,12 @@ async def _ask_agent(member: Member, value: Any) -> Any:
     below = levels_left()
     levels = None if below is None else below + 1
     try:
-        called = await task.call(member.target, content, key=current_step(), levels=levels)
+        called = await task.call(member.target, content, key=current_step(), levels=levels, forward=True)
     except TaskFailed as error:
         if not isinstance(error.task, Task):
             raise
         why = _NESTED.sub("", error.task.error) or error.task.state
         raise TaskFailed(f"'{member.target}' failed: {why}", error.hint, error.task) from None
-    if called.state in {"INPUT_REQUIRED", "AUTH_REQUIRED"}:
-        raise BadAgent(
-            f"the agent '{member.target}' asks '{called.question}' in the middle of a flow",
-            "have the flow ask: await task.ask(...), and give it the answer",
-        )
     spend(_usage_of(called))
     return plain(called)
 

@@ -152,6 +152,7 @@ class _Walk:
         self.position = 0
         self.drafts: list[_Draft] = []
         self.lanes: dict[str, str] = {}
+        self._told: set[str] = set()  # tasks: one that was called again, or given an answer, stands at its first call
 
     def task(self, entry: DirectoryEntry, parent: str, depth: int) -> None:
         """Adds a task's steps."""
@@ -177,7 +178,9 @@ class _Walk:
             else:
                 inside = known.get(what.get("step", ""), root)
                 for child in self._children.get((entry.task, what["context"]), ()):
-                    self.task(child, inside.id, inside.depth + 1)
+                    if child.task not in self._told:
+                        self._told.add(child.task)
+                        self.task(child, inside.id, inside.depth + 1)
         if entry.ended:
             root.ended = self._next()
 
