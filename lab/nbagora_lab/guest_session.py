@@ -10,10 +10,13 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from nbagora_lab.core.errors import LabError, UsageError
 from nbagora_lab.core.events import Flags, RecordType, decode, head_of
 from nbagora_lab.inspect.directory import DIRECTORY
+from nbagora_lab.registry.card import read_content
+from nbagora_lab.registry.model import Draft
 
-__all__ = ["Session", "Told", "written"]
+__all__ = ["Session", "Told", "check"]
 
 _MOST = 100  # notices that an answer's header takes; more go the other way
 _here = threading.local()  # `.told`: what the call that this thread runs has brought about for its own guest
@@ -100,7 +103,7 @@ class Session:
             given: Its arguments.
             result: What it gave.
         """
-        for topic, stored in written(given):
+        for topic, stored in _written(given):
             head = head_of(stored)
             if head.flags & Flags.CLAIM:
                 self.tasks.add(head.subject.decode())
@@ -114,6 +117,24 @@ class Session:
             self.endpoints.discard(given["id"])
 
 
-def written(given: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
+def check(given: Mapping[str, Any]) -> None:
+    """Looks at what a call would store: the faces check it, and what comes over a line has passed another lab's alone.
+
+    Raises:
+        UsageError: A record or a draft that no face makes.
+    """
+    for _, stored in _written(given):
+        try:
+            head_of(stored)
+        except LabError as error:
+            raise UsageError(f"no record: {error.what}", "records are made by core.events.encode") from None
+    draft = given.get("draft")
+    if isinstance(draft, Draft) and read_content(draft.kind, draft.card, draft.namespace) != draft._replace(
+        version=None
+    ):
+        raise UsageError("a draft of other content than its card", "drafts are made by registry.card.read_content")
+
+
+def _written(given: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:
     """The records that a call appends."""
     return given.get("entries") or given.get("send") or ()

@@ -33,14 +33,13 @@ from starlette.routing import Route
 from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.remote import GROUPS, LOG, group_methods, log_methods
 from nbagora_lab.core.errors import LabError, LeaseLost, NotJoined, TooLarge, Unsupported, UsageError
-from nbagora_lab.core.events import head_of
 from nbagora_lab.core.link import BEAT, HEARD, SESSION
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.openapi import JSON, Operation, document
 from nbagora_lab.core.problem import problem_of, refuse
 from nbagora_lab.core.protocol import CALL, Method
 from nbagora_lab.guest_bodies import Bodies
-from nbagora_lab.guest_session import Session, Told, written
+from nbagora_lab.guest_session import Session, Told, check
 from nbagora_lab.joining import House
 from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.remote import CATALOG, catalog_methods
@@ -324,11 +323,7 @@ class Guests:
                 return told, problem_of(error)
 
     def _before(self, session: Session, engine: Any, name: str, given: dict[str, Any]) -> None:
-        for _, stored in written(given):
-            try:
-                head_of(stored)
-            except LabError as error:
-                raise UsageError(f"no record: {error.what}", "records are made by core.events.encode") from None
+        check(given)
         if engine is self._groups and name == "subscribe":
             group, client = given["group"], given["client"]
             given["evicted"] = lambda patterns: session.tell(

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from cards import draft
 from joined import TOKEN, Joined, join_engines
 from logs import Bell, record, scratch
 from nbagora_lab.broker.embedded import EmbeddedLog
@@ -22,6 +23,7 @@ from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.core.problem import PROBLEM
 from nbagora_lab.core.protocol import CALL
 from nbagora_lab.registry.embedded import EmbeddedCatalog
+from nbagora_lab.registry.model import Query
 from waiting import until
 
 
@@ -175,3 +177,13 @@ def test_without_a_session_no_call_is_made(door: httpx.Client) -> None:
 def test_errors_of_the_other_side_are_the_same_here(joined: Joined) -> None:
     with pytest.raises(TopicNotFound, match="no topic 'chut'\ndid you mean 'chat'"):
         joined.log.append([("chut/a", record())])
+
+
+def test_a_publication_that_is_no_card_is_refused_and_search_goes_on(joined: Joined, door: httpx.Client) -> None:
+    headers = {"Content-Type": CALL, "nbagora-session": session_of(joined)}
+    whole = draft()
+    for forged in (whole._replace(card={}), whole._replace(card={"name": "weather"}), whole._replace(hash="0" * 64)):
+        answer = door.post("/catalog/publish", content=json.dumps({"draft": forged}), headers=headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (400, PROBLEM), answer.text
+    assert joined.catalog.publish(whole).new
+    assert [found.agent.name for found in joined.catalog.find(Query())] == ["weather"]

@@ -22,6 +22,7 @@ import struct
 import zlib
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -109,14 +110,15 @@ class Blobs:
             with edge:
                 self._incoming.mkdir(parents=True, exist_ok=True)
                 file = part.open("xb", buffering=0)
-            with file:
+            with file, ThreadPoolExecutor(1, thread_name_prefix="nbagora-digest") as beside:
                 for chunk in _chunks(chunks):
                     size += len(chunk)
                     self._check(size)
-                    digest.update(chunk)
+                    digested = beside.submit(digest.update, chunk)  # which takes as long as all the rest
                     crcs.append(zlib.crc32(chunk))
                     with edge:
                         file.write(chunk)
+                    digested.result()
                 with edge:
                     if self._sync:
                         os.fsync(file.fileno())
@@ -251,6 +253,19 @@ class BlobReader(io.RawIOBase):
         self._at += len(piece)
         return len(piece)
 
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to `size` bytes, and no further than the end of a chunk; a whole chunk is given as it was read.
+
+        Raises:
+            StoreCorrupt: The chunk is not what was written.
+        """
+        index, start = divmod(self._at, CHUNK)
+        if start or size < CHUNK or self._at >= self.size:
+            return super().read(size) or b""
+        chunk = self._load(index)
+        self._at += len(chunk)
+        return chunk
+
     def readall(self) -> bytes:
         """The rest of it, in one piece.
 
@@ -268,7 +283,7 @@ class BlobReader(io.RawIOBase):
     def _load(self, index: int) -> bytes:
         self._file.seek(index * CHUNK)
         wanted = min(CHUNK, self.size - index * CHUNK)
-        chunk = bytearray()
+        chunk = self._file.read(wanted) or b""
         while len(chunk) < wanted and (piece := self._file.read(wanted - len(chunk))):
             chunk += piece
         (crc,) = struct.unpack_from(">I", self._crcs, 4 * index)
@@ -276,7 +291,7 @@ class BlobReader(io.RawIOBase):
             raise StoreCorrupt(
                 f"the body {self._name[:12]}… is damaged in its chunk {index}", "restore the store from a copy"
             )
-        return bytes(chunk)
+        return chunk
 
     def close(self) -> None:
         """Closes the file."""

@@ -16,6 +16,7 @@ __all__ = ["GroupSpec", "Start"]
 
 _KINDS = ("first", "last", "offset", "tail", "time")
 _DIGITS = 19  # of the largest offset
+_LATEST = 253_402_300_800  # the year 10000, where dates end
 _HINT = "a start is 'first', 'last', an offset, 'tail-N' or a time (datetime)"
 
 
@@ -43,8 +44,8 @@ class Start(NamedTuple):
             UsageError: It is none, or negative.
         """
         if isinstance(start, Start):
-            if start.kind not in _KINDS or not 0 <= start.value < math.inf:
-                raise UsageError(f"no start {start!s:.60}", _HINT)
+            if start.kind not in _KINDS or not 0 <= start.value < (_LATEST if start.kind == "time" else math.inf):
+                raise UsageError(f"no start {start.kind!s:.20} {start.value!s:.40}", _HINT)
             return start
         if isinstance(start, datetime):
             return cls("time", start.timestamp())

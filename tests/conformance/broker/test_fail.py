@@ -180,7 +180,8 @@ def test_what_names_no_topic_of_the_group_is_refused(log: Log, groups: Groups) -
             with pytest.raises(UsageError) as caught:
                 call()
             assert len(caught.value._render_traceback_()) == 2
-    for start in (Start("offset", -1), Start("tail", -1), Start("nonsense")):  # type: ignore[arg-type]
+    beyond: list[Any] = [("offset", -1), ("tail", -1), ("time", -1e17), ("time", 1e300), ("nonsense", 0)]
+    for start in (Start(*one) for one in beyond):
         with pytest.raises(UsageError):
             groups.seek("workers", "chat/a", start)
     for pause in (-1, float("nan"), float("inf")):
