@@ -117,7 +117,8 @@ def test_an_unknown_agent_says_which_was_meant(http):
 
 
 @pytest.mark.parametrize(
-    ("version", "works"), [("1.0", True), ("1.0.1", False), ("", False), ("0.3", False), ("2.0", False), ("x", False)]
+    ("version", "works"),
+    [("1.0", True), ("1.0.1", True), ("1.1", False), ("", False), ("0.3", False), ("2.0", False), ("x", False)],
 )
 def test_only_its_version_is_served(http, version, works):
     answer = rpc(http, "ListTasks", version=version).json()

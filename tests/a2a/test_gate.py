@@ -236,7 +236,7 @@ def test_the_extended_card_tells_more_to_who_is_let_in(lab):
     assert [skill["id"] for skill in extended["result"]["skills"]] == ["read", "write", "hide"]
 
 
-@pytest.mark.parametrize("version", ["1.7", "1", "1.0.0", "2.0", "x", "0.2"])
+@pytest.mark.parametrize("version", ["1.7", "1", "1.0.", "1.0.x", "2.0", "x", "0.2"])
 def test_a_version_is_major_and_minor(lab, version):
     answer = post(lab, "plain", headers=bearer(lab.token)["headers"] | {"A2A-Version": version}).json()
     assert answer["error"]["code"] == -32009

@@ -6,6 +6,7 @@ import json
 import threading
 
 import httpx
+import jwt
 import pytest
 
 from a2a_agents import define_agents
@@ -84,6 +85,45 @@ def test_what_is_told_is_signed_and_carries_the_credentials(agent, hook):
         mac = base64.b64encode(hmac.digest(b"t0ken", signed, "sha256")).decode()
         assert one.headers["webhook-signature"] == f"v1,{mac}"
     assert len({one.headers["webhook-id"] for one in hook.told}) == len(hook.told)
+
+
+def test_what_is_told_is_signed_by_the_labs_key_which_anybody_may_read(agent, lab, hook):
+    send(agent("echo"), "北京", hook)
+    [jwk] = httpx.get(f"{lab.url}/.well-known/jwks.json", trust_env=False).json()["keys"]
+    key = jwt.PyJWK(jwk, "ES256").key
+    for one in hook.wait_for(3):
+        header, empty, signature = one.headers["x-a2a-signature"].split(".")
+        assert not empty  # the body is left out, and stands in its place when it is checked
+        assert json.loads(base64.urlsafe_b64decode(header + "=="))["kid"] == jwk["kid"]
+        payload = base64.urlsafe_b64encode(one.body).decode().rstrip("=")
+        assert jwt.api_jws.decode(f"{header}.{payload}.{signature}", key, ["ES256"]) == one.body
+        forged = base64.urlsafe_b64encode(one.body + b" ").decode().rstrip("=")
+        with pytest.raises(jwt.InvalidSignatureError):
+            jwt.api_jws.decode(f"{header}.{forged}.{signature}", key, ["ES256"])
+
+
+def test_the_names_of_0_3_do_the_same(lab, http, hook):
+    """set, get, list and delete, by JSON-RPC as 0.3 has it."""
+
+    def old(method, params):
+        body = {"jsonrpc": "2.0", "id": 1, "method": f"tasks/pushNotificationConfig/{method}", "params": params}
+        answer = http.post(f"{lab.url}/agents/asker", json=body).json()
+        return answer.get("error", {}).get("code") or answer["result"]
+
+    call = Binding(http, f"{lab.url}/agents/asker", BINDINGS[0])
+    task = call("SendMessage", {"message": user_message("one")}).task["id"]
+    config = {"id": "mine", "url": hook.url, "token": "t0ken"}
+    made = old("set", {"taskId": task, "pushNotificationConfig": config})
+    assert (made["taskId"], made["pushNotificationConfig"]["id"]) == (task, "mine")
+    old("set", {"taskId": task, "pushNotificationConfig": config | {"id": "other"}})
+    assert old("get", {"id": task, "pushNotificationConfigId": "mine"})["pushNotificationConfig"]["url"] == hook.url
+    assert old("get", {"id": task})["pushNotificationConfig"]["id"] == "other"  # 0.3 may leave out which
+    listed = old("list", {"id": task})
+    assert [one["pushNotificationConfig"]["id"] for one in listed] == ["mine", "other"]
+    assert old("delete", {"id": task, "pushNotificationConfigId": "mine"}) is None
+    assert [one["pushNotificationConfig"]["id"] for one in old("list", {"id": task})] == ["other"]
+    assert old("get", {"id": task, "pushNotificationConfigId": "mine"}) == -32001
+    assert old("set", {"taskId": "none.x", "pushNotificationConfig": config}) == -32001
 
 
 def test_credentials_are_in_no_record_and_are_told_to_nobody(agent, lab, hook):

@@ -263,7 +263,7 @@ def _whole(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
 
 @validate_version(_V1)
 async def _check_version(context: ServerCallContext) -> None:
-    """Refuses a request whose A2A-Version is not 1.x."""
+    """Refuses a request of another major version; `requests.check_request` holds the minor against what is spoken."""
 
 
 def build_doors(

@@ -35,6 +35,7 @@ _ENVELOPE = 5  # levels that stand around a data part: call, params, message, pa
 _UNFIT = (DecodeError, TypeError, ValueError)
 """What the SDK's conversions raise for parameters of another form."""
 _STREAMS = frozenset({"message/stream", "tasks/resubscribe"})
+_DELETE = "tasks/pushNotificationConfig/delete"
 _log = logger.getChild("a2a")
 
 _Item = tuple[dict[str, Any] | None, str]
@@ -71,9 +72,12 @@ class JsonRpc03(JSONRPC03Adapter):
         self, request_id: str | int | None, request_obj: Any, context: ServerCallContext
     ) -> JSONResponse:
         try:
-            return await super()._process_non_streaming_request(request_id, request_obj, context)
+            answer = await super()._process_non_streaming_request(request_id, request_obj, context)
         except _UNFIT as error:
             raise InvalidParamsError(str(error)) from None
+        if request_obj.method == _DELETE and b'"error"' not in answer.body:  # 0.3 has a result of null; the SDK, none
+            return JSONResponse({"jsonrpc": "2.0", "id": request_id, "result": None})
+        return answer
 
     @validate_version("0.3")
     async def _process_streaming_request(

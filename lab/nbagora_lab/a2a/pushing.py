@@ -11,6 +11,7 @@ from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedError, TaskNotFoundError
 from google.protobuf.json_format import MessageToDict, ParseDict
 
+from nbagora_lab.a2a.requests import validated
 from nbagora_lab.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,12 +82,14 @@ class PushOperations(RequestHandler):
         self.tasks.log.append([(topic, record) for record in records if record is not None])
         return self._shown(self._find(owner, fold.id), config["id"])
 
-    @validate_request_params
     async def on_get_task_push_notification_config(
         self, params: pb.GetTaskPushNotificationConfigRequest, context: ServerCallContext
     ) -> pb.TaskPushNotificationConfig:
         """GetTaskPushNotificationConfig; 0.3 may leave out the id, and means the newest."""
         self._outbox()
+        old = context.state.get("headers", {}).get("a2a-version", "") in {"", "0.3"}
+        if params.id or not old:
+            validated(params)
         fold = self._find(self._owner(context), params.task_id)
         return self._shown(fold, params.id or next(reversed(fold.webhooks), ""))
 

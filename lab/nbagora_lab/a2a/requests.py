@@ -50,6 +50,7 @@ SHOWN = 100
 """Messages of a task's history, the newest, that a caller is told who does not say how many."""
 
 _VERSIONS = ("", "0.3", "1.0")  # none at all means 0.3
+_PATCHED = re.compile(r"(\d+\.\d+)\.\d+\Z", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -113,11 +114,11 @@ def check_request(context: ServerCallContext, card: pb.AgentCard) -> None:
     """Checks what a request says of the protocol that it speaks.
 
     Raises:
-        VersionNotSupportedError: A version that is not spoken here; versions are Major.Minor.
+        VersionNotSupportedError: A version that is not spoken here; a patch number after Major.Minor says nothing.
         ExtensionSupportRequiredError: The agent requires an extension that the caller does not name.
     """
     version = str(context.state.get("headers", {}).get("a2a-version", "")).strip()
-    if version not in _VERSIONS:
+    if _PATCHED.sub(r"\1", version) not in _VERSIONS:
         raise VersionNotSupportedError(f"A2A {version[:20]} is not spoken here; {' and '.join(_VERSIONS[1:])} are")
     required = {one.uri for one in card.capabilities.extensions if one.required}
     if missing := required - set(context.requested_extensions):
