@@ -1,6 +1,7 @@
 """A lab on RocketMQ against the bare official client, bare pulls and the embedded engine, on the server that runs here.
 
-``scripts/engines up rocketmq`` first. Both sides do the same work on the same server in turns, with one send in flight
+``scripts/engines up rocketmq nacos`` first; one that does not run is left out. The registry at Nacos stands against the
+embedded one. On RocketMQ both sides do the same work on the same server in turns, with one send in flight
 for each lite topic, since more of them are stored out of order; ratios are medians over the turns.
 """
 
@@ -17,6 +18,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import _engines_registry
 
 import _engines
 from nbagora_lab.broker.embedded import EmbeddedLog
@@ -290,12 +293,15 @@ def main() -> int:
     """Prints the table."""
     parser = argparse.ArgumentParser(prog="scripts/bench engines")
     parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--only", choices=["publish", "receive", "read", "tail", "stream", "kernels"])
+    parser.add_argument("--only", choices=["publish", "receive", "read", "tail", "stream", "kernels", "registry"])
     given = parser.parse_args()
+    nacos = _engines.running(_engines.FOLDER / "nacos")
+    if nacos is not None and given.only in {None, "registry"}:
+        _engines_registry.measure(nacos)
     server = _engines.running(_engines.FOLDER / "rocketmq")
     if server is None:
         print("no RocketMQ runs here: scripts/engines up rocketmq")
-        return 1
+        return 1 if nacos is None else 0
     options = {"endpoints": server.endpoints["endpoints"], "namesrv": server.endpoints["namesrv"]}
     turns = given.turns
     with opened(options) as log:
