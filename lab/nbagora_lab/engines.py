@@ -23,6 +23,7 @@ from nbagora_lab.keys import store_lab_id, store_secret, store_token
 from nbagora_lab.registry import Registry
 from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.embedded import EmbeddedCatalog
+from nbagora_lab.registry.stored import note_registry
 
 if TYPE_CHECKING:
     from nbagora_lab.registry.nacos import NacosCatalog
@@ -124,6 +125,8 @@ def _open_nacos(store: Path, clock: Clock, ids: Ids, settings: Settings) -> Cata
 
     space = settings.nacos_namespace or settings.lab_id or store_lab_id(store)
     nacos, catalog = _nacos(store, clock, ids, settings, settings.nacos, space)
+    own = "" if settings.nacos_namespace else space
+    note_registry(store, catalog.engine, nacos=settings.nacos, user=settings.nacos_user, lab=own)
     catalog.follower = Follower(catalog, nacos)
     catalog.follower.start()
     return catalog

@@ -16,13 +16,16 @@ from nacos_labs import connect, lab_of
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import BadName, UsageError, VersionExists
 from nbagora_lab.core.ids import RandomIds
+from nbagora_lab.keys import store_lab_id
 from nbagora_lab.lab import Lab
 from nbagora_lab.registry import Registry
 from nbagora_lab.registry.nacos import NacosCatalog
+from nbagora_lab.registry.nacos_agents import GROUPS, Agents
 from nbagora_lab.registry.nacos_follow import Follower
 from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, COPIES, INSTANCES, Nacos
 from nbagora_lab.registry.nacos_names import file_of, there
 from nbagora_lab.registry.nacos_record import RECORD
+from nbagora_lab.registry.stored import forget_shared_registry, registry_of
 from nbagora_lab.registry.sync import sync
 
 pytestmark = pytest.mark.thorough
@@ -340,3 +343,22 @@ def test_a_lab_on_nacos_calls_its_agents_and_another_lab_finds_them(nacos: Any, 
         wait_for(lambda: two.registry.endpoints("echo") == [])
         assert nacos.endpoints["password"] not in "".join(map(repr, [*one.log(), *two.log(), one.settings]))
     assert (tmp_path / "one" / "keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_store_that_goes_takes_what_it_has_there_with_it(nacos: Any, server: Any, tmp_path: Path) -> None:
+    known = {
+        "registry": "nacos", "nacos": nacos.endpoints["url"], "nacos_user": nacos.endpoints["username"],
+        "nacos_password": nacos.endpoints["password"], "token": "", "probe": 0,
+    }  # fmt: skip
+    with Lab(store=tmp_path, **known) as lab:
+        lab.registry.publish(card("天气"), version="1.0")
+        lab.registry.publish(card(), namespace="else", version="1.0")
+        lab.registry.publish({"name": "plan", "description": "Plans.", "template": "Plan."}, kind="prompt")
+        engine = lab.registry.catalog.engine
+    assert registry_of(tmp_path) == engine
+    agents, own = Agents(server), store_lab_id(tmp_path)
+    assert agents.spaces(own) == {own, f"{own}-else"}
+    forget_shared_registry(tmp_path)
+    assert agents.spaces(own) == set()
+    for space in (own, f"{own}-else"):
+        assert [file for kind in GROUPS for file in agents.files(space, kind)] == []

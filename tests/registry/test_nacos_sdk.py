@@ -28,7 +28,7 @@ HERE = "http://127.0.0.1:8001/agents/weather"
 def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python with the SDK, which wants an older A2A than ours: an environment of its own."""
     home = tmp_path_factory.mktemp("sdk")
-    subprocess.run([sys.executable, "-m", "venv", home], check=True, timeout=120)
+    subprocess.run([sys.executable, "-m", "venv", home], check=True, timeout=600)
     python = home / "bin" / "python"
     subprocess.run([python, "-m", "pip", "install", "-q", "nacos-sdk-python==3.2.0"], check=True, timeout=900)
     return python

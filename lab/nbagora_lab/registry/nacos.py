@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,7 @@ from nbagora_lab.registry.embedded import EmbeddedCatalog
 from nbagora_lab.registry.leases import all_live, live
 from nbagora_lab.registry.model import LOCAL, NAMESPACE, By, Change, Draft, Endpoint, Kind, Published, State
 from nbagora_lab.registry.nacos_agents import GROUPS, Agents, Read, check_readable
-from nbagora_lab.registry.nacos_http import INSTANCES, UNKNOWN_INSTANCE, Nacos
+from nbagora_lab.registry.nacos_http import INSTANCES, NAMESPACES, UNKNOWN_INSTANCE, Nacos
 from nbagora_lab.registry.nacos_mirror import ELSEWHERE, MirrorStore, take_in, take_place
 from nbagora_lab.registry.nacos_names import file_of, name_of, space_of, there
 from nbagora_lab.registry.nacos_places import GROUPS as PLACES
@@ -48,6 +49,7 @@ class Following(Protocol):
 
 
 _CARD = "nacos-card-"  # how the id of an endpoint begins that a card alone tells of
+_LISTED = 10.0  # seconds until a namespace that others made is found
 _ALWAYS = 10 * 365 * 86400.0  # seconds: the lease of such a one
 _log = logger.getChild("registry")
 
@@ -78,6 +80,7 @@ class NacosCatalog(EmbeddedCatalog):
         """What keeps the mirror up to date beside the writes; whoever opens the catalog starts it."""
         self._own: set[str] = set()
         self._spaces: set[str] = set()
+        self._listed = 0.0
         self._turn = threading.RLock()
         self.seen: dict[tuple[str, Kind, str], str] = {}
         """MD5 of every thing's file when it was taken in, by Nacos' namespace, kind and the file's name."""
@@ -108,20 +111,21 @@ class NacosCatalog(EmbeddedCatalog):
 
     # -- what others wrote -------------------------------------------------------------------------------------------
 
-    def spaces(self) -> dict[str, str]:
-        """Nacos' namespaces of this lab, and ours that each stands for."""
-        found = self._nacos.get("/v3/admin/core/namespace/list", {}) or ()
-        names = {str(one["namespace"]) for one in found} & {self._lab} | {
-            str(one["namespace"]) for one in found if str(one["namespace"]).startswith(f"{self._lab}-")
-        }
-        self._spaces |= names
-        return {
-            space: NAMESPACE if space == self._lab else name_of(space.removeprefix(f"{self._lab}-")) for space in names
-        }
+    def spaces(self) -> set[str]:
+        """Nacos' namespaces of this lab. They are listed once in `_LISTED` seconds, since that takes Nacos longest."""
+        if not self._spaces or time.monotonic() > self._listed + _LISTED:
+            self._spaces |= self._agents.spaces(self._lab)
+            self._listed = time.monotonic()
+        return set(self._spaces)
+
+    def namespace_of(self, space: str) -> str:
+        """Our namespace that one of this lab's at Nacos stands for."""
+        return NAMESPACE if space == self._lab else name_of(space.removeprefix(f"{self._lab}-"))
 
     def look(self) -> None:
         """Takes in all that is new or other at Nacos."""
-        for space, namespace in self.spaces().items():
+        for space in self.spaces():
+            namespace = self.namespace_of(space)
             for kind in GROUPS:
                 files = dict(self._agents.files(space, kind))
                 for data_id, digest in files.items():
@@ -176,7 +180,7 @@ class NacosCatalog(EmbeddedCatalog):
             pass
         if space not in self._spaces:
             self._nacos.call(
-                "POST", "/v3/admin/core/namespace", {"namespaceId": space, "namespaceName": space}
+                "POST", NAMESPACES, {"namespaceId": space, "namespaceName": space}
             )  # one that is there already is refused
             self._spaces.add(space)
         data_id = file_of(there(name))

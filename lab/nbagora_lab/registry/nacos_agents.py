@@ -23,7 +23,7 @@ from nbagora_lab.core.errors import BadName, LabError, StoreError, UsageError, V
 from nbagora_lab.core.log import logger
 from nbagora_lab.registry.card import read_content
 from nbagora_lab.registry.model import LATEST, Draft, Kind
-from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, COPIES, EXISTS, Nacos
+from nbagora_lab.registry.nacos_http import AGENTS, CONFIGS, COPIES, EXISTS, NAMESPACES, Nacos
 from nbagora_lab.registry.nacos_names import file_of, name_of, there
 from nbagora_lab.registry.nacos_record import (
     NOWHERE,
@@ -86,6 +86,23 @@ class Agents:
 
     def __init__(self, nacos: Nacos) -> None:
         self._nacos = nacos
+
+    def spaces(self, lab: str) -> set[str]:
+        """Nacos' namespaces of a lab."""
+        found = {str(one["namespace"]) for one in self._nacos.get(f"{NAMESPACES}/list", {}) or ()}
+        return {one for one in found if one == lab or one.startswith(f"{lab}-")}
+
+    def remove(self, space: str) -> None:
+        """Removes a namespace with all that is in it; Nacos would leave its agents."""
+        for kind, group in GROUPS.items():
+            for data_id, _ in list(self.files(space, kind)):
+                found = self.file(space, kind, data_id)
+                if kind == "agent" and found is not None:
+                    self._nacos.send("DELETE", AGENTS, {"namespaceId": space, "agentName": found[1]["name"]})
+                else:
+                    file = {"namespaceId": space, "groupName": group, "dataId": data_id}
+                    self._nacos.send("DELETE", CONFIGS, file)
+        self._nacos.send("DELETE", NAMESPACES, {"namespaceId": space})
 
     def files(self, space: str, kind: Kind) -> Iterator[tuple[str, str]]:
         """Name and MD5 of every thing's file."""

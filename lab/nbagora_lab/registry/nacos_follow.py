@@ -112,10 +112,8 @@ class Follower:
             more.cancel()
         if changed is None:
             return False
-        spaces = await asyncio.to_thread(self._catalog.spaces)
         for space, kind, data_id in changed:
-            if space in spaces:
-                await asyncio.to_thread(self._catalog.take, space, spaces[space], kind, data_id)
+            await asyncio.to_thread(self._catalog.take, space, self._catalog.namespace_of(space), kind, data_id)
         if changed:
             self.on_round([data_id for _, _, data_id in changed])
         return True

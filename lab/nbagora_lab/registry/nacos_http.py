@@ -22,12 +22,13 @@ from nbagora_lab.core.errors import ServerGone, StoreClosed, StoreError, TooLarg
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["AGENTS", "CONFIGS", "COPIES", "EXISTS", "INSTANCES", "NOT_FOUND", "UNKNOWN_INSTANCE", "Nacos"]
+__all__ = ["AGENTS", "CONFIGS", "COPIES", "EXISTS", "INSTANCES", "NAMESPACES", "NOT_FOUND", "UNKNOWN_INSTANCE", "Nacos"]
 
 AGENTS = "/v3/admin/ai/a2a"
 CONFIGS = "/v3/admin/cs/config"
 COPIES = "/v3/client/cs/config"
 INSTANCES = "/v3/client/ns/instance"
+NAMESPACES = "/v3/admin/core/namespace"
 """Nacos' paths below its context; of configs, what was written last, and the copy that follows behind."""
 
 EXISTS = 20005

@@ -170,6 +170,7 @@ class _Run:
         """Runs the cells on a store of their own, then writes the notebook and the trace."""
         from nbagora_lab.broker.stored import forget_shared
         from nbagora_lab.core.clock import SystemClock
+        from nbagora_lab.registry.stored import forget_shared_registry
         from nbagora_lab.scenarios import engine
         from nbagora_lab.scenarios.trace import write_trace
 
@@ -208,6 +209,7 @@ class _Run:
             self.trace = traced
         finally:
             forget_shared(scratch / "store", SystemClock())
+            forget_shared_registry(scratch / "store")
             shutil.rmtree(scratch, ignore_errors=True)
 
     def result(self, seconds: float) -> ScenarioResult:

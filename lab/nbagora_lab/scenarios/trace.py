@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.core.errors import ScenarioError
+from nbagora_lab.registry.stored import registry_of
 from nbagora_lab.scenarios.branches import side_by_side
 from nbagora_lab.scenarios.normalise import NORMALISERS, fingerprint, ports
 
@@ -121,10 +122,8 @@ def write_trace(
             lines = list(_lines(Broker(log, at_rest)))
         finally:
             log.close()
-    if (store / "registry.db").is_file():
-        from nbagora_lab.registry.embedded import EmbeddedCatalog
-
-        engines["registry"] = EmbeddedCatalog.engine
+    if (registry := registry_of(store)) is not None:
+        engines["registry"] = registry
     header = TraceHeader(notebook=notebook, parameters=dict(parameters), seed=seed, clock=clock, engines=engines)
     trace = Trace(header, tuple(lines))
     with target.open("w", encoding="utf-8", newline="\n") as file:
