@@ -14,7 +14,7 @@ from nbagora import Lab
 
 
 def main(store: str) -> None:
-    """Serves the agents `flood` and `echo`."""
+    """Serves the agents `flood`, `echo` and `hold`."""
     with Lab(store=store) as lab:
 
         @lab.agent
@@ -25,6 +25,11 @@ def main(store: str) -> None:
         @lab.agent
         async def echo(message: Any, task: Any) -> str:
             return str(message.text)
+
+        @lab.agent
+        async def hold(message: Any, task: Any) -> AsyncIterator[Any]:
+            yield task.status("waiting")
+            await asyncio.Event().wait()
 
         urls = {info.name: f"{info.url}/" for info in lab.agents()}
         loop = type(lab.service.call(asyncio.get_running_loop)).__module__.partition(".")[0]
