@@ -36,15 +36,24 @@ def told(command, cwd=None):
     return {row["name"]: row["ok"] or row.get("said", "failed") for row in rows}
 
 
+def python_with(home, *packages):
+    """A Python of its own with these packages."""
+    python = home / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", home], check=True)
+    subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *packages], check=True)
+    return python
+
+
 @pytest.fixture(scope="module")
 def python_03(tmp_path_factory):
     """A Python with a2a-sdk 0.3."""
-    home = tmp_path_factory.mktemp("a2a-0.3")
-    python = home / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", home], check=True)
-    install = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "a2a-sdk>=0.3.26,<0.4", "httpx"]
-    subprocess.run(install, check=True)
-    return python
+    return python_with(tmp_path_factory.mktemp("a2a-0.3"), "a2a-sdk>=0.3.26,<0.4", "httpx")
+
+
+@pytest.fixture(scope="module")
+def python_adk(tmp_path_factory):
+    """A Python with Google's Agent Development Kit."""
+    return python_with(tmp_path_factory.mktemp("adk"), "google-adk[a2a]>=2.13,<3")
 
 
 @pytest.fixture(scope="module")
@@ -70,4 +79,10 @@ def test_the_python_client_of_0_3(lab, python_03, binding):
 def test_the_javascript_client(lab, node_folder, binding):
     rows = told(["node", "official_js.mjs", lab.url, binding], cwd=node_folder)
     assert len(rows) == 8
+    assert {name: said for name, said in rows.items() if said is not True} == {}
+
+
+def test_the_remote_agent_of_googles_adk(lab, python_adk):
+    rows = told([python_adk, CLIENTS / "google_adk.py", lab.url])
+    assert len(rows) == 6
     assert {name: said for name, said in rows.items() if said is not True} == {}
