@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
@@ -21,7 +22,13 @@ NAMES = ("weather", "酒店")
 CONTENTS = {name: card("", description=f"About {name}.", skills=[skill(name)]) for name in ("sun", "rain", "snow")}
 VERSIONS = ("1", "2", "0.0.5")
 LABELS = ("latest", "stable")
-NEXT = {"published": {"deprecated", "withdrawn"}, "deprecated": {"published", "withdrawn"}, "withdrawn": set()}
+NEXT = {
+    "draft": {"published", "withdrawn"},
+    "published": {"deprecated", "withdrawn"},
+    "deprecated": {"published", "withdrawn"},
+    "withdrawn": set(),
+}
+NOBODY = {"draft", "withdrawn"}  # states in which nobody may be led to a version
 PLACES = ("http://127.0.0.1:1/a", "http://127.0.0.1:2/a")
 
 names = st.sampled_from(NAMES)
@@ -76,14 +83,17 @@ class RegistryMachine(RuleBasedStateMachine):
         self.registry.catalog.close()
         self.open()
 
-    @rule(name=names, content=contents, version=st.none() | st.sampled_from(VERSIONS))
-    def publish(self, name: str, content: str, version: str | None) -> None:
+    @rule(
+        name=names, content=contents, version=st.none() | st.sampled_from(VERSIONS),
+        state=st.sampled_from(("published", "published", "draft")),
+    )  # fmt: skip
+    def publish(self, name: str, content: str, version: str | None, state: Any) -> None:
         agent = self.agents.get(name, Agent())
         latest = agent.versions.get(agent.labels.get("latest", ""))
         wanted = agent.labels["latest"] if version is None and latest == content else version or agent.next()
         there = agent.versions.get(wanted)
         try:
-            published = self.registry.publish(CONTENTS[content] | {"name": name}, version=version)
+            published = self.registry.publish(CONTENTS[content] | {"name": name}, version=version, state=state)
         except VersionExists:
             assert there is not None
             assert there != content
@@ -93,8 +103,12 @@ class RegistryMachine(RuleBasedStateMachine):
         if there is None:
             self.agents[name] = agent
             agent.versions[wanted] = content
-            agent.move("latest", wanted)
-            self.told += [("published", name, wanted), ("label.moved", name, wanted)]
+            self.told.append(("published", name, wanted))
+            if state == "draft":
+                agent.states[wanted] = "draft"
+            else:
+                agent.move("latest", wanted)
+                self.told.append(("label.moved", name, wanted))
         assert self.hashes.setdefault((name, wanted), published.hash) == published.hash
 
     @rule(name=names, label=st.sampled_from(LABELS), version=st.sampled_from((*VERSIONS, "0.0.1", "0.0.6")))
@@ -111,7 +125,7 @@ class RegistryMachine(RuleBasedStateMachine):
             return
         except WrongState:
             assert agent is not None
-            assert agent.states[version] == "withdrawn"
+            assert agent.states[version] in NOBODY
             return
         assert agent is not None
         assert moved == (agent.labels.get(label) != version)
@@ -170,7 +184,7 @@ class RegistryMachine(RuleBasedStateMachine):
             return
         except WrongState:
             assert agent is not None
-            assert agent.states[ref] == "withdrawn"
+            assert agent.states[ref] in NOBODY
             return
         assert agent is not None
         if agent.rule != ref:
@@ -199,6 +213,9 @@ class RegistryMachine(RuleBasedStateMachine):
         if moved:
             agent.states[version] = state
             self.told.append(("state.changed", name, version))
+            if was == "draft" and state == "published":
+                agent.move("latest", version)
+                self.told.append(("label.moved", name, version))
 
     @rule(
         target=endpoints,
@@ -243,6 +260,22 @@ class RegistryMachine(RuleBasedStateMachine):
         assert renewed == self.live[endpoint_id]
 
     @rule(endpoint_id=endpoints)
+    def drain(self, endpoint_id: str) -> None:
+        endpoint = self.live.get(endpoint_id)
+        alive = endpoint is not None and endpoint.expires > self.clock.now()
+        try:
+            drained = self.registry.drain(endpoint_id)
+        except EndpointNotFound:
+            assert not alive
+            return
+        assert alive
+        assert endpoint is not None
+        assert drained == (endpoint.state != "draining")
+        if drained:
+            self.live[endpoint_id] = endpoint.model_copy(update={"state": "draining", "reason": "is leaving"})
+            self.told.append(("endpoint.draining", endpoint.name, endpoint.version))
+
+    @rule(endpoint_id=endpoints)
     def deregister(self, endpoint_id: str) -> None:
         endpoint = self.live.get(endpoint_id)
         alive = endpoint is not None and endpoint.expires > self.clock.now()
@@ -270,7 +303,8 @@ class RegistryMachine(RuleBasedStateMachine):
 
     @invariant()
     def versions_and_labels_are_the_model_s(self) -> None:
-        assert [agent.name for agent in self.registry.ls()] == sorted(self.agents)
+        led_to = [name for name, agent in self.agents.items() if "latest" in agent.labels]
+        assert [agent.name for agent in self.registry.ls()] == sorted(led_to)
         for name, agent in self.agents.items():
             versions = self.registry.versions(name)
             assert [version.version for version in versions] == list(reversed(agent.versions))
@@ -281,7 +315,7 @@ class RegistryMachine(RuleBasedStateMachine):
                 pointing = [label for label, target in agent.labels.items() if target == version.version]
                 assert version.labels == tuple(sorted(pointing))
                 assert version.state == agent.states.get(version.version, "published")
-                assert not pointing or version.state != "withdrawn"
+                assert not pointing or version.state not in NOBODY
             for label, target in agent.labels.items():
                 assert self.registry.get(name, label).version == target
 
@@ -291,7 +325,7 @@ class RegistryMachine(RuleBasedStateMachine):
             expected = sorted(
                 (name, agent.labels["latest"])
                 for name, agent in self.agents.items()
-                if agent.versions[agent.labels["latest"]] == content
+                if "latest" in agent.labels and agent.versions[agent.labels["latest"]] == content
             )
             for found in (self.registry.find(skill=content), self.registry.find(content)):
                 assert sorted((result.agent.name, result.agent.version) for result in found) == expected
@@ -306,11 +340,13 @@ class RegistryMachine(RuleBasedStateMachine):
             ]
             live.sort(key=lambda endpoint: -endpoint.epoch)
             assert self.registry.endpoints(name) == live
-            of_latest = [endpoint for endpoint in live if endpoint.version == agent.labels["latest"]]
+            of_latest = [one for one in live if one.version == agent.labels.get("latest") and one.state != "draining"]
             try:
                 assert self.registry.resolve(name, key="any").endpoint.id == of_latest[0].id
             except EndpointNotFound:
                 assert of_latest == []
+            except VersionNotFound:
+                assert "latest" not in agent.labels
 
     @invariant()
     def every_change_is_told_once_and_in_order(self) -> None:
