@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from nbagora_lab.a2a.keyring import parse_credentials
@@ -11,6 +13,7 @@ from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import SESSIONS
 from nbagora_lab.agents.message import parts_of
 from nbagora_lab.agents.replay import MODEL, RERUN, Difference, Rerun, diff, replay
+from nbagora_lab.broker import Broker
 from nbagora_lab.broker.model import join_topic
 from nbagora_lab.core.errors import NotStarted, TimedOut
 from nbagora_lab.core.service import ServiceLoop
@@ -28,9 +31,11 @@ class Asking:
 
     Attributes:
         service: The service loop.
+        broker: Its topics.
     """
 
     service: ServiceLoop
+    broker: Broker
     _calls: RoutedCalls
     _tasks: Tasks
 
@@ -202,7 +207,8 @@ class Asking:
     ) -> Task:
         """Runs a task again from one of its steps: the steps before are taken over, the rest is done anew.
 
-        The task goes on in a context of its own; the former one stays as it is.
+        It goes on in a fork of the conversation, which has all that was said before the task; the former one stays as
+        it is.
 
         Args:
             task: The task.
@@ -223,11 +229,23 @@ class Asking:
     def _again(self, former: Task, at: str, message: object, answers: dict[str, Any], model: str) -> dict[str, Any]:
         """The message that has a task run again."""
         asked = former.raw["history"][0]["parts"] if message is None else parts_of(message)
-        sent = self._message("rerun", None) | {"parts": asked}
         topic = join_topic(SESSIONS, former.context_id)
         rerun = Rerun(topic, former.id, at, answers, model)
         rerun.given(self._tasks.log)  # what can't be is told at once
-        return sent | {"metadata": {RERUN: rerun.as_json()}}
+        sent = self._message("rerun", None) | {"parts": asked, "metadata": {RERUN: rerun.as_json()}}
+        if (before := self._tasks.first(former.id) - 1) >= 0:
+            self.broker.fork(topic, join_topic(SESSIONS, sent["contextId"]), at=before)
+        return sent
+
+    def _begin_again(self, task: str, at: str, answers: dict[str, Any]) -> Future[object]:
+        """Begins to run a task again from a step, for a view: a fork may wait for the disk."""
+        former = self.task(task)
+
+        async def begin() -> Task:
+            sent = await asyncio.to_thread(self._again, former, at, None, answers, "")
+            return await self._calls.send(former.agent, sent)
+
+        return self.service.submit(begin)
 
     def diff(self, first: Task | str, second: Task | str) -> list[Difference]:
         """Where two runs differ, step by step: what was asked, decided, called and answered."""

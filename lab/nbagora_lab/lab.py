@@ -9,7 +9,6 @@ import atexit
 import contextlib
 import threading
 from collections.abc import Mapping
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -345,17 +344,11 @@ class Lab(Asking):
     def lanes_source(self, task: Task | str) -> LanesViewSource:
         """What a view of the steps of one task reads from."""
         known = task if isinstance(task, Task) else self.task(task)
-
-        def again(task: str, at: str, answers: dict[str, Any]) -> Future[object]:
-            former = self.task(task)
-            sent = self._again(former, at, None, answers, "")
-            return self.service.submit(self._calls.send, former.agent, sent)
-
-        return LanesViewSource(self.service, self._tasks.lanes(), known.id, again)
+        return LanesViewSource(self.service, self._tasks.lanes(), known.id, self._begin_again)
 
     def view_source(self) -> ViewSource:
         """What a live view of this lab reads from and hands its commands to."""
-        return ViewSource(self.service, self._tasks.inspector(), self._calls, self._tasks)
+        return ViewSource(self.service, self._calls, self._tasks, self._begin_again)
 
     def status(self) -> LabStatus:
         """What the lab says of itself; one that joined another says what that does, and its own log.

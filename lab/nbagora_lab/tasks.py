@@ -11,13 +11,15 @@ from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import short_state, splice
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
-from nbagora_lab.core.events import Flags
+from nbagora_lab.core.events import Flags, head_of
 from nbagora_lab.inspect.directory import DirectoryEntry
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 from nbagora_lab.inspect.lanes import LanesInspector
 from nbagora_lab.inspect.tasks import TaskInspector
 
 __all__ = ["Tasks"]
+
+_NEAR = 64  # records
 
 
 class Tasks:
@@ -122,6 +124,14 @@ class Tasks:
                 raise TaskNotFound("there is no last context", "ask an agent first")
             return _newest(entries).context
         return context.removeprefix("sessions/")
+
+    def first(self, id: str) -> int:  # noqa: A002
+        """Offset of a task's first record, which is close to the one that opened it."""
+        entry = self._tasklog.directory()[id]
+        opened = self._tasklog.find(entry.owner, id).opened
+        subject = id.encode()
+        near = self.log.scan(entry.topic, after=max(-1, opened - _NEAR), limit=_NEAR)
+        return next(offset for offset, stored in near if head_of(stored).subject == subject)
 
     def trace(self, id: str) -> str:  # noqa: A002
         """The trace id of a task."""

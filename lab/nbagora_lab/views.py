@@ -20,13 +20,16 @@ from nbagora_lab.inspect.lanesview import LanesSnapshot
 from nbagora_lab.inspect.model import TasksSnapshot
 from nbagora_lab.inspect.registry import RegistryInspector, RegistryLook
 from nbagora_lab.inspect.registryview import RegistrySnapshot
-from nbagora_lab.inspect.tasks import TaskInspector
 from nbagora_lab.inspect.topics import TopicInspector, TopicLook
 from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 from nbagora_lab.registry import Registry
 from nbagora_lab.tasks import Tasks
 
 __all__ = ["LanesViewSource", "RegistryViewSource", "TopicViewSource", "ViewSource"]
+
+
+Again = Callable[[str, str, dict[str, Any]], Future[object]]
+"""Has a task, by its id, run again from a step, by its path, with other results of steps; its end is when it began."""
 
 
 class _Source:
@@ -78,16 +81,18 @@ class ViewSource(_Source):
 
     Args:
         service: The service loop.
-        inspector: Makes snapshots; used on the service thread alone.
         calls: Sends answers and cancellations.
         tasks: Finds tasks.
+        again: See `Again`.
     """
 
-    def __init__(self, service: ServiceLoop, inspector: TaskInspector, calls: Calls, tasks: Tasks) -> None:
+    def __init__(self, service: ServiceLoop, calls: Calls, tasks: Tasks, again: Again) -> None:
         super().__init__(service)
-        self._inspector = inspector
+        self._inspector = tasks.inspector()
+        self._lanes = tasks.lanes()
         self._calls = calls
         self._tasks = tasks
+        self._again = again
 
     def version(self) -> int:
         """A number that changes whenever a snapshot could differ from the last one."""
@@ -96,6 +101,14 @@ class ViewSource(_Source):
     def tasks(self, *, selected: str | None, agent: str | None, state: str | None, limit: int) -> TasksSnapshot:
         """The newest tasks, newest first, and one task with its events; see `TaskInspector.snapshot`."""
         return self._inspector.snapshot(selected=selected, agent=agent, state=state, limit=limit)
+
+    def lanes(self, task_id: str, selected: str | None) -> LanesSnapshot:
+        """See `LanesInspector.snapshot`."""
+        return self._lanes.snapshot(task_id, selected=selected)
+
+    def rerun(self, step: str, output: str | None) -> Future[object]:
+        """See `LanesViewSource.rerun`."""
+        return _rerun(self._again, step, output)
 
     def cancel(self, task_id: str) -> None:
         """Asks for a task to be cancelled, and returns at once.
@@ -154,7 +167,7 @@ class LanesViewSource(_Source):
         service: The service loop.
         inspector: Makes snapshots; used on the service thread alone.
         task: The task's id.
-        again: Has a task, by its id, run again from a step, by its path, with other results of steps.
+        again: See `Again`.
     """
 
     def __init__(
@@ -162,7 +175,7 @@ class LanesViewSource(_Source):
         service: ServiceLoop,
         inspector: LanesInspector,
         task: str,
-        again: Callable[[str, str, dict[str, Any]], Future[object]],
+        again: Again,
     ) -> None:
         super().__init__(service)
         self._inspector = inspector
@@ -187,14 +200,18 @@ class LanesViewSource(_Source):
         Raises:
             UsageError: It is no step.
         """
-        task, _, path = step.partition("/")
-        answers: dict[str, Any] = {}
-        if output is not None:
-            try:
-                answers[path] = json.loads(output)
-            except (RecursionError, ValueError):
-                answers[path] = output
-        return self._again(task, path, answers)
+        return _rerun(self._again, step, output)
+
+
+def _rerun(again: Again, step: str, output: str | None) -> Future[object]:
+    task, _, path = step.partition("/")
+    answers: dict[str, Any] = {}
+    if output is not None:
+        try:
+            answers[path] = json.loads(output)
+        except (RecursionError, ValueError):
+            answers[path] = output
+    return again(task, path, answers)
 
 
 class TopicViewSource(_Source):

@@ -84,6 +84,25 @@ def test_another_model_answers_from_there(lab, former):
     assert calls == []
 
 
+def test_a_run_again_has_what_was_said_before_it_and_nothing_of_what_came_after(lab):
+    heard = []
+
+    def count(messages, info):
+        heard.append([part.content for one in messages for part in one.parts if part.part_kind == "user-prompt"])
+        return f"answer {len(heard)}"
+
+    lab.define("forked", Agent(function(count)))
+    first = lab.ask("forked", "one")
+    second = lab.ask("forked", "two", context=first)
+    lab.ask("forked", "three", context=first)
+    again = lab.rerun(second, at="model")
+    assert heard == [["one"], ["one", "two"], ["one", "two", "three"], ["one", "two"]]
+    assert again.context_id != second.context_id
+    assert lab.broker.info(again.topic).forked_from.startswith(f"{second.topic}@")
+    assert lab.ask("forked", "four", context=again).text == "answer 5"
+    assert heard[-1] == ["one", "two", "four"]
+
+
 @pytest.mark.parametrize("options", [{"at": "nothing"}, {"at": "model", "answers": {"nothing": 1}}])
 def test_a_step_that_there_is_not_is_told_at_once(lab, former, options):
     with pytest.raises(UsageError, match="has no step 'nothing'"):

@@ -5,70 +5,13 @@ from playwright.sync_api import expect
 from pydantic import TypeAdapter
 
 from accessibility import violations
-from nbagora_lab.inspect.lanesview import LaneRow, LanesCommand, LanesSnapshot, Rerun, ShowStep, StepDetail, StepRow
+from lanes_shots import HOSTILE, trip
+from nbagora_lab.inspect.lanesview import LanesCommand, Rerun, ShowStep, StepDetail
 from view_server import THEMES
 
 pytestmark = pytest.mark.browser
 
 COMMAND = TypeAdapter(LanesCommand)
-HOSTILE = '<img src=x onerror="window.hit = 1"><script>window.hit = 2</script>'
-
-
-def row(name, began, ended=-1, *, parent="", lane="trip", **more):
-    depth = 0 if not parent else parent.count("/") + 1
-    return StepRow(
-        id=f"{parent}/{name}" if parent else name,
-        lane=lane,
-        parent=parent,
-        name=name,
-        kind=more.pop("kind", "flow"),
-        depth=depth,
-        state=more.pop("state", "done" if ended >= 0 else "running"),
-        began=began,
-        ended=ended,
-        topic="sessions/ctx-1",
-        offset=began,
-        until=ended,
-        **more,
-    )
-
-
-def trip(selected=None, lab="http://127.0.0.1:1"):
-    steps = (
-        row("trip", 0, 11, kind="task", seconds=2.5),
-        row("parallel", 1, 8, parent="trip", pattern="parallel"),
-        row(
-            "酒店",
-            2,
-            7,
-            parent="trip/parallel",
-            lane="酒店",
-            input="北京",
-            output="The Jade",
-            seconds=0.25,
-            tokens=1234,
-        ),
-        row("trains", 3, 4, parent="trip/parallel", lane="trains", state="failed", output="no trains"),
-        row("chain", 9, 10, parent="trip", pattern="chain", output=HOSTILE, model="scripted"),
-    )
-    lanes = (
-        LaneRow(name="trip", kind="agent", steps=3),
-        LaneRow(name="酒店", kind="agent", steps=1),
-        LaneRow(name="trains", kind="function", steps=1),
-    )
-    return LanesSnapshot(
-        seq=1,
-        lab=lab,
-        task="trip",
-        agent="trip",
-        state="COMPLETED",
-        length=12,
-        lanes=lanes,
-        steps=steps,
-        tokens=1234,
-        cost=0.0125,
-        selected=selected,
-    )
 
 
 class Mounted:
@@ -136,7 +79,7 @@ def test_the_slider_replays_and_asks_nobody(view):
     before = len(view.tab.evaluate("model.sent"))
     view.replay(4)
     assert view.names() == ["trip", "parallel", "酒店", "trains"]
-    expect(view.tab.locator(".at")).to_have_text("4 of 12 records")
+    expect(view.tab.locator(".reached")).to_have_text("4 of 12 records")
     expect(view.row("trip/parallel/酒店").locator(".came-of-it")).to_have_text("…")
     view.replay(8)
     expect(view.row("trip/parallel/酒店")).to_contain_text("The Jade")
@@ -144,7 +87,7 @@ def test_the_slider_replays_and_asks_nobody(view):
     view.replay(0)
     assert view.names() == []
     view.tab.locator(".play").click()
-    expect(view.tab.locator(".at")).to_have_text("2 of 12 records")
+    expect(view.tab.locator(".reached")).to_have_text("2 of 12 records")
     view.tab.locator(".play").click()
     view.replay(12)
     assert len(view.names()) == 5
@@ -155,7 +98,7 @@ def test_a_replay_stays_where_it_is_while_more_comes(view):
     view.mount()
     view.replay(2)
     view.show(trip().model_copy(update={"seq": 2, "length": 14}))
-    expect(view.tab.locator(".at")).to_have_text("2 of 14 records")
+    expect(view.tab.locator(".reached")).to_have_text("2 of 14 records")
 
 
 def test_a_step_is_shown_whole_by_row_and_by_bar(view):

@@ -83,3 +83,30 @@ def test_saying_something_from_a_view(lab):
     lab.service.call(lambda: source.say("maker", "hello", "ctx-view")).result(20)
     assert [(task.agent, task.context_id) for task in lab.tasks(limit=1)] == [("maker", "ctx-view")]
     assert len(lab.tasks()) == before + 1
+
+
+def test_the_task_view_shows_the_steps_of_the_selected_task_and_runs_it_again_from_one(tmp_path):
+    from nbagora_lab.flows import chain
+    from nbagora_widgets import TaskView
+
+    with Lab(store=tmp_path / "steps", token="") as lab:
+
+        @lab.agent
+        async def trip(message, task):
+            return await chain(message, str.title, str.upper)
+
+        task = lab.ask("trip", "by train")
+        view = TaskView(lab.view_source(), selected=task.id)
+        try:
+            view.flush()
+            assert view.lanes["task"] == task.id
+            assert [row["name"] for row in view.lanes["steps"]] == ["trip", "chain", "title", "upper"]
+            view._commands.validate_python({"do": "step", "request": 1, "id": f"{task.id}/chain/title"})
+            opened = lab.service.call(lambda: view._tasks.rerun(f"{task.id}/chain/title", '"by bus"')).result(30)
+            assert lab.wait(opened).text == "BY BUS"
+            lab.service.call(
+                view._obey, view._commands.validate_python({"do": "select", "request": 2, "task_id": None})
+            )
+            assert view.lanes == {}
+        finally:
+            view.close()

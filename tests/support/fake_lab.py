@@ -85,6 +85,15 @@ class FakeTasks:
         future.set_result(None)
         return future
 
+    def lanes(self, task_id, selected):
+        raise TaskNotFound(f"no task '{task_id}'", "see %task ls")  # it has no steps
+
+    def rerun(self, step, output):
+        self.asked.append(("rerun", step, output))
+        future = Future()
+        future.set_result(None)
+        return future
+
     def message(self, task_id, offset):
         self.asked.append(("message", task_id, offset))
         return Payload(topic="sessions/c", created=T0, offset=offset, kind="json", text='{\n  "task": {}\n}', size=11)

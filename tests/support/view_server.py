@@ -51,10 +51,9 @@ class ViewServer:
 
     def __init__(self) -> None:
         self._files = {"/mock.js": _MOCK.read_text(encoding="utf-8")}
-        looks = {"tasks": "tasks", "topics": "topics", "registry": "registry", "flow": "lanes"}
-        for view, look in looks.items():
+        for view in ("tasks", "topics", "registry", "flow"):
             self._files[f"/{view}.js"] = bundle(view)
-            self._files[f"/{view}.css"] = style(look)
+            self._files[f"/{view}.css"] = style(view)
         for theme in THEMES:
             link = ""
             if theme != "none":

@@ -28,8 +28,11 @@ export class MockModel {
     this.emit("msg:custom", { reply: command.request, problem });
   }
   show(snapshot) {
-    this.state.snapshot = snapshot;
-    this.emit("change:snapshot");
+    this.set("snapshot", snapshot);
+  }
+  set(name, value) {
+    this.state[name] = value;
+    this.emit(`change:${name}`);
   }
 }
 

@@ -26,6 +26,17 @@ def bundle(name: str) -> str:
     Returns:
         One ES module without imports, whose default export is the view's.
     """
+    return "\n".join(_modules(name).values())
+
+
+def style(name: str) -> str:
+    """The style of the view `name`: what all views share, and those of its modules, in their order."""
+    files = [STATIC / f"{each}.css" for each in ("view", *_modules(name))]
+    return "\n".join(file.read_text(encoding="utf-8") for file in files if file.is_file())
+
+
+def _modules(name: str) -> dict[str, str]:
+    """A module and those that it needs, each behind those that it needs itself, without their imports."""
     parts: dict[str, str] = {}
 
     def add(module: str) -> None:
@@ -38,9 +49,4 @@ def bundle(name: str) -> str:
         parts[module] = parts.pop(module) + _IMPORT.sub("", text)
 
     add(name)
-    return "\n".join(parts.values())
-
-
-def style(name: str) -> str:
-    """The style of the view `name`: what all views share, and its own."""
-    return "\n".join((STATIC / f"{each}.css").read_text(encoding="utf-8") for each in ("view", name))
+    return parts

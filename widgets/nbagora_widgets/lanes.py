@@ -28,7 +28,7 @@ class LanesView(LiveView):
     """
 
     _esm = bundle("flow")
-    _css = style("lanes")
+    _css = style("flow")
     _commands: ClassVar[TypeAdapter[Any]] = TypeAdapter(LanesCommand)
     _latest: LanesSnapshot
 

@@ -108,6 +108,18 @@ class TaskSource(LiveSource, Protocol):
         """
         ...
 
+    def lanes(self, task_id: str, selected: str | None) -> LanesSnapshot:
+        """The steps of a task, with one of them whole, by its id; None for none.
+
+        Raises:
+            TaskNotFound: There is no such task.
+        """
+        ...
+
+    def rerun(self, step: str, output: str | None) -> Future[object]:
+        """Begins a run that goes on from a step, with another output if one is given; its end may raise `LabError`."""
+        ...
+
 
 class LanesSource(LiveSource, Protocol):
     """What the lanes of one task need; all of it is called on the service thread."""

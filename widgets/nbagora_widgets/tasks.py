@@ -1,13 +1,15 @@
-"""The task view: live tasks, the events of one of them, cancel and answer."""
+"""The task view: live tasks, the events and steps of one of them, cancel and answer."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import traitlets
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
+from nbagora_lab.core.errors import TaskNotFound
+from nbagora_lab.inspect.lanesview import LanesSnapshot, Rerun, ShowStep
 from nbagora_lab.inspect.model import (
     ROWS,
     Answer,
@@ -16,6 +18,7 @@ from nbagora_lab.inspect.model import (
     Inspect,
     Say,
     Select,
+    Snapshot,
     TaskCommand,
     TasksSnapshot,
 )
@@ -47,11 +50,14 @@ class TaskView(LiveView):
 
     _esm = bundle("tasks")
     _css = style("tasks")
-    _commands: ClassVar[TypeAdapter[Any]] = TypeAdapter(TaskCommand)
-    _stored = ("snapshot", "message")
+    _commands: ClassVar[TypeAdapter[Any]] = TypeAdapter(
+        Annotated[TaskCommand | ShowStep | Rerun, Field(discriminator="do")]
+    )
+    _stored = ("snapshot", "message", "lanes")
     _latest: TasksSnapshot
 
     message = traitlets.Dict(help="the event that is looked at, as JSON; empty for none").tag(sync=True)
+    lanes = traitlets.Dict(help="the steps of the selected task, as JSON; empty for none").tag(sync=True)
 
     def __init__(
         self,
@@ -64,7 +70,10 @@ class TaskView(LiveView):
     ) -> None:
         self._tasks = source
         self._selected, self._agent, self._state = selected, agent, state  # the service thread's from here on
+        self._step: str | None = None
         super().__init__(source, rate=rate)
+        if selected is not None:
+            source.soon(self._refresh)
 
     def __repr__(self) -> str:
         return f"<TaskView of {self._latest.lab}, {self._latest.total} tasks, seq {self._latest.seq}>"
@@ -77,12 +86,32 @@ class TaskView(LiveView):
         taken = self._tasks.tasks(selected=self._selected, **chosen, limit=ROWS)
         return taken.model_copy(update={**chosen, "rows": taken.rows[:ROWS]})
 
-    def _obey(self, command: TaskCommand) -> Future[object] | None:
+    def _put(self, snapshot: Snapshot) -> None:
+        super()._put(snapshot)
+        if not self.stopped:
+            self._keep("lanes", self._steps())
+
+    def _steps(self) -> LanesSnapshot | None:
+        """The lanes of the selected task; None where it has no steps."""
+        if self._selected is None:
+            return None
+        try:
+            shot = self._tasks.lanes(self._selected, self._step)
+        except TaskNotFound:
+            return None
+        return shot if len(shot.steps) > 1 else None
+
+    def _obey(self, command: TaskCommand | ShowStep | Rerun) -> Future[object] | None:
         match command:
             case Select():
                 self._keep("message", None)
-                self._selected = command.task_id
+                self._selected, self._step = command.task_id, None
                 self._refresh()
+            case ShowStep():
+                self._step = command.id
+                self._refresh()
+            case Rerun():
+                return self._tasks.rerun(command.id, command.output)
             case Inspect():
                 offset = command.offset
                 self._keep("message", None if offset is None else self._tasks.message(command.task_id, offset))

@@ -57,7 +57,7 @@ export function lanesPane({ id: name, signal, select, rerun }) {
 
   const about = h("span", { class: "count" });
   const slider = h("input", { type: "range", id: `${name}-at`, min: "0", step: "1" });
-  const at = h("output", { for: slider.id, class: "at" });
+  const at = h("output", { for: slider.id, class: "reached" });
   const play = button("play", "Play");
   const text = h("label", { for: slider.id }, "Replay");
   const bar = h("div", { class: "replay" }, text, slider, at, play);
@@ -149,6 +149,10 @@ export function lanesPane({ id: name, signal, select, rerun }) {
     again.hidden = !detail?.can_rerun;
   }
   function paint(/** @type {LanesSnapshot | null} */ next) {
+    if (next?.task !== shot?.task) {
+      stop();
+      [position, edited, wanted] = [-1, "", undefined]; // another task's: nothing of the former one's stays
+    }
     shot = next;
     node.hidden = !shot;
     if (!shot) return;

@@ -1,5 +1,6 @@
 /**
- * The task view: a table of tasks; the selected one's events, messages, artifacts and calls; send, cancel and answer.
+ * The task view: a table of tasks; the selected one's events, messages, artifacts, calls and steps; send, cancel and
+ * answer; run again from a step.
  *
  * The kernel's `snapshot` is the truth and is painted whole, by key: a row keeps its element, and so its focus, for as
  * long as its task is in the table. What a person does goes out as a command; the reply only says whether it was
@@ -11,6 +12,7 @@
 import { artifactsPane } from "./artifacts.js";
 import { callsPane } from "./calls.js";
 import { panel } from "./detail.js";
+import { lanesPane } from "./lanes.js";
 import {
   QUEUED, Link, button, dialogue, excuse, h, patch, put, say, setTime, short, silent, step, toClipboard,
 } from "./live.js";
@@ -60,7 +62,17 @@ function render({ model, el }) {
   const detail = panel({ id: `${name}-detail`, signal, answer, inspect, panes });
   const raw = payloadPane({ id: `${name}-message`, label: "Message" });
   raw.reference.hidden = true; // a record of a topic has one, a message has none
-  detail.node.append(raw.node);
+  const lanes = lanesPane({
+    id: `${name}-lanes`,
+    signal,
+    select: (id) => dead() || ask({ do: "step", id }),
+    rerun: (id, output, says) => {
+      const done = () => says("Re-run from here");
+      if (dead()) done();
+      else ask({ do: "rerun", id, output }, done, () => says(QUEUED));
+    },
+  });
+  detail.node.append(raw.node, lanes.node);
   const to = h("input", { list: agents.id, placeholder: "agent", "aria-label": "Agent to send to", required: true });
   const words = h("input", { placeholder: "message", "aria-label": "Message to send", required: true });
   const sends = h("button", { type: "submit" }, "Send");
@@ -188,6 +200,8 @@ function render({ model, el }) {
     const fits = inspected !== null && message?.offset === inspected;
     raw.paint(fits ? message : null, full ? inspected : null, dead() ? "not stored: the lab is not running" : "…");
     if (task) paintCancel(detail.cancel, task);
+    const steps = model.get("lanes");
+    lanes.paint(full && steps?.task === full.row.id ? steps : null);
   }
   function schedule() {
     frame ||= requestAnimationFrame(paint);
@@ -228,9 +242,11 @@ function render({ model, el }) {
   });
   model.on("change:snapshot", schedule);
   model.on("change:message", schedule);
+  model.on("change:lanes", schedule);
   signal.addEventListener("abort", () => {
     model.off("change:snapshot", schedule);
     model.off("change:message", schedule);
+    model.off("change:lanes", schedule);
     cancelAnimationFrame(frame);
     root.remove();
   });
