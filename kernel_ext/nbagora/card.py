@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nbagora.show import Json
 
@@ -38,6 +38,8 @@ class CardSheet(Json):
         return pd.DataFrame(self._rows(), columns=["name", "value"])
 
     def _rows(self) -> list[tuple[str, str]]:
+        from nbagora_lab.a2a.cardauth import in_words, wanted
+
         can = [name for name, has in self.get("capabilities", {}).items() if has is True]
         rows = [("agent", f"{self.get('name', '')} {self.get('version', '')}"), ("what", self.get("description", ""))]
         rows += [(f"skill {one.get('id', '')}", one.get("description", "")) for one in self.get("skills", [])]
@@ -47,7 +49,8 @@ class CardSheet(Json):
         ]
         rows += [("takes", ", ".join(self.get("defaultInputModes", [])))]
         rows += [("gives", ", ".join(self.get("defaultOutputModes", []))), ("can", ", ".join(can))]
-        rows += [("asks for", f"{name} ({_kind(scheme)})") for name, scheme in self.get("securitySchemes", {}).items()]
+        if not self.problems:
+            rows += [("asks for", in_words([way])) for way in wanted(self)]
         return [*rows, ("signature", self.signature), *(("PROBLEM", one) for one in self.problems or ())]
 
     def __repr__(self) -> str:
@@ -64,12 +67,3 @@ class CardSheet(Json):
         caption = f"Card of {escape(str(self.get('name', '')))}: {verdict}"
         table = f"<table><caption>{caption}</caption><tbody>{lines}</tbody></table>"
         return f"{table}<details><summary>JSON</summary>{super()._repr_html_()}</details>"
-
-
-def _kind(scheme: dict[str, Any]) -> str:
-    """A scheme in a word or two: ``http Bearer``, ``apiKey X-Key``."""
-    if not scheme:
-        return ""
-    [(kind, content)] = scheme.items()
-    detail = content.get("scheme") or content.get("name") or ""
-    return f"{kind.removesuffix('SecurityScheme')} {detail}".strip()

@@ -113,6 +113,15 @@ def test_card_is_the_one_that_is_served(lab: Any, run: Any) -> None:
     assert {"agent", "skill again", "signature"} <= set(card.df["name"])
 
 
+def test_card_says_what_to_show(lab: Any, run: Any) -> None:
+    lab.define("locked", lambda message: message.text, auth=["apikey query k", "oauth2 https://i.example read"])
+    rows = run("%agent card locked").df
+    assert rows[rows["name"] == "asks for"]["value"].tolist() == [
+        "an API key in the query k ('apikey KEY')",
+        "a token by OAuth 2 from https://i.example/token with read ('oauth2 CLIENT:SECRET')",
+    ]
+
+
 def test_card_tells_all_that_is_wrong_with_a_file(lab: Any, run: Any, tmp_path: Any) -> None:
     file = tmp_path / "card.json"
     file.write_text('{"name": "<b>x</b>", "kind": "agent", "skills": []}', encoding="utf-8")
