@@ -1,10 +1,14 @@
 """Broken calls at every door, made by mutation of good ones: no 5xx, no internal error, no silence; the lab lives."""
 
 import copy
+import gc
+import hashlib
 import json
+import threading
 from random import Random  # noqa: TID251 -- seeded, and the seed is shown
 
 import httpx
+import psutil
 import pytest
 
 from bindings import user_message
@@ -162,6 +166,93 @@ def test_broken_calls_are_refused(lab, seed):
 @pytest.mark.timeout(900)
 def test_a_great_many_broken_calls_are_refused(lab, seed):
     rounds(lab, seed, 60_000)
+
+
+def other_doors(task_id, context_id):
+    """Calls that work at the doors beside an agent's own: a body of bytes goes as it is."""
+    sha = hashlib.sha256(b"x").hexdigest()
+    hooks = f"/agents/echo/tasks/{task_id}/pushNotificationConfigs"
+    yield "POST", f"/blobs?context={context_id}", b"x"
+    yield "PUT", f"/blobs/{sha}?context={context_id}", b"x"
+    yield "GET", f"/blobs/{sha}?context={context_id}", b""
+    yield "POST", "/tickets", {"path": f"/agents/echo/tasks/{task_id}", "seconds": 60}
+    yield "POST", hooks, {"id": "a", "url": "http://127.0.0.1:1/", "token": "t", "authentication": {"scheme": "Bearer"}}
+    yield "GET", hooks, b""
+    yield "GET", f"{hooks}/a", b""
+    yield "DELETE", f"{hooks}/a", b""
+    yield "POST", "/engine/sessions", {"session": "x", "url": "http://127.0.0.1:1", "name": "x"}
+    yield "POST", "/engine/log/scan", {"topic": f"sessions/{context_id}", "after": -1}
+    yield "POST", "/engine/log/append", {"entries": [["sessions/x", "AAAA"]]}
+    yield "POST", "/engine/groups/groups", {}
+    yield "GET", "/engine/status", b""
+    yield "POST", "/engine/bodies", b"x"
+
+
+def broken(rng, verb, path, body):
+    """One of those calls with its path, its headers or its body spoilt."""
+    headers = {
+        "A2A-Version": "1.0",
+        "Content-Type": "application/zip" if isinstance(body, bytes) else "application/json",
+    }
+    if rng.random() < 0.3:
+        path = path.replace(
+            rng.choice(["=", "/", "a", "x", "%"]), rng.choice(["", "%2f", "%00", "北", "..", "x" * 900]), 1
+        )
+    if rng.random() < 0.3:
+        headers[rng.choice(["Range", "If-None-Match", "Content-Type", "nbagora-session"])] = rng.choice(
+            ["bytes=9-1", "bytes=-", "bytes=0-99999999999999999999", "x", "*", "application/json", "text/plain", ""]
+        )
+    raw = body if isinstance(body, bytes) else json.dumps(mutate(rng, body)).encode()
+    return verb, "/" + path.lstrip("/"), spoil(rng, raw) if rng.random() < 0.3 else raw, headers
+
+
+def fuzz_other_doors(lab, seed, count):
+    rng = Random(seed)
+    task = lab.ask("echo", "x")
+    calls = list(other_doors(task.id, task.context_id))
+    with httpx.Client(base_url=lab.url, timeout=20, trust_env=False) as http:
+        http.headers["Authorization"] = f"Bearer {lab.token}"
+        for number in range(count):
+            verb, path, raw, headers = broken(rng, *calls[number % len(calls)])
+            try:
+                request = http.build_request(verb, path, content=raw, headers=headers)
+            except (httpx.InvalidURL, UnicodeError):
+                continue
+            answer = http.send(request)
+            unknown = answer.status_code == 503 and answer.json()["title"] == "Not joined"  # so a guest joins anew
+            assert answer.status_code < 500 or unknown, (verb, path, raw, headers, answer.status_code, answer.text)
+    assert lab.ask("echo", "still there").text == "still there"
+
+
+@pytest.mark.thorough
+def test_broken_calls_at_the_other_doors_are_refused(lab, seed):
+    fuzz_other_doors(lab, seed, 700)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(900)
+def test_ten_thousand_broken_calls_leave_nothing_behind(lab, seed):
+    """Neither memory nor threads nor readers of topics nor tasks at work."""
+    for door in (rounds, fuzz_other_doors):
+        door(lab, seed, 1000)  # what is loaded and cached once
+        before = usage(lab)
+        door(lab, seed + 1, 10_000)
+        after = usage(lab)
+        assert after["rss"] - before["rss"] < 64 << 20, (before, after)
+        assert after["watches"] <= before["watches"]
+        assert after["threads"] <= before["threads"] + 2
+        assert after["open"] <= before["open"]
+
+
+def usage(lab):
+    gc.collect()
+    tasks = lab._tasks._tasklog
+    return {
+        "rss": psutil.Process().memory_info().rss,
+        "threads": threading.active_count(),
+        "watches": len(lab.broker.log._watches),
+        "open": len(tasks._live),
+    }
 
 
 QUERIES = [
