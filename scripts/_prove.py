@@ -1,4 +1,4 @@
-"""Runs one proof of the broker: what is promised, against the real thing, for as long as is asked for."""
+"""Runs one proof: what is promised, against the real thing, for as long as is asked for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ PROOFS = {
         "a fault at any write of a group's calls, or a Ctrl-C between any two lines, strands and loses nothing",
         ["tests/broker/test_groups_faults.py"],
     ),
-    "fuzz": ("no door answers 5xx or hangs", ["tests/broker/test_http_fuzz.py"]),
+    "fuzz": ("no door answers 5xx or hangs", ["tests/broker/test_http_fuzz.py", "tests/a2a/test_fuzz.py"]),
+    "cuts": (
+        "a stream that is cut at any byte, over kill -9, too, goes on with what comes next, each event once",
+        ["tests/a2a/test_resume.py", "tests/a2a/test_kill.py"],
+    ),
 }
 """What is proven, and the tests that prove it."""
 

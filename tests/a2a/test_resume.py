@@ -2,6 +2,7 @@
 plain socket and our own client, mid-stream and after the end."""
 
 import asyncio
+import threading
 from random import Random  # noqa: TID251 -- seeded, and the seed is shown
 
 import httpx
@@ -17,8 +18,8 @@ from told import check_order, in_the_log, offset_of, task_id_of, terminal
 
 BYTES = 420
 """About as many as an event of the agent `chunks` takes on the wire."""
-RAW, OFFICIAL, OWN = 60, 40, 30
-"""Rounds, those of the first two for each binding: 200 with clients that we did not write."""
+RAW, OFFICIAL, OWN, MANY = 60, 40, 30, 450
+"""Rounds, those of all but our own for each binding: 200 with clients that we did not write; many in campaigns."""
 
 
 def message(rng, number):
@@ -88,16 +89,30 @@ class RawCaller:
 
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
 def test_a_socket_cut_at_any_byte_resumes(lab, port, binding, seed):
+    cut_and_resume(lab, port, binding, seed, RAW, longest=0)
+
+
+@pytest.mark.campaign
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
+def test_many_streams_that_are_cut_and_come_back_after_a_while(lab, port, binding, seed):
+    """With `test_kill.py`'s 400 over kill -9: a good thousand."""
+    cut_and_resume(lab, port, binding, seed, MANY, longest=0.2)
+
+
+def cut_and_resume(lab, port, binding, seed, rounds, longest):
+    """Streams one after the other; each caller stays away for a random time, of `longest` seconds at most."""
     rng = Random(seed)
     caller = RawCaller(lab, port, binding)
     resumed = {"running": 0, "ended": 0}
-    for number in range(RAW):
+    for number in range(rounds):
         sent = message(rng, number)
         seen, request, cut = [], caller.send(sent), cut_for(rng, sent)
         while not (seen and terminal(seen[-1])):
             found, _ = caller.events(request, cut)
             seen += found
             running = wait_for_end(lab, seen, rng)
+            threading.Event().wait(longest * rng.random())
             if seen:
                 resumed["running" if running else "ended"] += 1
                 request = caller.resume(task_id_of(seen[0]), offset_of(seen[-1]))
