@@ -63,10 +63,11 @@ class Served:
         self.process.wait(60)
 
 
-@pytest.mark.server("nacos")
-def test_two_served_files_and_a_notebook_of_which_each_is_killed_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("registry", ["embedded", pytest.param("nacos", marks=pytest.mark.server("nacos"))])
+def test_two_served_files_and_a_notebook_of_which_each_is_killed_once(tmp_path: Path, registry: str) -> None:
     store = tmp_path / "store"
-    settings = settings_of("rocketmq", "nacos") | {"broker": "rocketmq", "registry": "nacos"}
+    settings = settings_of("rocketmq", *[registry] * (registry == "nacos"))
+    settings |= {"broker": "rocketmq", "registry": registry}
     first = Served(tmp_path, store, "first", settings)
     second = Served(tmp_path, store, "second", settings)
     try:

@@ -29,9 +29,12 @@ def open_topics(store: Path, clock: Clock, settings: Settings, *, lab: str) -> E
     Raises:
         StoreError: They can't be opened; says why.
     """
+    here, elsewhere = ("topics", "hosted") if settings.broker == "embedded" else ("hosted", "topics")
+    if (store / elsewhere / "CURRENT").is_file():  # a lab of the other kind may hold this store
+        _embedded(store / elsewhere, clock, settings).close()
+    own = _embedded(store / here, clock, settings)
     if settings.broker == "embedded":
-        return _embedded(store / "topics", clock, settings)
-    own = _embedded(store / "hosted", clock, settings)  # holds the store, too
+        return own
     try:
         (store / _NOTE).write_text(
             json.dumps({"lab": lab, "rocketmq": settings.rocketmq, "rocketmq_namesrv": settings.rocketmq_namesrv}),
