@@ -86,6 +86,29 @@ def test_a_port_of_something_else_is_told(fakes: Any, answer: bytes) -> None:
     assert "rocketmq_namesrv" in told(caught)
 
 
+def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again() -> None:
+    answer = frame(b'{"code": 0}', b'{"brokerAddrTable":{"a":{"brokerAddrs":{"0":"there:1"}}}}')
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        links: list[socket.socket] = []
+
+        def serve() -> None:
+            for _ in range(2):
+                link, _ = server.accept()
+                links.append(link)
+                link.recv(1 << 16)
+                link.sendall(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        cluster = Cluster(f"127.0.0.1:{server.getsockname()[1]}", reader="r")
+        links[0].shutdown(socket.SHUT_RDWR)  # as servers do with one that is idle
+        links[0].close()
+        cluster.look()
+        thread.join()
+        links[1].close()
+        cluster.close()
+
+
 def test_another_part_of_rocketmq_is_told_from_a_name_server(fakes: Any) -> None:
     address = fakes(frame(b'{"code": 3, "remark": " request type 106 not supported"}'))
     with pytest.raises(ServerGone) as caught:

@@ -139,8 +139,11 @@ class Remote:
         with self._lock:
             if self._closed:
                 raise OSError("closed")
-            if self._idle:
-                return self._idle.pop()
+            while self._idle:
+                if _open(link := self._idle.pop()):
+                    return link
+                self._all.discard(link)
+                link.close()
         host, _, port = self.address.rpartition(":")
         link = socket.create_connection((host.strip("[]"), int(port)), timeout=self._timeout)
         link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -153,6 +156,18 @@ class Remote:
             with self._lock:
                 self._all.discard(link)
             link.close()
+
+
+def _open(link: socket.socket) -> bool:
+    """Whether an idle connection is there still: these servers close one that was idle for two minutes."""
+    link.settimeout(0)
+    try:
+        link.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False  # its end, or an answer that nobody asked for
 
 
 def _text(value: object) -> str:
