@@ -6,8 +6,10 @@ import asyncio
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
+from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.keyring import parse_credentials
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import SESSIONS
@@ -24,6 +26,8 @@ from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
 
 __all__ = ["Asking"]
+
+Whom = str | Path | Mapping[str, Any]
 
 
 class Asking:
@@ -46,7 +50,7 @@ class Asking:
 
     def ask(
         self,
-        agent: str,
+        agent: Whom,
         message: object,
         *,
         context: Task | str | None = None,
@@ -59,7 +63,7 @@ class Asking:
         """Sends a message and waits until its task ends or asks for something.
 
         Args:
-            agent: The agent's name, or the URL of its doors.
+            agent: The agent's name, the URL of its doors, its card, or a ``.json`` file with that.
             message: str, dict, pydantic model, bytes, `Path`, or a list of these.
             context: The conversation to go on with: a task of it, its id, or ``last``.
             timeout: Seconds to wait at most; the task goes on, unless `cancel` is set.
@@ -79,11 +83,11 @@ class Asking:
         sent = self._message(message, context, model)
         within = timeout if cancel else None
         ask = functools.partial(self._calls.ask, abandon=cancel, within=within, given=parse_credentials(credentials))
-        return self._checked(self._wait(ask, agent, sent, timeout=timeout), check)
+        return self._checked(self._wait(ask, self._whom(agent), sent, timeout=timeout), check)
 
     def stream(
         self,
-        agent: str,
+        agent: Whom,
         message: object,
         *,
         context: Task | str | None = None,
@@ -94,11 +98,12 @@ class Asking:
         The stream resumes by itself over a cut connection; each event comes once. Arguments as for `ask`.
         """
         given = parse_credentials(credentials)
-        return self.service.iterate(self._calls.stream(agent, self._message(message, context), given=given))
+        sent = self._message(message, context)
+        return self.service.iterate(self._calls.stream(self._whom(agent), sent, given=given))
 
     def send(
         self,
-        agent: str,
+        agent: Whom,
         message: object,
         *,
         context: Task | str | None = None,
@@ -108,7 +113,8 @@ class Asking:
     ) -> Task:
         """Sends a message and returns once its task is opened. Arguments as for `ask`."""
         send = functools.partial(self._calls.send, given=parse_credentials(credentials))
-        task: Task = self._wait(send, agent, self._message(message, context, model), timeout=timeout)
+        sent = self._message(message, context, model)
+        task: Task = self._wait(send, self._whom(agent), sent, timeout=timeout)
         return task
 
     def wait(self, task: Task | str, *, timeout: float | None = None, check: bool = True) -> Task:
@@ -142,6 +148,18 @@ class Asking:
         known = task if isinstance(task, Task) else self.task(task)
         canceled: Task = self._wait(self._calls.cancel, known.agent, known.id)
         return canceled
+
+    def _whom(self, agent: Whom) -> str:
+        """An agent's name or URL; one that is given by its card is called by that from now on."""
+        if isinstance(agent, Path) or (isinstance(agent, str) and agent.endswith(".json")):
+            agent = read_card(Path(agent))
+        if isinstance(agent, str):
+            return agent
+        url: str = self._wait(self._introduced, agent)
+        return url
+
+    async def _introduced(self, card: Mapping[str, Any]) -> str:
+        return self._calls.introduce(card)
 
     def _message(self, content: object, context: Task | str | None, model: str = "") -> dict[str, Any]:
         self._check_running()

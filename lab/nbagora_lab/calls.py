@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.a2a.keyring import Credential
@@ -25,6 +25,7 @@ from nbagora_lab.core.events import RecordType
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.inspect.directory import LEVELS
+from nbagora_lab.registry import card_problems
 
 if TYPE_CHECKING:
     import httpx
@@ -70,6 +71,7 @@ class Calls:
         self._ids = ids
         self._local = local
         self._clients: dict[tuple[str, tuple[Credential, ...]], AgentClient] = {}
+        self._cards: dict[str, dict[str, Any]] = {}  # those that were given, by their agents' URLs
         self._http: httpx.AsyncClient | None = None
         self._leaving: set[asyncio.Task[None]] = set()  # what cancels tasks that nobody waits for any more
         self.on_cut: Callable[[str], None] | None = None
@@ -122,6 +124,24 @@ class Calls:
         """
         raise NotImplementedError
 
+    def introduce(self, card: Mapping[str, Any]) -> str:
+        """Has an agent called by a card that is at hand, in place of the one that it serves; its URL from now on.
+
+        Raises:
+            UsageError: That is no card, or names no address.
+        """
+        if problems := card_problems(dict(card)):
+            what = f"that is no card: {'; '.join(map(str, problems[:10]))}"
+            raise UsageError(what, "a card is A2A's AgentCard in JSON")
+        places = [str(one.get("url", "")) for one in card.get("supportedInterfaces", [])]
+        if not places or not places[0].startswith(("http://", "https://")):
+            raise UsageError(f"the card of '{card['name']}' names no address", "it needs a supportedInterfaces entry")
+        url = places[0].rstrip("/")
+        if self._cards.get(url) != card:
+            self._cards[url] = dict(card)
+            self.forget(url)
+        return url
+
     def _client(self, agent: str, url: str, given: tuple[Credential, ...] = ()) -> AgentClient:
         """The client for an agent by HTTP; it shows what was given, or the lab's token to whom it is for."""
         from nbagora_lab.a2a.cardauth import CardAuth
@@ -138,6 +158,7 @@ class Calls:
                 http,
                 on_cut=lambda cut: self.on_cut and self.on_cut(cut),
                 auth=auth,
+                card=self._cards.get(url),
                 trust=None if self.is_ours(url) else self.trust,
                 pushed=self.pushed,
                 recorded=functools.partial(self.recorded, url),

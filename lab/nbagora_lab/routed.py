@@ -148,8 +148,8 @@ class RoutedCalls(Calls):
 
     def _remember(self, task_id: str, url: str, given: tuple[Credential, ...]) -> None:
         ours, before = self.is_ours(url), self._known.get(task_id, _Known())
-        if ours and not given:
-            return  # the directory knows, and the lab's token will do
+        if not task_id or (ours and not given):
+            return  # there is no task; or the directory knows, and the lab's token will do
         if len(self._known) >= 10_000:
             self._known.pop(next(iter(self._known)))
         self._known[task_id] = _Known("" if ours else url, given or before.given)

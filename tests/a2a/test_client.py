@@ -13,7 +13,7 @@ from nbagora_lab.a2a.cardauth import OwnToken
 from nbagora_lab.a2a.client import AgentClient, collect
 from nbagora_lab.a2a.polling import Patience
 from nbagora_lab.a2a.task import event_of
-from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
+from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable, UsageError
 from stock_agent import StockAgent
 from told import in_the_log, offset_of
 
@@ -111,6 +111,29 @@ def test_whole_numbers_stay_whole(lab, url):
     [data] = [part["data"] for artifact in artifacts for part in artifact["parts"] if "data" in part]
     assert data == {"number": 1.5, "of": ["a", None, 3]}
     assert type(data["of"][2]) is int
+
+
+def test_an_agent_is_called_by_its_card_in_hand(lab, tmp_path):
+    with StockAgent(streaming=False) as peer:
+        card = httpx.get(f"{peer.url}/.well-known/agent-card.json", trust_env=False).json()
+        file = tmp_path / "card.json"
+        file.write_text(json.dumps(card), encoding="utf-8")
+        for whom in (card, file, str(file)):
+            asked = lab.ask(whom, "one ?")
+            assert (asked.agent, asked.state) == (peer.url, "INPUT_REQUIRED")
+            assert lab.cancel(asked).state == "CANCELED"
+            assert [event.text for event in lab.stream(whom, "plain")] == ["hello"]
+            assert lab.send(whom, "plain").text == "hello"
+
+
+@pytest.mark.parametrize(
+    "card", [{}, {"name": "x"}, {"supportedInterfaces": []}, {"supportedInterfaces": [{"url": "ftp://x"}]}]
+)
+def test_a_card_that_leads_nowhere_is_told(lab, card):
+    whole = {name: value for name, value in lab.card("echo").items() if name != "supportedInterfaces"}
+    with pytest.raises(UsageError) as caught:
+        lab.ask(whole | card if "supportedInterfaces" in card else card, "x")
+    assert caught.value.hint
 
 
 # -- refusals ----------------------------------------------------------------------------------------------------------

@@ -48,6 +48,7 @@ class AgentClient:
         patience: How long a cut stream is mended.
         on_cut: Told of each cut that is about to be mended.
         auth: What shows who calls, as the card asks.
+        card: Its card, in ProtoJSON; None: the one that is served at `url`.
         trust: Refuses a card that is not to be believed.
         pushed: Where a peer that pushes instead of streaming can be told to.
         recorded: Gives what a log that is at hand here has of a task past an offset, as a subscription would; a cut
@@ -63,12 +64,14 @@ class AgentClient:
         patience: Patience | None = None,
         on_cut: Callable[[str], None] | None = None,
         auth: CardAuth | None = None,
+        card: dict[str, Any] | None = None,
         trust: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
         pushed: Pushed | None = None,
         recorded: Callable[[str, int], Sequence[TaskEvent]] = lambda _task_id, _after: (),
     ) -> None:
         self._recorded = recorded
         self._auth = auth
+        self._card = card
         self._trust = trust
         self._pushed = pushed
         self._capabilities: dict[str, Any] = {}
@@ -84,7 +87,10 @@ class AgentClient:
     async def connect(self) -> Client:
         """The SDK's client, made from the card on first use."""
         if self._client is None:
-            card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
+            if self._card is not None:
+                card = ParseDict(self._card, pb.AgentCard(), ignore_unknown_fields=True)
+            else:
+                card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
             self._wanted = in_words(wanted(plain := _plain(card)))
             self._capabilities = plain.get("capabilities", {})
             if self._trust is not None:
