@@ -191,14 +191,14 @@ class LanesViewSource(_Source):
         return self._inspector.snapshot(self._task, selected=selected)
 
     def rerun(self, step: str, output: str | None) -> Future[object]:
-        """Begins a run that goes on from a step: a new task, in a context of its own.
+        """Begins a run that goes on from a step: a new task, in a fork of the conversation.
 
         Args:
             step: The step's id: its task's, and its path there.
             output: What is to have come of it, as JSON or text; None has it done again.
 
-        Raises:
-            UsageError: It is no step.
+        Returns:
+            Its end, with the task that it opened; a `UsageError` where it is no step.
         """
         return _rerun(self._again, step, output)
 

@@ -163,3 +163,23 @@ def test_rank_prefers_words_that_few_tools_have():
     ]
     assert next(tool.name for _, tool in rank("find sights", tools)) == "find_sights"
     assert rank("天气", tools) == []
+
+
+def test_of_many_tools_the_one_that_shares_most_words_is_meant():
+    called = []
+
+    def make(name):
+        def tool(city: str) -> str:
+            called.append(name)
+            return "done"
+
+        return tool
+
+    verbs = ("find", "book", "rate", "cancel", "compare", "list", "change", "price", "share")
+    things = ("ships", "trains", "hotels", "parks", "museums", "operas", "taxis", "visas", "tickets")
+    names = [f"{verb}_{thing}" for verb in verbs for thing in things]
+    offered = [Tool(make(name), name=name, description=name.replace("_", " ")) for name in names]
+    asyncio.run(Agent(rules(), tools=offered).run("Please rate a hotel in Beijing"))
+    assert called == ["rate_hotels"]
+    asyncio.run(Agent(rules(), tools=offered).run("Please tell me of Beijing"))
+    assert called == ["rate_hotels"]

@@ -38,7 +38,11 @@ def asked(lab):
 
 def test_from_a_step_with_another_output(lab, asked):
     task = lab.ask("trip", "北京")
-    assert (task.text, asked) == ("G1 to 北京!", ["trains", "hotels", "plan", "write"])
+    assert task.text == "G1 to 北京!"
+    assert (set(asked[:2]), asked[2:]) == (
+        {"trains", "hotels"},
+        ["plan", "write"],
+    )  # which branch is first, threads say
     asked.clear()
     again = lab.rerun(task, at="chain/plan", answers={"chain/plan": "by plane"})
     assert (again.text, asked) == ("by plane!", ["write"])
@@ -55,4 +59,4 @@ def test_the_lanes_button_does_it_and_returns_at_once(lab, asked):
     assert lab.wait(opened.id).text == "by bus"
     assert asked == []
     with pytest.raises(UsageError, match="no step 'nowhere'"):
-        source.rerun(f"{task.id}/nowhere", None)
+        source.rerun(f"{task.id}/nowhere", None).result(30)

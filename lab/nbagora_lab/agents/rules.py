@@ -35,6 +35,7 @@ __all__ = ["RulesModel", "rank", "rules", "words_of"]
 
 _NOTE = "(Found by rules, not by a language model.)"
 _SEARCH = "search_tools"  # pydantic-ai's own tool that reveals others
+_AHEAD = 1.25  # how far the best tool of many is ahead of the next one to be meant, where their words tell little
 _SHOWN = 3  # items of a tool's result in a summary
 _COMMON_WORDS = """
 a an and any are at be by can do for from get give has have i in is it its me my of on one or plan please that the their
@@ -199,7 +200,7 @@ def _telling(text: str, tools: list[ToolDefinition]) -> list[ToolDefinition]:
         return []
     best = ranked[0][0]
     chosen = [tool for score, tool in ranked if score >= max(0.5, best / 4)]
-    if not chosen and len(tools) <= 3:
+    if not chosen and (len(tools) <= 3 or ranked[0][0] >= _AHEAD * ranked[1][0]):  # of many tools no word tells much
         chosen = [ranked[0][1]]
     lowered = text.lower()
 
