@@ -21,7 +21,7 @@ from nbagora_lab.registry import Registry
 from nbagora_lab.registry.nacos import NacosCatalog
 from nbagora_lab.registry.nacos_follow import Follower
 
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]  # a server starts twice
 
 HERE = "http://127.0.0.1:8001/agents/weather"
 

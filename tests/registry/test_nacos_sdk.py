@@ -18,7 +18,7 @@ from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.registry import Registry
 
-pytestmark = pytest.mark.campaign
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]  # an environment is made
 
 PEER = Path(__file__).parents[1] / "support" / "nacos_sdk_peer.py"
 HERE = "http://127.0.0.1:8001/agents/weather"
