@@ -19,7 +19,7 @@ from nbagora_lab.broker.tail import tail
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import ServerGone
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1500)]
 PATIENCE = 240.0  # seconds; a broker takes 10 to start again on an idle machine
 
 
