@@ -368,4 +368,5 @@ class EmbeddedLog:
         parent, lite = split_topic(topic)
         self.store.parent(parent)
         near = self.lites(parent, prefix=lite[:3], limit=50) or self.lites(parent, limit=50)
-        return TopicNotFound(f"no topic '{topic}'", did_you_mean(lite, [name for name in near if name != EVENTS]))
+        names = [name for name in near if name != EVENTS]
+        return TopicNotFound(f"no topic '{topic}'", lambda: did_you_mean(lite, names))  # a session's first look is one

@@ -68,7 +68,7 @@ Each prints as two lines: what happened, and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "AgentChanged",
@@ -160,13 +160,20 @@ class LabError(Exception):
 
     Args:
         what: What happened, one line.
-        hint: What to do about it, one line.
+        hint: What to do about it, one line; or what makes it, where that takes long and few will read it.
     """
 
-    def __init__(self, what: str, hint: str = "") -> None:
+    def __init__(self, what: str, hint: str | Callable[[], str] = "") -> None:
         super().__init__(what)
         self.what = what
-        self.hint = hint
+        self._hint = hint
+
+    @property
+    def hint(self) -> str:
+        """What to do about it, one line."""
+        if not isinstance(self._hint, str):
+            self._hint = self._hint()
+        return self._hint
 
     def __str__(self) -> str:
         return f"{self.what}\n{self.hint}" if self.hint else self.what
