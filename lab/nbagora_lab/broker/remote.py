@@ -25,8 +25,9 @@ from nbagora_lab.broker.blobs import CHUNK, BlobReader, BlobRef
 from nbagora_lab.broker.delivery import Batch, Delivery, Given, Handle
 from nbagora_lab.broker.model import split_topic
 from nbagora_lab.core.errors import LeaseLost
-from nbagora_lab.core.link import Link, Remote
+from nbagora_lab.core.link import Link
 from nbagora_lab.core.protocol import Codec, Method, methods_of
+from nbagora_lab.core.remote import Remote
 
 __all__ = ["GROUPS", "LOG", "group_methods", "log_methods", "remote_groups", "remote_log"]
 

@@ -15,7 +15,6 @@ fails, calls that are still under way are broken off, so that nobody waits for a
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import json
 import socket
@@ -27,12 +26,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from nbagora_lab.core.errors import LabError, NotJoined, StoreClosed, Unauthorized, Unreachable
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.problem import error_of
-from nbagora_lab.core.protocol import CALL, Method
+from nbagora_lab.core.protocol import CALL
 
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["BEAT", "HEARD", "SESSION", "SILENCE", "Link", "Remote"]
+__all__ = ["BEAT", "HEARD", "SESSION", "SILENCE", "Link"]
 
 BEAT = 1.0
 """Seconds without a word after which the other lab gives a sign of life."""
@@ -367,32 +366,6 @@ class Link:
             if watch.once:
                 self._heard.pop(number, None)
             watch.heard(None)
-
-
-class Remote:
-    """An engine of another lab: each of a protocol's methods is a call over the line.
-
-    Args:
-        link: The line.
-        engine: What the other lab calls the engine.
-        methods: What it can do.
-    """
-
-    def __init__(self, link: Link, engine: str, methods: Mapping[str, Method]) -> None:
-        self._link = link
-        self._engine = engine
-        self._methods = methods
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in self.__dict__.get("_methods", ()):
-            raise AttributeError(name)
-        call = functools.partial(self._call, name)
-        setattr(self, name, call)
-        return call
-
-    def _call(self, name: str, *args: Any, **options: Any) -> Any:
-        method = self._methods[name]
-        return method.value(self._link.post(f"{self._engine}/{name}", method.call(*args, **options)))
 
 
 def _content(answer: httpx.Response) -> bytes:

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import cast
 
-from nbagora_lab.core.link import Link, Remote
+from nbagora_lab.core.link import Link
 from nbagora_lab.core.protocol import Method, methods_of
+from nbagora_lab.core.remote import Remote
 from nbagora_lab.registry.api import Catalog
 
 __all__ = ["CATALOG", "catalog_methods", "remote_catalog"]
