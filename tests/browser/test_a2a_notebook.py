@@ -35,7 +35,7 @@ def test_it_runs_cell_by_cell_and_ends_in_a_view_that_can_be_used(jupyter, shoot
     expect(view.locator("tbody tr").first).to_be_visible()
     view.scroll_into_view_if_needed()
     view.locator("tbody tr").first.click()
-    expect(view.get_by_role("log")).to_contain_text("form 0")
+    expect(view.get_by_role("log")).to_contain_text("form 19")  # the newest, which was withdrawn
     for theme in ("light", "dark"):
         page.theme(theme)
         shoot(view, f"view-{theme}")
