@@ -73,6 +73,8 @@ HEARD: dict[str, tuple[str, object]] = {
     "concurrency": ("3", 3),
     "push_allow": ("localhost,127.0.0.1:80", ("localhost", "127.0.0.1:80")),
     "lease": ("0.5", 0.5),
+    "grpc": ("0", 0),
+    "merge_chunks": ("true", True),
     "probe": ("0", 0.0),
     "private_cards": ("true", True),
     "card_signatures": ("required", "required"),

@@ -31,11 +31,11 @@ from nbagora_lab.a2a.live import Entries, LiveTask, Refer
 from nbagora_lab.a2a.outbox import Outbox
 from nbagora_lab.a2a.reading import STOPS_STREAM, ReadOperations
 from nbagora_lab.a2a.requests import (
-    TaskGenerationMismatchError,
     check_output_modes,
     check_request,
     check_scopes,
     content_of,
+    generation_mismatch,
     history_length,
     limits_of,
     plan_of,
@@ -245,7 +245,7 @@ class LogRequestHandler(ReadOperations):
         live = self.tasks.live(message.task_id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, message.task_id)
         if expected is not None and expected != fold.generation:
-            raise TaskGenerationMismatchError(f"the task {fold.id} is at generation {fold.generation}, not {expected}")
+            raise generation_mismatch(fold.id, fold.generation, expected)
         context_id = context_of(fold.id)
         if message.context_id and message.context_id != context_id:
             raise InvalidParamsError(f"the task {fold.id} is of context {context_id}, not {message.context_id}")

@@ -33,12 +33,12 @@ from nbagora_lab.inspect.directory import LEVELS
 
 __all__ = [
     "SHOWN",
-    "TaskGenerationMismatchError",
     "check_output_modes",
     "check_request",
     "check_scopes",
     "content_of",
     "cursor_of",
+    "generation_mismatch",
     "history_length",
     "limits_of",
     "plan_of",
@@ -54,17 +54,20 @@ _PATCHED = re.compile(r"(\d+\.\d+)\.\d+\Z", re.ASCII)
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
-class TaskGenerationMismatchError(A2AError):
-    """The task is not at the generation that the caller took it to be at; of the 1.1 draft, -32010 and 409."""
-
-    message = "the task's generation is another"
+class _TaskGenerationMismatchError(A2AError):
+    """Of the 1.1 draft: -32010, 409."""
 
 
 # where the SDK's builders of answers look errors up
-EXCEPTION_MAP[TaskGenerationMismatchError] = JSONRPCError
-JSON_RPC_ERROR_CODE_MAP[TaskGenerationMismatchError] = -32010
-A2A_REST_ERROR_MAPPING[TaskGenerationMismatchError] = ErrorMapping(409, "ABORTED", "TASK_GENERATION_MISMATCH")
-A2A_ERROR_REASONS[TaskGenerationMismatchError] = "TASK_GENERATION_MISMATCH"
+EXCEPTION_MAP[_TaskGenerationMismatchError] = JSONRPCError
+JSON_RPC_ERROR_CODE_MAP[_TaskGenerationMismatchError] = -32010
+A2A_REST_ERROR_MAPPING[_TaskGenerationMismatchError] = ErrorMapping(409, "ABORTED", "TASK_GENERATION_MISMATCH")
+A2A_ERROR_REASONS[_TaskGenerationMismatchError] = "TASK_GENERATION_MISMATCH"
+
+
+def generation_mismatch(task_id: str, at: int, expected: int) -> A2AError:
+    """The refusal of a message to a task that is not at the generation that the caller took it to be at."""
+    return _TaskGenerationMismatchError(f"the task {task_id} is at generation {at}, not {expected}")
 
 
 def validated(params: Any) -> Any:

@@ -150,9 +150,9 @@ class TaskLog:
         live.generation, live.until = 1, until
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
         named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable}
-        entry |= {name: value for name, value in named.items() if value}
-        if levels != LEVELS:
-            entry["levels"] = levels
+        entry |= {one: value for one, value in named.items() if value} | (
+            {"levels": levels} if levels != LEVELS else {}
+        )
         with self.lock:
             self._live[task_id] = live
         try:
@@ -255,14 +255,12 @@ class TaskLog:
 
     def exists(self, topic: str) -> bool:
         """Whether a session topic was there when the directory was read; asked again, it costs nothing."""
-        with self.lock:
+        with self.lock, contextlib.suppress(TopicNotFound):
             if topic not in self._there:
-                try:
-                    self.log.info(topic)
-                except TopicNotFound:
-                    return False
+                self.log.info(topic)
                 self._there.add(topic)
             return True
+        return False
 
     def _forget_removed(self) -> None:
         """Lets go of what is known of contexts that were removed: their topics may begin anew, at offset 0."""
@@ -355,9 +353,8 @@ class TaskLog:
 
         Those that wait for somebody it left as they are.
         """
-        for live in list(self._live.values()):
-            if live.state == WORKING:
-                live.abandon()
+        for live in [one for one in list(self._live.values()) if one.state == WORKING]:
+            live.abandon()
 
     async def newer(self, fold: TaskFold, owner: str, known: int) -> None:
         """Waits until a task that has not ended has a newer generation than `known`; 30 s at most."""
