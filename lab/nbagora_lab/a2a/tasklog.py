@@ -150,9 +150,8 @@ class TaskLog:
         live.generation, live.until = 1, until
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
         named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable}
-        entry |= {one: value for one, value in named.items() if value} | (
-            {"levels": levels} if levels != LEVELS else {}
-        )
+        entry |= {one: value for one, value in named.items() if value}
+        entry |= {"levels": levels} if levels != LEVELS else {}
         with self.lock:
             self._live[task_id] = live
         try:
@@ -349,10 +348,7 @@ class TaskLog:
                 yield found
 
     def abandon(self) -> None:
-        """Lets go of the tasks that run here: the lab whose log this is has ended them meanwhile (`guests`).
-
-        Those that wait for somebody it left as they are.
-        """
+        """Lets go of the tasks that are at work here, as the lab whose log this is has ended them meanwhile."""
         for live in [one for one in list(self._live.values()) if one.state == WORKING]:
             live.abandon()
 
