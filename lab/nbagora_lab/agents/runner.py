@@ -56,7 +56,6 @@ class Caller(Protocol):
         to: Task | None = None,
     ) -> Coroutine[Any, Any, Task]:
         """The called agent's task, once it has ended or asks for something; `to` is one whose question is answered."""
-        ...
 
 
 class Runs:
