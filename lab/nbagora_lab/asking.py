@@ -25,7 +25,7 @@ from nbagora_lab.inspect.steps import Step
 from nbagora_lab.routed import RoutedCalls
 from nbagora_lab.tasks import Tasks
 
-__all__ = ["Asking"]
+__all__ = ["Asking", "Whom"]
 
 Whom = str | Path | Mapping[str, Any]
 

@@ -12,7 +12,7 @@ from nbagora_lab.core.errors import LabError, RemoteError, Unreachable, UsageErr
 from nbagora_lab.core.log import logger
 from nbagora_lab.discovery import verify_signatures
 
-__all__ = ["CardTrust"]
+__all__ = ["CardTrust", "Keys"]
 
 Keys = Mapping[str, Mapping[str, Any]]
 

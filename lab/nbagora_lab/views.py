@@ -25,7 +25,7 @@ from nbagora_lab.inspect.topicview import Payload, TopicsSnapshot
 from nbagora_lab.registry import Registry
 from nbagora_lab.tasks import Tasks
 
-__all__ = ["LanesViewSource", "RegistryViewSource", "TopicViewSource", "ViewSource"]
+__all__ = ["Again", "LanesViewSource", "RegistryViewSource", "TopicViewSource", "ViewSource"]
 
 
 Again = Callable[[str, str, dict[str, Any]], Future[object]]
