@@ -177,8 +177,9 @@ def proxied(lab, port):
         cuts = []
         lab._calls.on_cut = cuts.append
         direct, lab._calls.direct = lab._calls.direct, lambda _url: None  # its own agents are called without HTTP
+        recorded, lab._calls.recorded = lab._calls.recorded, lambda *_where: ()  # and read on from the log at hand
         yield lab, proxy, cuts
-        lab._calls.on_cut, lab._calls.direct = None, direct
+        lab._calls.on_cut, lab._calls.direct, lab._calls.recorded = None, direct, recorded
         lab.service.call(lab._calls.close)
 
 
