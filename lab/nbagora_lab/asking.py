@@ -15,6 +15,7 @@ from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import SESSIONS
 from nbagora_lab.agents.message import parts_of
 from nbagora_lab.agents.replay import MODEL, RERUN, Difference, Rerun, diff, replay
+from nbagora_lab.agents.short import ShortMemory
 from nbagora_lab.broker import Broker
 from nbagora_lab.broker.model import join_topic
 from nbagora_lab.core.errors import NotStarted, TimedOut
@@ -201,6 +202,36 @@ class Asking:
         """
         self._check_running()
         return self._tasks.ls(agent=agent, context=context, state=state, limit=limit)
+
+    def memory(self, context: Task | str, *, at: int | None = None) -> ShortMemory:
+        """What an agent is told of a conversation: its turns, and the summary of the first of them if there is one.
+
+        Args:
+            context: A task of it, or its context id.
+            at: Offset of the session topic as of which it is told; None for now.
+
+        Raises:
+            TopicNotFound: There is no such conversation.
+        """
+        self._check_running()
+        return self._tasks.memory(context, at)
+
+    def undo(self, context: Task | str) -> Task:
+        """Takes the newest turn of a conversation out of what agents are told; its records stay, and so does the task.
+
+        Args:
+            context: A task of it, or its context id.
+
+        Returns:
+            The task of that turn.
+
+        Raises:
+            NotFound: No turn is left.
+            TopicNotFound: There is no such conversation.
+            UsageError: The newest task has not ended.
+        """
+        self._check_running()
+        return self._tasks.undo(context)
 
     def spans(self, task: Task | str, *, content: bool = False) -> list[dict[str, Any]]:
         """The steps of a task as OpenTelemetry's spans; see `nbagora_lab.inspect.spans`."""

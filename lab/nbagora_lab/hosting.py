@@ -125,7 +125,7 @@ class Hosting:
             reply=options.reply,
             description=options.description,
             model=options.model,
-            defaults=Defaults.of(self._settings),
+            defaults=Defaults.of(self._settings, options.window),
             resumable=options.resumable,
         )
         card = build_card(name, definition.description, options, token=bool(self._token))

@@ -271,7 +271,7 @@ class Lab(Asking):
             name: The agent's name.
             target: A function of ``(message, task)``, or a pydantic-ai `Agent`.
             options: Fields of `AgentOptions`: ``skills``, ``tags``, ``version``, ``reply``, ``description``, ``model``,
-                ``concurrency``, ``resumable``, ``auth``, ``scopes``, ``private_skills``, ``extensions``.
+                ``concurrency``, ``window``, ``resumable``, ``auth``, ``scopes``, ``private_skills``, ``extensions``.
 
         Raises:
             BadAgent: It can't be one.

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import short_state, splice
+from nbagora_lab.agents.short import ShortMemory, short_memory, undo
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, head_of
@@ -59,6 +60,21 @@ class Tasks:
             names = ", ".join(entry.task for entry in found[-3:])
             raise TaskNotFound(f"'{id}' is part of {len(found)} tasks' ids", f"among them {names}; write more of it")
         raise TaskNotFound(f"no task '{id}'", "see %task ls" if entries else "there are none yet")
+
+    def memory(self, context: Task | str, at: int | None = None) -> ShortMemory:
+        """See `Lab.memory`."""
+        owner, context_id = self._conversation(context)
+        return short_memory(self._tasklog, owner, context_id, at=at)
+
+    def undo(self, context: Task | str) -> Task:
+        """See `Lab.undo`."""
+        return self.get(undo(self._tasklog, *self._conversation(context)))
+
+    def _conversation(self, context: Task | str) -> tuple[str, str]:
+        """Whose conversation it is, and its context id."""
+        context_id = self.context_of(context)
+        entries = self._tasklog.directory().values()
+        return next((one.owner for one in entries if one.context == context_id), ""), context_id
 
     def local(self, id: str) -> Task | None:  # noqa: A002
         """A task by its whole id; None where it is not this lab's."""

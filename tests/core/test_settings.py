@@ -71,6 +71,7 @@ HEARD: dict[str, tuple[str, object]] = {
     "stored_body_limit": ("2097152", 2097152),
     "cancel_grace": ("0", 0.0),
     "concurrency": ("3", 3),
+    "memory_window": ("6", 6),
     "push_allow": ("localhost,127.0.0.1:80", ("localhost", "127.0.0.1:80")),
     "lease": ("0.5", 0.5),
     "grpc": ("0", 0),

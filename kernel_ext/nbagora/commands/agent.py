@@ -171,6 +171,9 @@ class Define(Command, cell="agent"):
     reply: Literal["task", "message", "either"] = Field("task", description="what it may answer with")
     description: str | None = Field(None, description="what it does; unset, the first paragraph of its docstring")
     model: str = Field("", description="what answers for a pydantic-ai Agent: rules, router, tape:FILE, live:NAME")
+    window: int | None = Field(
+        None, ge=0, description="turns that an Agent's model gets word for word, the rest in short; 0: all"
+    )
     concurrency: int | None = Field(None, ge=1, description="tasks at once; the others wait in its inbox")
     auth: Annotated[tuple[str, ...], Arg(metavar="WAY")] = Field(
         (),
@@ -193,6 +196,7 @@ class Define(Command, cell="agent"):
             reply=self.reply,
             description=self.description,
             model=self.model,
+            window=self.window,
             concurrency=self.concurrency,
             auth=self.auth,
             scopes=self.scope,

@@ -13,9 +13,10 @@ from nbagora_lab.inspect.model import last_words
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.task import Task, TaskEvent
+    from nbagora_lab.agents.message import Message
     from nbagora_lab.inspect.lanesview import StepRow
 
-__all__ = ["Answer", "Cancel", "Events", "Lanes", "List", "Show", "Steps", "View", "Wait", "Watch"]
+__all__ = ["Answer", "Cancel", "Events", "Lanes", "List", "Memory", "Show", "Steps", "Undo", "View", "Wait", "Watch"]
 
 _TaskId = Annotated[str, Arg(kind="task", positional=True)]
 _Timeout = Annotated[float | None, Arg(metavar="SECONDS")]
@@ -129,6 +130,40 @@ class Cancel(Command, noun="task", verb="cancel"):
     def run(self, face: Face) -> Task:
         """The task as it is then."""
         return face.lab.cancel(self.task)
+
+
+class Memory(Command, noun="task", verb="memory"):
+    """Shows what an agent is told of a task's conversation, now or as it was at an offset of its topic."""
+
+    task: _TaskId = Field("last", description=_TASK)
+    at: int | None = Field(None, ge=0, description="offset of the session topic; unset: now")
+
+    def run(self, face: Face) -> Table[tuple[str, Message]]:
+        """The messages, oldest first, the summary of earlier ones before them."""
+        from nbagora_lab.agents.message import Message
+
+        turns, summary, covered = face.lab.memory(face.lab.task(self.task), at=self.at)
+        told = [Message({"role": "summary", "parts": [{"text": summary}]})] if summary else []
+        rows = [("", one) for one in told] + [(turn.task, one) for turn in turns[covered:] for one in turn.messages]
+        return Table(
+            rows,
+            {
+                "task": lambda row: row[0],
+                "role": lambda row: row[1].role,
+                "text": lambda row: row[1].text,
+            },
+            "nothing is left to tell: every turn was undone",
+        )
+
+
+class Undo(Command, noun="task", verb="undo"):
+    """Takes the newest turn of a task's conversation out of what agents are told; its records stay."""
+
+    task: _TaskId = Field("last", description=_TASK)
+
+    def run(self, face: Face) -> Task:
+        """The task of that turn."""
+        return face.lab.undo(face.lab.task(self.task))
 
 
 class Steps(Command, noun="task", verb="steps"):

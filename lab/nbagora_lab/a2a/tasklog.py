@@ -293,13 +293,15 @@ class TaskLog:
             TaskNotFound: The owner has no such task.
         """
         fold = self.find(owner, task_id)
-        if fold.offset <= offset:
-            return fold
-        topic = self.topic(owner, task_id)
-        past = self._begun(topic, context_of(task_id), offset)
-        while past.offset < offset:
-            past.feed(one for one in self.log.scan(topic, after=past.offset, limit=offset - past.offset))
-        return past.tasks[task_id]
+        past = fold.offset > offset
+        return self.past(self.topic(owner, task_id), context_of(task_id), offset).tasks[task_id] if past else fold
+
+    def past(self, topic: str, context_id: str, offset: int) -> SessionFold:
+        """The fold of a context as it stood at `offset` of its session topic."""
+        past = self._begun(topic, context_id, offset)
+        while past.offset < offset and (batch := self.log.scan(topic, after=past.offset, limit=offset - past.offset)):
+            past.feed(batch)
+        return past
 
     def task_json(
         self, owner: str, task_id: str, *, at: int | None = None, history: int | None = None, artifacts: bool = True

@@ -24,6 +24,8 @@ class AgentOptions(BaseModel):
         private_skills: Skills as above that only the extended card tells of.
         extensions: URIs of extensions that a caller must know.
         concurrency: Tasks that it works on at once; the others wait in its inbox. By default the setting of that name.
+        window: Turns of a conversation that a pydantic-ai `Agent`'s model is given word for word, the rest in short;
+            0: all. By default the setting ``memory_window``.
         resumable: Whether a task that was at work when its process died is called anew, instead of failing.
     """
 
@@ -40,4 +42,5 @@ class AgentOptions(BaseModel):
     private_skills: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
     concurrency: int | None = Field(default=None, ge=1)
+    window: int | None = Field(default=None, ge=0)
     resumable: bool = False

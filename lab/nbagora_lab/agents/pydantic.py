@@ -32,12 +32,17 @@ from nbagora_lab.agents.journal import current_step
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.models import ScriptedModel, choose, kind_of
 from nbagora_lab.agents.output import Output
+from nbagora_lab.agents.short import Turn
 from nbagora_lab.agents.task import AgentTask
 from nbagora_lab.agents.tools import search_tools
 from nbagora_lab.core.errors import AgentError, BadAgent, LimitReached
+from nbagora_lab.core.events import RecordType
+from nbagora_lab.inspect.model import first_words
 
 __all__ = ["describe", "model_name", "run_agent", "run_steps"]
 
+_BRIEF = "Put this conversation in a few sentences. Keep names, dates, numbers, wishes and what was decided."
+_QUOTE = 120  # characters of a message in a summary without a model
 _tools: dict[int, tuple[ref[Any], dict[str, str]]] = {}  # by an agent's `id`: its tools with their digests
 
 
@@ -85,8 +90,8 @@ async def run_agent(
         LimitReached: It took more than it may.
     """
     asked = task.request if task.restarted else message
-    earlier = _history([one for one in task.session if one.task_id != task.id])
     model = task.model or model
+    earlier = await _remembered(agent, task, defaults, model)
     said: list[str] = []
 
     def say(text: str) -> None:
@@ -214,9 +219,41 @@ def _prompt(message: Message) -> str | Sequence[UserContent]:
     return [text, *files] if files else text
 
 
-def _history(session: Sequence[Message]) -> list[ModelMessage]:
+async def _remembered(agent: Agent[Any, Any], task: AgentTask, defaults: Defaults, model: str) -> list[ModelMessage]:
+    """What was said before, as the model is told of it: all, or the newest turns and those before in short."""
+    turns, summary, covered = task.memory
+    if not defaults.window:
+        return _history(turns)
+    fresh = turns[covered:]
+    if len(fresh) > defaults.window:
+        keep = max(1, defaults.window // 2)  # so that not each turn from now on needs another summary
+        old, fresh = fresh[:-keep], fresh[-keep:]
+        summary = await _summarised(agent, task, defaults, model, summary, old)
+        task.summarise(old[-1].task, summary)
+    before = [ModelRequest(parts=[UserPromptPart(f"What was said before, in short:\n{summary}")])] if summary else []
+    return [*before, *_history(fresh)]
+
+
+async def _summarised(
+    agent: Agent[Any, Any], task: AgentTask, defaults: Defaults, model: str, summary: str, turns: Sequence[Turn]
+) -> str:
+    """Turns, and the summary of those before them, in short; a step of the task. The model made of rules quotes."""
+    said = [f"{one.role}: {one.text}" for turn in turns for one in turn.messages if one.text]
+    chosen = choose(model or agent.model or defaults.model)
+
+    async def summarise() -> str:
+        if chosen is None or kind_of(chosen) == "rules":
+            return "\n".join(([summary] if summary else []) + [first_words(line, _QUOTE) for line in said])
+        brief: Agent[None, str] = Agent(instructions=_BRIEF)
+        asked = "\n".join(([f"So far in short: {summary}"] if summary else []) + said)
+        return str((await run_steps(brief, asked, task, defaults, name="summary", model=chosen)).output)
+
+    return str(await task.journal.step(RecordType.FLOW_STEP, "summary", summarise, input=said, idempotent=True))
+
+
+def _history(turns: Sequence[Turn]) -> list[ModelMessage]:
     history: list[ModelMessage] = []
-    for one in session:
+    for one in (message for turn in turns for message in turn.messages):
         if one.role == "user":
             history.append(ModelRequest(parts=[UserPromptPart(one.text)]))
         else:

@@ -20,13 +20,14 @@ from typing import Any, Protocol
 from nbagora_lab.a2a.live import Entries, LiveTask, current_task
 from nbagora_lab.a2a.task import Task
 from nbagora_lab.a2a.tasklog import TaskLog
-from nbagora_lab.a2a.wire import CANCELED, FAILED, INTERRUPTED_STATES, SUBMITTED, text_of
+from nbagora_lab.a2a.wire import CANCELED, FAILED, INTERRUPTED_STATES, SUBMITTED
 from nbagora_lab.agents.definition import AgentDefinition
 from nbagora_lab.agents.inbox import Begin, Inbox, Slot
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.prints import TaskPrinter, current_printer
 from nbagora_lab.agents.run import INTERRUPTIONS, Run
+from nbagora_lab.agents.short import short_memory
 from nbagora_lab.agents.task import AgentTask, running
 from nbagora_lab.broker.api import Groups
 from nbagora_lab.core.errors import BadYield, EndOfTask, LabError, StoreError, TaskEnded
@@ -228,7 +229,7 @@ class Runs:
                 expect=run.expect,
                 caller=functools.partial(self._call, run) if definition.sync else self.call,
                 history=lambda: self._history(live),
-                session=lambda: self._session(live),
+                memory=lambda: short_memory(self.tasks, live.owner, live.context_id, reader=live.id),
                 log=self.tasks.log,
                 defaults=definition.defaults,
                 resumable=definition.resumable,
@@ -332,12 +333,6 @@ class Runs:
     def _history(self, live: LiveTask) -> list[Message]:
         return [Message(one) for one in self.tasks.task_json(live.owner, live.id).get("history", [])]
 
-    def _session(self, live: LiveTask) -> list[Message]:
-        said = []
-        for task_id in list(self.tasks.session(live.owner, live.context_id).tasks):
-            said += _told(self.tasks, live.owner, live.context_id, task_id)
-        return said
-
 
 class Runner:
     """The runner of one agent; its definition can be replaced while tasks run on the former one.
@@ -379,20 +374,6 @@ class Runner:
     async def cancel(self, live: LiveTask) -> None:
         """See `AgentRunner.cancel`."""
         await self._runs.cancel(live)
-
-
-def _told(tasks: TaskLog, owner: str, context_id: str, task_id: str) -> list[Message]:
-    """What one task of a context said, in order: its messages, then its text artifacts as the agent's words."""
-    fold = tasks.session(owner, context_id).tasks[task_id]
-    task = fold.as_json()
-    said = [Message(one) for one in task.get("history", [])]
-    texts = [text_of(artifact["parts"]) for artifact in task.get("artifacts", [])]
-    said += [Message({"role": "ROLE_AGENT", "parts": [{"text": text}], "taskId": task_id}) for text in texts if text]
-    if fold.reply is not None:
-        said.append(Message(fold.reply))
-    elif "message" in task["status"]:
-        said.append(Message(task["status"]["message"]))
-    return said
 
 
 def _users_part(lines: list[str]) -> list[str]:

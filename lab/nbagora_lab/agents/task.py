@@ -16,8 +16,10 @@ from nbagora_lab.agents.journal import Journal
 from nbagora_lab.agents.message import Message, parts_of
 from nbagora_lab.agents.output import Output
 from nbagora_lab.agents.replay import MODEL, RERUN, Rerun
+from nbagora_lab.agents.short import ShortMemory
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import EndOfTask, UsageError
+from nbagora_lab.core.events import RecordType
 
 if TYPE_CHECKING:
     from nbagora_lab.a2a.task import Task
@@ -98,7 +100,7 @@ class AgentTask:
         expect: Callable[[], asyncio.Future[dict[str, Any]]],
         caller: Callable[..., Coroutine[Any, Any, Task]],
         history: Callable[[], list[Message]],
-        session: Callable[[], list[Message]],
+        memory: Callable[[], ShortMemory],
         log: Log,
         defaults: Defaults,
         resumable: bool = False,
@@ -118,7 +120,7 @@ class AgentTask:
         self._expect = expect
         self._call = caller
         self._history = history
-        self._session = session
+        self._memory = memory
 
     @functools.cached_property
     def journal(self) -> Journal:
@@ -157,8 +159,20 @@ class AgentTask:
 
     @property
     def session(self) -> list[Message]:
-        """What was said in the whole context so far, over all its tasks: questions and answers, oldest first."""
-        return self._session()
+        """What was said in the whole context so far, over all its tasks: questions and answers, oldest first.
+
+        Turns that were undone are not among them.
+        """
+        return self._memory().messages
+
+    @property
+    def memory(self) -> ShortMemory:
+        """The context's turns before this task, and the summary of the first of them where there is one."""
+        return self._memory().without(self.id)
+
+    def summarise(self, until: str, text: str) -> None:
+        """Puts a summary of the conversation up to and including the task `until` on record, for whoever comes next."""
+        self._live.note(RecordType.SUMMARY, {"until": until, "text": text})
 
     @property
     def cancelled(self) -> bool:

@@ -83,6 +83,8 @@ class RecordType:
     FLOW_STEP = "flow.step"
     REMEMBER = "memory.remember"
     FORGET = "memory.forget"
+    UNDO = "memory.undo"
+    SUMMARY = "memory.summary"
     WORD = "discussion.word"
     TOPIC_OPENED = "topic.opened"
     TOPIC_FORKED = "topic.forked"

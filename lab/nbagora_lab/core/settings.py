@@ -64,6 +64,9 @@ class Settings(BaseModel):
     tool_calls_limit: int = Field(200, ge=0, description="tool calls that one run of an agent may make")
     tool_timeout: float = Field(60.0, ge=0, description="seconds that one tool call may take; 0: as long as it likes")
     tool_result_limit: int = Field(1 << 20, ge=1, description="characters of a tool's result at most")
+    memory_window: int = Field(
+        0, ge=0, description="turns of a conversation that a model gets word for word, the rest in short; 0: all"
+    )
     concurrency: int = Field(1000, ge=1, description="tasks that an agent works on at once, unless it says otherwise")
     cancel_grace: float = Field(5.0, ge=0, description="seconds that a cancelled agent has to end")
     lease: float = Field(

@@ -60,6 +60,7 @@ class TaskFold:
         inherited: Whether it came with a fork: it is history there, and counts as CANCELED if it was open.
         gap: Offsets between which records were missing when it was folded: the last before, and the first after them.
         webhooks: Who is told of its events, by the configuration's id.
+        undone: Whether it was taken out of its context's short memory.
     """
 
     def __init__(self, task_id: str, context_id: str) -> None:
@@ -78,6 +79,7 @@ class TaskFold:
         self.inherited = False
         self.gap: tuple[int, int] | None = None
         self.webhooks: dict[str, dict[str, Any]] = {}
+        self.undone = False
         self._task: dict[str, Any] = {"id": task_id, "contextId": context_id, "status": {}}
         self._artifacts: dict[str, dict[str, Any]] = {}
 
@@ -237,6 +239,7 @@ class SessionFold:
         tasks: The tasks by id, in the order in which they were opened.
         messages: Where each user message went, by `message_key`: task ids, each with the message's offset.
         blobs: Size and media type of each large body that it refers to, by its SHA-256.
+        summaries: What was said up to a task, in short: who wrote it, up to which, and the text; newest last.
         fed: Bytes of the records that were taken in since its newest snapshot.
         saved: Offset and bytes of that snapshot; -1 and 0 for none.
     """
@@ -249,6 +252,7 @@ class SessionFold:
         self.tasks: dict[str, TaskFold] = {}
         self.messages: dict[str, dict[str, int]] = {}
         self.blobs: dict[str, tuple[int, str]] = {}
+        self.summaries: list[tuple[str, str, str]] = []
         self.fed = 0
         self.saved = (-1, 0)
 
@@ -257,7 +261,7 @@ class SessionFold:
         other = copy.copy(self)
         other.tasks = {task_id: task.copy() for task_id, task in self.tasks.items()}
         other.messages = {key: dict(tasks) for key, tasks in self.messages.items()}
-        other.blobs = dict(self.blobs)
+        other.blobs, other.summaries = dict(self.blobs), list(self.summaries)
         return other
 
     def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
@@ -284,6 +288,11 @@ class SessionFold:
                 continue
             if record.type == RecordType.WEBHOOK and not task.inherited:
                 task.hook(json.loads(record.body))
+            elif record.type == RecordType.SUMMARY:
+                told = json.loads(record.body)
+                self.summaries.append((task.id, told["until"], told["text"]))
+            elif record.type == RecordType.UNDO:
+                self._undo(task)
             if not record.type.startswith("a2a."):
                 continue
             body = json.loads(record.body)
@@ -302,6 +311,12 @@ class SessionFold:
                 task.reply = _bare(body["message"])
             else:
                 task.apply(record.type, body)
+
+    def _undo(self, task: TaskFold) -> None:
+        """Takes in that a task was taken out of the short memory, and with it each summary that tells of it."""
+        task.undone = True
+        order = {task_id: at for at, task_id in enumerate(self.tasks)}
+        self.summaries = [one for one in self.summaries if order.get(one[1], -1) < order[task.id]]
 
     def _miss(self, offset: int) -> None:
         """Notes that records before `offset` are kept no more, for the tasks that they may have been of."""

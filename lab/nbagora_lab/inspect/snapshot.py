@@ -8,6 +8,7 @@ Lines are short, so that neither writing nor reading a large one holds up everyb
 | ``{"task": …}`` | a task without its artifacts |
 | ``{"artifact": …}`` | an artifact of the task before it, or more of its parts |
 | ``{"messages": …}``, ``{"blobs": …}`` | user messages and large bodies, some at a time |
+| ``{"summary": [by, until, text]}`` | one of the conversation up to a task |
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["SNAPSHOTS", "restored", "written"]
 SNAPSHOTS = "snapshots"
 """The parent topic of all sessions' snapshots; a session's is named like its own topic."""
 
-_FORMAT = 1
+_FORMAT = 2
 _SOME = 1000  # parts, messages or blobs in a line
 
 
@@ -40,6 +41,8 @@ def written(fold: SessionFold) -> Iterator[bytes]:
         yield _line(messages=messages)
     for blobs in _batches(fold.blobs):
         yield _line(blobs=blobs)
+    for summary in fold.summaries:
+        yield _line(summary=summary)
 
 
 def restored(topic: str, lines: Iterable[bytes]) -> SessionFold | None:
@@ -57,6 +60,9 @@ def restored(topic: str, lines: Iterable[bytes]) -> SessionFold | None:
             fold.tasks[task.id] = task
         elif "artifact" in told and task is not None:
             task.restore_artifact(told["artifact"])
+        elif "summary" in told:
+            by, until, text = told["summary"]
+            fold.summaries.append((by, until, text))
         fold.messages |= told.get("messages", {})
         fold.blobs |= {name: (size, kind) for name, (size, kind) in told.get("blobs", {}).items()}
     return fold

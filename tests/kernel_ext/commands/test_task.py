@@ -66,3 +66,15 @@ def test_view_is_the_widget_of_this_lab(lab: Any, run: Any) -> None:
     assert "北京" in data["text/plain"]
     assert "application/vnd.jupyter.widget-view+json" in data
     view.close()
+
+
+def test_memory_shows_what_an_agent_is_told_and_undo_takes_the_newest_turn_out(lab: Any, run: Any) -> None:
+    first = run("%agent ask echo 一 --context talk")
+    run("%agent ask echo two --context talk")
+    told = run("%task memory")
+    assert [(row[1].role, row[1].text) for row in told if row[1].role == "user"] == [("user", "一"), ("user", "two")]
+    assert {row[0] for row in run(f"%task memory --at {first.events[-1].offset}")} == {first.id}
+    run("%task undo last")
+    assert {row[0] for row in run("%task memory")} == {first.id}
+    run("%task undo last")
+    assert "every turn was undone" in repr(run("%task memory"))
