@@ -5,6 +5,7 @@ They look at what the client would send, so no server is needed.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -65,6 +66,12 @@ def test_what_it_should_give_is_a_future_of_asyncio_and_under_the_guard_one_that
 def test_a_receipt_comes_by_a_pool_of_threads_and_under_the_guard_on_the_loop_itself() -> None:
     assert "_submit_callback" in inspect.getsource(rocketmq.Producer._Producer__handle_send_response_async)
     assert "SendMessage" in inspect.getsource(official._producing().deliver)
+
+
+def test_its_connections_wait_as_long_as_grpc_lets_them_before_they_try_again() -> None:
+    module: Any = importlib.import_module("rocketmq.v5.client.connection.rpc_channel")
+    assert "reconnect_backoff" not in inspect.getsource(module)
+    assert module.aio.insecure_channel.__module__ == official.__name__
 
 
 def test_importing_it_leaves_no_folder_at_home(tmp_path: Path) -> None:

@@ -112,6 +112,13 @@ def test_what_is_refused_for_good_names_server_setting_and_what_to_do(
     assert not [number for lite, number in server.taken if lite == "s-1"], "what is behind it was not sent"
 
 
+def test_a_proxy_that_is_away_refuses_nothing_however_well_the_brokers_are(server: Server) -> None:
+    left = iter([OSError("connection refused")] * 20)
+    server.refuse = lambda _lite: next(left, None)
+    opened(server).send(chains(1, 2))
+    assert [number for _, number in server.taken] == ["w-0-0", "w-0-1"]
+
+
 def test_who_has_no_patience_left_is_told(server: Server) -> None:
     server.refuse, server.alive = lambda _lite: OSError("away"), False
     with pytest.raises(ServerGone, match="does not take messages: OSError: away"):

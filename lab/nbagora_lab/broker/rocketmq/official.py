@@ -4,7 +4,7 @@ Each guard holds for the versions in which the defect was seen, and `tests/broke
 one is no longer needed. What is guarded here: the client opens a log file in the home folder when it is imported; its
 `LiteSimpleConsumer` asks for a kind of consumer that a 5.5.0 server refuses; `subscribe_lite` sends a name letter by
 letter; `ack_async` and `change_invisible_duration_async` give nothing back, and what they should give nobody can wait
-for; each send hops between four threads.
+for; each send hops between four threads; a proxy that was away for long is not tried again for up to two minutes.
 """
 
 from __future__ import annotations
@@ -59,7 +59,23 @@ def client() -> Any:
         sys.modules[name] = quiet
     import rocketmq
 
+    if version() == VERSION:
+        _reconnect_soon()
     return rocketmq
+
+
+def _reconnect_soon() -> None:
+    """Has a proxy that was away be tried each second again; gRPC's own pauses grow to two minutes."""
+    module: Any = importlib.import_module("rocketmq.v5.client.connection.rpc_channel")
+    aio, pauses = module.aio, [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 1000)]
+
+    def insecure_channel(target: str, options: list[tuple[str, Any]]) -> Any:
+        return aio.insecure_channel(target, [*options, *pauses])
+
+    def secure_channel(target: str, credentials: Any, options: list[tuple[str, Any]]) -> Any:
+        return aio.secure_channel(target, credentials, [*options, *pauses])
+
+    module.aio = types.SimpleNamespace(insecure_channel=insecure_channel, secure_channel=secure_channel)
 
 
 def lite_consumer(parent: str, configuration: Any, group: str, *, wait: int) -> Any:

@@ -23,7 +23,7 @@ _log = logger.getChild("broker")
 _PAUSES = (0.05, 0.2, 0.5, 1.0)  # seconds between tries; the last one repeats
 _PASSING = {"NotFoundException", "TooManyRequestsException"}
 """What passes by itself: a proxy learns of a new topic with some delay, a broker that is behind refuses for a while."""
-_SURE = 3  # refusals in a row, while the broker answers, that are believed
+_SURE = 3  # refusals in a row, while the brokers answer, that are believed
 _WINDOW = 128  # sends of a call in flight: what waits longer in the client than its time-out counts as failed
 
 
@@ -53,7 +53,7 @@ class Sender:
         access_key: User, where the servers want one.
         secret_key: Its password.
         patience: Seconds that a send is tried again while servers are away.
-        alive: Whether the servers answer now, as far as they can be asked.
+        alive: Whether the brokers answer now, as far as they can be asked.
 
     Raises:
         ServerGone: The proxy can't be reached.
@@ -119,9 +119,9 @@ class Sender:
             mapped = self._mapped(error)
             if self._closed:
                 raise StoreClosed("the lab is stopping", "what was not acknowledged was not sent")
-            passing = type(error).__name__ in _PASSING
-            answers = not passing and await self._producer.loop.run_in_executor(None, self._alive)
-            refusals = refusals + 1 if answers else 0
+            refused = _answered(error) and type(error).__name__ not in _PASSING
+            alive = refused and await self._producer.loop.run_in_executor(None, self._alive)
+            refusals = refusals + 1 if alive else 0
             final = isinstance(mapped, (Forbidden, QuotaExceeded, TooLarge))
             if final or refusals >= _SURE or time.monotonic() > began + self._patience:
                 raise mapped from None
@@ -168,6 +168,11 @@ class Sender:
             f"{where} does not take messages: {kind}{f': {text}' if text else ''}",
             "see that broker and proxy run: scripts/engines status; the setting rocketmq names them",
         )
+
+
+def _answered(error: Exception) -> bool:
+    """Whether a server, or the client itself, refused it; else nobody answered, and the proxy may be away."""
+    return isinstance(getattr(error, "code", None), int) or type(error).__name__ == "IllegalArgumentException"
 
 
 def _message(one: Send) -> Any:
