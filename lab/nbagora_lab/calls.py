@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import functools
 import hashlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -221,9 +222,13 @@ class Calls:
             abandon: Whether the task is cancelled when this is.
             within: Seconds that the task may take, wherever it runs; None: as long as it likes.
             given: What is shown, for this call and those that the task needs later; nothing: what the keyring has.
+
+        Raises:
+            TimeoutError: It was cancelled where it runs, as `within` ran out.
         """
-        headers = {TIMEOUT: f"{within:g}"} if within is not None else None
-        return await self._finish(agent, self.events(agent, message, headers, given), abandon=abandon)
+        headers, began = {TIMEOUT: f"{within:g}"} if within is not None else None, time.monotonic()
+        task = await self._finish(agent, self.events(agent, message, headers, given), abandon=abandon)
+        return _in_time(task, within, began)
 
     async def send(self, agent: str, message: dict[str, Any], *, given: tuple[Credential, ...] = ()) -> Task:
         """Sends a message; the task as it was opened."""
@@ -323,11 +328,12 @@ class Calls:
             within = left if within is None else min(within, left)
         if within is not None:
             headers[TIMEOUT] = f"{within:g}"
-        told = {"agent": agent, "context": context_id} | ({"step": key} if key else {})
+        told, began = {"agent": agent, "context": context_id} | ({"step": key} if key else {}), time.monotonic()
         live.note(RecordType.CALL, told | {"message": message_id})
         try:
             async with asyncio.timeout(within):
                 task = await self._finish(agent, self.events(agent, message, headers), abandon=True)
+            _in_time(task, within, began)
         except LabError as error:
             live.note(RecordType.RETURN, told | {"error": error.what})
             raise
@@ -386,3 +392,14 @@ class Calls:
                 body = next(iter(event.raw.values())) if event is not None else {}
                 if task_id := body.get("taskId") or body.get("id"):
                     await self.cancel(agent, task_id)
+
+
+def _in_time(task: Task, within: float | None, began: float) -> Task:
+    """The task, unless its time ran out where it runs before that was noticed here.
+
+    Raises:
+        TimeoutError: It did.
+    """
+    if within is not None and task.state == "CANCELED" and time.monotonic() - began >= within:
+        raise TimeoutError
+    return task

@@ -57,7 +57,7 @@ def lab(request):
 def seen(monkeypatch):
     """What arrived at the guard: method, path, headers, and whether it was refused."""
     arrived = []
-    by_place, by_caller = Guard._refuse_place, Guard._refuse_caller
+    by_place, by_caller = Guard._refuse_place, Guard.refuse_caller
 
     def noted(scope, headers, refusal):
         arrived.append((scope["method"], scope["path"], dict(headers), refusal is not None))
@@ -71,7 +71,7 @@ def seen(monkeypatch):
         return noted(scope, headers, await by_caller(self, scope, headers))
 
     monkeypatch.setattr(Guard, "_refuse_place", spied_place)
-    monkeypatch.setattr(Guard, "_refuse_caller", spied_caller)
+    monkeypatch.setattr(Guard, "refuse_caller", spied_caller)
     return arrived
 
 

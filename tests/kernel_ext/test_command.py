@@ -16,8 +16,8 @@ KINDS = {"", "agent", "context", "file", "group", "parent", "task", "topic"}
 
 def test_the_nouns_of_this_slice() -> None:
     assert nouns() == ("agent", "broker", "lab", "prompt", "registry", "task", "topic")
-    assert list(verbs("lab")) == ["start", "join", "stop", "status"]
-    assert {"ls", "ask", "send", "card", "find", "stop"} == set(verbs("agent"))
+    assert list(verbs("lab")) == ["start", "join", "stop", "status", "doctor"]
+    assert {"ls", "ask", "send", "card", "find", "stop", "login", "logout"} == set(verbs("agent"))
     assert {"ls", "show", "watch", "wait", "answer", "cancel", "view"} <= set(verbs("task"))
     assert {"ls", "info", "send", "read", "tail", "fork", "rm", "view", "replay", "suspend"} <= set(verbs("topic"))
     assert {"start", "stop", "status", "stats", "group"} == set(verbs("broker"))

@@ -24,7 +24,7 @@ def offered(shell: Any, text: str) -> list[str]:
     [
         ("%agent a", ["ask"]),
         ("x = %agent c", ["card"]),
-        ("%lab ", ["start", "join", "stop", "status"]),
+        ("%lab ", ["start", "join", "stop", "status", "doctor"]),
         ("%agent ask --t", ["--timeout"]),
         ("%agent ask echo hi --n", ["--no-raise"]),
         ("%lab start --durability ", ["os", "fsync"]),

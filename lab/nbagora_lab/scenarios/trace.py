@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.core.errors import ScenarioError
-from nbagora_lab.registry.stored import registry_of
 from nbagora_lab.scenarios.branches import side_by_side
 from nbagora_lab.scenarios.normalise import NORMALISERS, fingerprint, ports
 
@@ -108,21 +107,22 @@ def write_trace(
     """
     engines: dict[str, str] = {}
     lines: list[TraceLine] = []
-    log = None
+    log = registry = None
     if store.is_dir():
         from nbagora_lab.broker.broker import Broker
         from nbagora_lab.broker.stored import reopen_topics
         from nbagora_lab.core.clock import VirtualClock
+        from nbagora_lab.registry.stored import registry_of
 
         at_rest = VirtualClock()
-        log = reopen_topics(store, at_rest)
+        log, registry = reopen_topics(store, at_rest), registry_of(store)
     if log is not None:
         try:
             engines["broker"] = log.engine
             lines = list(_lines(Broker(log, at_rest)))
         finally:
             log.close()
-    if (registry := registry_of(store)) is not None:
+    if registry is not None:
         engines["registry"] = registry
     header = TraceHeader(notebook=notebook, parameters=dict(parameters), seed=seed, clock=clock, engines=engines)
     trace = Trace(header, tuple(lines))
