@@ -284,7 +284,7 @@ def test_reading_leaves_the_card_as_it_was() -> None:
 
 def test_reading_content_again_gives_the_same_content() -> None:
     draft = read_card(WHOLE)
-    assert read_card(draft.card) == draft._replace(version=None)
+    assert read_card(draft.card) == draft._replace(version=None, signed=None)
 
 
 json_values = st.recursive(
