@@ -129,10 +129,22 @@ def check(given: Mapping[str, Any]) -> None:
         except LabError as error:
             raise UsageError(f"no record: {error.what}", "records are made by core.events.encode") from None
     draft = given.get("draft")
-    if isinstance(draft, Draft) and read_content(draft.kind, draft.card, draft.namespace) != draft._replace(
-        version=None
-    ):
+    if isinstance(draft, Draft) and not _is_read(draft):
         raise UsageError("a draft of other content than its card", "drafts are made by registry.card.read_content")
+
+
+def _is_read(draft: Draft) -> bool:
+    """Whether a draft is what is read of its card, and of its signed card where it has one.
+
+    Raises:
+        LabError: No draft is read of one of them.
+    """
+    if read_content(draft.kind, draft.card, draft.namespace) != draft._replace(version=None, signed=None):
+        return False
+    if draft.signed is None:
+        return True
+    of = read_content(draft.kind, draft.signed, draft.namespace)
+    return (of.hash, of.signed) == (draft.hash, draft.signed)
 
 
 def _written(given: Mapping[str, Any]) -> Iterable[tuple[str, bytes]]:

@@ -182,8 +182,17 @@ def test_errors_of_the_other_side_are_the_same_here(joined: Joined) -> None:
 def test_a_publication_that_is_no_card_is_refused_and_search_goes_on(joined: Joined, door: httpx.Client) -> None:
     headers = {"Content-Type": CALL, "nbagora-session": session_of(joined)}
     whole = draft()
-    for forged in (whole._replace(card={}), whole._replace(card={"name": "weather"}), whole._replace(hash="0" * 64)):
+    signed = {"signatures": [{"protected": "e30", "signature": "c2lnbmVk"}]}
+    for forged in (
+        whole._replace(card={}),
+        whole._replace(card={"name": "weather"}),
+        whole._replace(hash="0" * 64),
+        whole._replace(signed={}),
+        whole._replace(signed=whole.card),
+        whole._replace(signed=whole.card | signed | {"description": "Is another."}),
+        whole._replace(signed=whole.card | signed, card=whole.card | {"description": "Is another."}),
+    ):
         answer = door.post("/catalog/publish", content=json.dumps({"draft": forged}), headers=headers)
         assert (answer.status_code, answer.headers["content-type"]) == (400, PROBLEM), answer.text
-    assert joined.catalog.publish(whole).new
+    assert joined.catalog.publish(whole._replace(signed=whole.card | signed)).new
     assert [found.agent.name for found in joined.catalog.find(Query())] == ["weather"]
