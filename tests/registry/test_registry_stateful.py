@@ -217,6 +217,7 @@ class RegistryMachine(RuleBasedStateMachine):
             return
         assert agent is not None
         assert moved == (state != was)
+        assert state in NEXT[was] | {was}
         if moved:
             agent.states[version] = state
             self.told.append(("state.changed", name, version))
