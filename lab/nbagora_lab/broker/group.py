@@ -49,7 +49,7 @@ class Start(NamedTuple):
             return start
         if isinstance(start, datetime):
             return cls("time", start.timestamp())
-        if start in {"first", "last"}:
+        if start in ("first", "last"):  # a tuple: what JSON gives may have no hash
             return cls(start)
         text = str(start)
         number = text.removeprefix("tail-").removeprefix("offset-")
@@ -111,7 +111,12 @@ class GroupSpec(BaseModel):
     @field_validator("start", mode="before")
     @classmethod
     def _start(cls, start: Any) -> Any:
-        return Start.parse(Start(*start) if isinstance(start, list | tuple) else start)
+        return start if isinstance(start, list | tuple) else Start.parse(start)
+
+    @field_validator("start")
+    @classmethod
+    def _can_be_begun_at(cls, start: Start) -> Start:
+        return Start.parse(start)
 
     @field_validator("lease", "aging", "client_ttl", mode="before")
     @classmethod
@@ -121,7 +126,12 @@ class GroupSpec(BaseModel):
     @field_validator("quota", "topic_quota", "tenant_quota", mode="before")
     @classmethod
     def _quota(cls, quota: Any) -> Any:
-        return Quota.parse(quota) if isinstance(quota, str) else quota and Quota.checked(*quota)
+        return Quota.parse(quota) if isinstance(quota, str) else quota
+
+    @field_validator("quota", "topic_quota", "tenant_quota")
+    @classmethod
+    def _lets_through(cls, quota: Quota | None) -> Quota | None:
+        return quota and Quota.checked(*quota)
 
     @model_validator(mode="after")
     def _fits(self) -> GroupSpec:
