@@ -222,9 +222,6 @@ class Calls:
             abandon: Whether the task is cancelled when this is.
             within: Seconds that the task may take, wherever it runs; None: as long as it likes.
             given: What is shown, for this call and those that the task needs later; nothing: what the keyring has.
-
-        Raises:
-            TimeoutError: It was cancelled where it runs, as `within` ran out.
         """
         headers, began = {TIMEOUT: f"{within:g}"} if within is not None else None, time.monotonic()
         task = await self._finish(agent, self.events(agent, message, headers, given), abandon=abandon)
@@ -395,11 +392,7 @@ class Calls:
 
 
 def _in_time(task: Task, within: float | None, began: float) -> Task:
-    """The task, unless its time ran out where it runs before that was noticed here.
-
-    Raises:
-        TimeoutError: It did.
-    """
+    """The task; `TimeoutError` where its time ran out where it runs before that was noticed here."""
     if within is not None and task.state == "CANCELED" and time.monotonic() - began >= within:
         raise TimeoutError
     return task
