@@ -10,11 +10,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nbagora_lab.a2a.sessions import SESSIONS, context_key
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import dumps, text_of
 from nbagora_lab.agents.message import Message
-from nbagora_lab.broker.model import join_topic
 from nbagora_lab.core.errors import NotFound, UsageError
 from nbagora_lab.core.events import RecordType, encode
 from nbagora_lab.inspect.fold import SessionFold, TaskFold
@@ -102,9 +100,9 @@ def undo(tasks: TaskLog, owner: str, context_id: str) -> str:
             raise NotFound(f"nothing is left to undo in the context {context_id}", "what was said stays on its topic")
         if not newest.terminal:
             raise UsageError(f"the task {newest.id} has not ended", f"end it first: %task cancel {newest.id}")
-        log, topic = tasks.log, join_topic(SESSIONS, context_key(owner, context_id))
+        log = tasks.log
         record = encode(RecordType.UNDO, dumps({}), subject=newest.id.encode(), time=tasks.clock.now(), epoch=log.epoch)
-        log.append([(topic, record)])
+        log.append([(fold.topic, record)])
         return newest.id
 
 
