@@ -13,6 +13,7 @@ from nbagora_lab.core.errors import RemoteError
 from nbagora_lab.lab import Lab
 from raw_http import RawExchange, get
 from told import in_the_log, terminal
+from waiting import until
 
 ENDS = {"TASK_STATE_COMPLETED", "TASK_STATE_CANCELED"}
 
@@ -176,4 +177,4 @@ def test_cancelling_what_has_not_begun_leaves_nothing_running(tmp_path):
         lab.wait(holding)
         assert ends_of(lab, task.id) == ["TASK_STATE_CANCELED"]
         assert called == []
-        assert {one.name: one.running for one in lab.agents()} == {"holds": 0, "never": 0}
+        until(lambda: {one.name: one.running for one in lab.agents()} == {"holds": 0, "never": 0})
