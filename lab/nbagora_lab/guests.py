@@ -251,7 +251,9 @@ class Guests:
     def _session(self, session_id: str) -> Session:
         session = self.sessions.get(session_id)
         if session is None:
-            raise NotJoined("this lab was taken for gone", "it joins anew by itself; ask again")
+            raise NotJoined(
+                "no lab that has joined has this session, or it was taken for gone", "join anew, and ask again"
+            )
         return session
 
     async def _watch(self, request: Request) -> Response:

@@ -68,7 +68,7 @@ def test_a_guest_that_was_taken_for_gone_joins_anew_and_what_it_had_open_is_over
     until(lambda: bell.rung > rung)  # its watches stand again
     unwatch()
     stale = door.post("/log/parents", content=b"{}", headers={"Content-Type": CALL, "nbagora-session": former})
-    assert (stale.status_code, stale.json()["type"]) == (503, "urn:nbagora:error:NotJoined")
+    assert (stale.status_code, stale.json()["type"]) == (404, "urn:nbagora:error:NotJoined")
 
 
 def test_a_line_that_is_cut_is_mended_within_the_grace_and_nothing_is_lost(joined: Joined) -> None:
@@ -173,6 +173,7 @@ def test_the_document_tells_every_call(door: httpx.Client) -> None:
 
 def test_without_a_session_no_call_is_made(door: httpx.Client) -> None:
     answer = door.post("/log/parents", content=b"{}", headers={"Content-Type": CALL})
+    assert (answer.status_code, answer.headers["content-type"]) == (404, PROBLEM)
     assert answer.json()["type"] == "urn:nbagora:error:NotJoined"
 
 

@@ -21,6 +21,7 @@ from nbagora_lab.core.errors import (
     LabError,
     LeaseLost,
     NotFound,
+    NotJoined,
     QuotaExceeded,
     RemoteError,
     ServiceError,
@@ -55,6 +56,7 @@ _STATUS: tuple[tuple[type[LabError], int], ...] = (
     (RemoteError, 502),
     (TimedOut, 504),
     (Unsupported, 501),
+    (NotJoined, 404),
     (StoreError, 503),
     (ServiceError, 503),
 )
