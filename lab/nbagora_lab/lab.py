@@ -161,7 +161,6 @@ class Lab(Asking):
         server.serve_callers(self.tickets, signer, calls.pushed)
         server.serve_blobs(tasklog, self.url)
         outbox = Outbox(tasklog, engines.groups, self.vault, Webhooks(settings.push_allow), signer.detached)
-        tasklog.due = outbox.due
         self._hosting = Hosting(
             settings, self.url, self.token, self.registry, tasklog, server, self._runs, outbox, self.credentials, signer
         )

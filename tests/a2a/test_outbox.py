@@ -3,6 +3,9 @@
 import base64
 import hmac
 import json
+import subprocess
+import sys
+import textwrap
 import threading
 
 import httpx
@@ -13,6 +16,7 @@ from a2a_agents import define_agents
 from bindings import BINDINGS, Binding, user_message
 from nbagora_lab.lab import Lab
 from servers import running_server
+from waiting import until
 from webhook import webhook
 
 ON_ROCKETMQ = pytest.param("rocketmq", marks=[pytest.mark.campaign, pytest.mark.server("rocketmq")])
@@ -243,6 +247,31 @@ def test_a_webhook_that_is_gone_is_told_nothing_more(agent, hook):
     assert call("ListTaskPushNotificationConfigs", {"taskId": task["id"]}).result.get("configs", []) == []
     call("SendMessage", {"message": user_message("yes", taskId=task["id"])})
     assert len(hook.told) == 1
+
+
+def test_a_webhook_hears_of_the_end_that_a_killed_process_left_to_the_next(tmp_path, hook):
+    code = textwrap.dedent(f"""
+        import asyncio
+        from nbagora_lab.lab import Lab
+        lab = Lab(store={str(tmp_path)!r}, push_allow="127.0.0.1")
+        async def hangs(message, task):
+            yield "begun"
+            await asyncio.sleep(600)
+        lab.define("hangs", hangs)
+        print(lab.url, lab.token, flush=True)
+        asyncio.run(asyncio.sleep(600))
+    """)
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as child:
+        url, token = child.stdout.readline().split()
+        with httpx.Client(headers={"Authorization": f"Bearer {token}"}, timeout=30, trust_env=False) as http:
+            configuration = {"taskPushNotificationConfig": {"url": hook.url}, "returnImmediately": True}
+            call = Binding(http, f"{url}/agents/hangs", "JSONRPC")
+            task = call("SendMessage", {"message": user_message("x"), "configuration": configuration}).task
+        hook.wait_for(3)  # SUBMITTED, WORKING, its word
+        child.kill()
+    with Lab(store=tmp_path, push_allow="127.0.0.1") as lab:
+        assert lab.settled == [task["id"]]
+        until(lambda: states(hook.told)[-1] == "TASK_STATE_FAILED")
 
 
 def test_what_was_not_told_outlives_its_process(tmp_path, hook):

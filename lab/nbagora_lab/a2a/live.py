@@ -270,7 +270,7 @@ class LiveTask:
             if self.state not in INTERRUPTED_STATES or expected not in {None, self.generation}:
                 return None
             stored = self.event_record(RecordType.STATUS, body, Flags.SPLICED)
-            more = [*refer(self, message, self.generation + 1), *self._log.due(self, self.generation + 1)]
+            more = [*refer(self, message, self.generation + 1), *self.due(self.generation + 1)]
             offsets = self._log.log.append([*before, (self.topic, stored), *more])
             self.generation += 1
             self.state, self.stamp = SUBMITTED, now
@@ -329,6 +329,11 @@ class LiveTask:
             type_, body, time=log.clock.now(), epoch=log.log.epoch, flags=flags, scheduling=scheduling, **envelope
         )
 
+    def due(self, generation: int) -> Entries:
+        """The references to one of its events for its webhooks, to be appended with it, whoever writes it and when."""
+        body = dumps({"owner": self.owner, "generation": generation})
+        return [(target, self.record(RecordType.WEBHOOK_DUE, body)) for target in self.targets]
+
     def claim_record(self) -> bytes:
         """The record by which this process's epoch takes the task."""
         return self.record(RecordType.CLAIM, b"{}", flags=Flags.CLAIM)
@@ -352,7 +357,7 @@ class LiveTask:
                 raise self._refusal()
             stored = self.event_record(type_, body, flags)
             if self.targets:
-                more = [*more, *self._log.due(self, self.generation + 1)]
+                more = [*more, *self.due(self.generation + 1)]
             offset = self._log.log.append([(self.topic, stored), *more])[0]
             self.generation += 1
             self.state, self.stamp = state, stamp or self.stamp

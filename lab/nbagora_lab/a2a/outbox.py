@@ -27,7 +27,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from nbagora_lab.a2a.live import Entries, LiveTask
+from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.webhooks import Webhooks
 from nbagora_lab.a2a.wire import dumps
@@ -136,14 +136,6 @@ class Outbox:
         log = self._tasks.log
         now = self._tasks.clock.now()
         return encode(RecordType.WEBHOOK, dumps(body), subject=task_id.encode(), time=now, epoch=log.epoch)
-
-    @staticmethod
-    def due(live: LiveTask, generation: int) -> Entries:
-        """The references to a task's event for its webhooks; its number is in their heads."""
-        return [
-            (target, live.record(RecordType.WEBHOOK_DUE, dumps({"owner": live.owner, "generation": generation})))
-            for target in live.targets
-        ]
 
     # -- telling ---------------------------------------------------------------------------------------------------
 

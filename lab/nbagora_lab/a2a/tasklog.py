@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any
 
 from nbagora_lab.a2a.bodies import Bodies
-from nbagora_lab.a2a.live import Entries, LiveTask, Refer, nothing_more
+from nbagora_lab.a2a.live import LiveTask, Refer, nothing_more
 from nbagora_lab.a2a.sessions import SESSIONS, context_key, context_of, parse_context_key
 from nbagora_lab.a2a.snapshots import EVERY, Snapshots
 from nbagora_lab.a2a.wire import (
@@ -65,7 +65,6 @@ class TaskLog:
         merge: Whether chunks are merged.
         bodies: Large bodies of sessions.
         snapshots: What folds of long sessions start from.
-        due: The references to a task's event, by its generation, for the task's webhooks.
         place: Where a task of an agent stands in line and what holds it, as the runtime says; None: it does not wait.
     """
 
@@ -82,7 +81,6 @@ class TaskLog:
         self._directory = DirectoryFold(log)
         self.bodies = Bodies(self)
         self.snapshots = Snapshots(self)
-        self.due: Callable[[LiveTask, int], Entries] = lambda _live, _generation: ()
         self.place: Callable[[str, str], dict[str, str] | None] = lambda _agent, _task: None
         log.create_topic(SESSIONS, TopicSpec(ttl=_TTL))
         log.create_topic(DIRECTORY.partition("/")[0], TopicSpec())
@@ -162,7 +160,7 @@ class TaskLog:
                     (topic, opened),
                     (DIRECTORY, live.record(RecordType.TASK_OPENED, dumps(entry))),
                     *refer(live, message, 1),
-                    *self.due(live, 1),
+                    *live.due(1),
                 ]
             )
         except BaseException:
