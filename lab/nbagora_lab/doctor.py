@@ -29,6 +29,7 @@ _EXTRAS = {  # what is needed for what, and the extra that brings it
     "openai": ("live models", "live"),
     "mcp": ("MCP servers", "mcp"),
     "pypdf": ("PDF documents", "rag"),
+    "grpcio": ("A2A over gRPC", "grpc"),
     "rocketmq-python-client": ("RocketMQ's client", "rocketmq"),
 }
 _PATIENCE = 2.0  # seconds that a server may take to answer
@@ -129,7 +130,11 @@ def _views() -> Check:
 
 
 def _extras(settings: Settings) -> Iterator[Check]:
-    asked = {"live": settings.model.partition("live:")[1] == "live:", "rocketmq": settings.broker == "rocketmq"}
+    asked = {
+        "live": settings.model.partition("live:")[1] == "live:",
+        "rocketmq": settings.broker == "rocketmq",
+        "grpc": settings.grpc is not None,
+    }
     for package, (what, extra) in _EXTRAS.items():
         version = _version(package)
         if version is not None:

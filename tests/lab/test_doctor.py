@@ -52,6 +52,13 @@ def test_a_server_that_is_asked_for_and_away_is_told(tmp_path):
         assert told(Settings(store=tmp_path, registry="nacos", nacos=place))["Nacos"].works
 
 
+def test_an_extra_that_is_missing_is_wrong_where_it_is_asked_for_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("nbagora_lab.doctor._version", lambda _: None)
+    assert told(Settings(store=tmp_path))["A2A over gRPC"].works is None
+    found = told(Settings(store=tmp_path, grpc=0))["A2A over gRPC"]
+    assert (found.works, found.told) == (False, "not installed: pip install 'nbagora[grpc]'")
+
+
 def test_a_model_is_tried_and_then_runs_an_agent(lab):
     with chat_server() as chat:
         name = f"live:openai-chat:rules@{chat.url}"
