@@ -10,9 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from nbagora_lab.broker.api import Log
+from nbagora_lab.broker.api import Log, Stored
 from nbagora_lab.broker.tail import tail_batches
 from nbagora_lab.core.errors import LabError, TopicNotFound, Unreachable
 from nbagora_lab.core.events import Record, RecordType, decode
@@ -24,6 +25,7 @@ __all__ = ["Outcomes"]
 
 
 _AWAY = 1.0  # seconds
+_GATHER = 0.05  # seconds: what opens and ends meanwhile is taken in at once, so that a call costs next to nothing here
 
 
 class _Open(NamedTuple):
@@ -53,20 +55,27 @@ class Outcomes:
         """Takes in what opens and ends, until it is cancelled."""
         while True:
             try:
-                async for _ in tail_batches(self._log, DIRECTORY, after=self._offset):
-                    self.refresh()
+                async for batch in tail_batches(self._log, DIRECTORY, after=self._offset):
+                    self._take(batch)
+                    await asyncio.sleep(_GATHER)
             except Unreachable:  # the lab whose log this is is away
                 await asyncio.sleep(_AWAY)
 
     def refresh(self) -> None:
         """Takes in what opened and ended up to now."""
         while batch := self._log.scan(DIRECTORY, after=self._offset):
-            for self._offset, stored in batch:
-                record = decode(stored, DIRECTORY, self._offset)
-                if record.type == RecordType.TASK_OPENED:
-                    self._began(record)
-                elif record.type == RecordType.TASK_ENDED and (known := self._open.pop(record.subject, None)):
-                    self._ended(record, known)
+            self._take(batch)
+
+    def _take(self, batch: Sequence[Stored]) -> None:
+        for offset, stored in batch:
+            if offset <= self._offset:  # `refresh` was ahead of the tail
+                continue
+            self._offset = offset
+            record = decode(stored, DIRECTORY, offset)
+            if record.type == RecordType.TASK_OPENED:
+                self._began(record)
+            elif record.type == RecordType.TASK_ENDED and (known := self._open.pop(record.subject, None)):
+                self._ended(record, known)
 
     def _began(self, record: Record) -> None:
         entry = json.loads(record.body)
