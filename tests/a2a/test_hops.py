@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 
+from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import TaskFailed, TimedOut
 from nbagora_lab.lab import Lab
 from stock_agent import StockAgent
@@ -159,6 +160,40 @@ def test_nobody_down_the_line_has_more_time_than_is_left_to_whoever_called(lab, 
     assert began < ends <= log.clock.now() + 0.3
     until(lambda: lab.tasks(agent="relay")[0].state == "CANCELED")
     until(lambda: theirs.tasks(agent="waits")[0].state == "CANCELED")
+
+
+class Later(SystemClock):
+    """The clock an hour on."""
+
+    def now(self):
+        return super().now() + 3600
+
+
+def test_the_next_process_minds_the_time_of_what_it_takes_over(tmp_path):
+    """A task that asks, one that waits in line, and one that is called anew."""
+
+    def define(lab):
+        @lab.agent
+        async def asks(message, task):
+            await task.ask("?")
+
+        @lab.agent(resumable=True, concurrency=1)
+        async def waits(message, task):
+            yield task.status("waiting")
+            await asyncio.Event().wait()
+
+    header, at_once = {"nbagora-timeout": "60"}, {"returnImmediately": True}
+    with Lab(store=tmp_path, token="") as lab:
+        define(lab)
+        tasks = [
+            send(f"{lab.url}/agents/{agent}", {"configuration": dict(at_once)}, **header)["id"]
+            for agent in ("asks", "waits", "waits")
+        ]
+        until(lambda: [lab.task(one).state for one in tasks] == ["INPUT_REQUIRED", "WORKING", "SUBMITTED"])
+    with Lab(store=tmp_path, token="", clock=Later()) as lab:
+        assert not {"CANCELED", "FAILED"} & {lab.task(one).state for one in tasks}
+        define(lab)
+        until(lambda: [lab.task(one).state for one in tasks] == ["CANCELED"] * 3)
 
 
 # -- peers that are none of ours ---------------------------------------------------------------------------------------

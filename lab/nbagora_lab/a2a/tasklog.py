@@ -147,7 +147,7 @@ class TaskLog:
         opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
         live.generation, live.until = 1, until
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
-        named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable}
+        named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable, "until": until}
         entry |= {one: value for one, value in named.items() if value}
         entry |= {"levels": levels} if levels != LEVELS else {}
         with self.lock:
@@ -201,6 +201,7 @@ class TaskLog:
             levels=entry.levels,
         )
         live.targets = tuple(config["target"] for config in fold.webhooks.values())
+        live.until = entry.until or None
         with self.lock:
             return self._live.setdefault(entry.task, live)
 

@@ -21,6 +21,7 @@ from nbagora_lab.a2a.live import Entries, LiveTask, current_task
 from nbagora_lab.a2a.task import Task
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, FAILED, INTERRUPTED_STATES, SUBMITTED
+from nbagora_lab.agents.deadlines import Deadlines
 from nbagora_lab.agents.definition import AgentDefinition
 from nbagora_lab.agents.inbox import Begin, Inbox, Slot
 from nbagora_lab.agents.message import Message
@@ -75,6 +76,7 @@ class Runs:
         self.call = call
         self.cancel_grace = cancel_grace
         self.inboxes: dict[str, Inbox] = {}
+        self.deadlines = Deadlines(tasks, self.cancel)
         tasks.place = self._place
         self.loop = ServiceLoop("nbagora-agents")
         self.stopping = False
@@ -110,11 +112,15 @@ class Runs:
             inbox = self.inboxes[agent] = Inbox(
                 agent, self.tasks, self.groups, begin, self._runs.__contains__, concurrency
             )
-            self.loop.submit(lambda: inbox.open(asyncio.get_running_loop()))
+            self.loop.submit(lambda: self._opened(inbox))
         else:
             inbox.begin, inbox.concurrency = begin, concurrency
             self.loop.submit(inbox.pump)
         return inbox
+
+    def _opened(self, inbox: Inbox) -> None:
+        inbox.open(asyncio.get_running_loop())
+        self.deadlines.take_up(inbox.agent)
 
     def _place(self, agent: str, task_id: str) -> dict[str, str] | None:
         inbox = self.inboxes.get(agent)
@@ -163,11 +169,6 @@ class Runs:
             _log.warning("the agent %s did not end when its task %s was cancelled", live.agent, live.id)
         if not ended:
             run.interrupt(self._blocked_by(run))
-
-    async def expire(self, live: LiveTask) -> None:
-        """Cancels a task that has not ended and that nobody waits for any more."""
-        if not live.ended:
-            await self.cancel(live)
 
     def open_tasks(self, agent: str) -> int:
         """Number of runs of an agent."""
@@ -363,9 +364,7 @@ class Runner:
 
     def start(self, live: LiveTask, message: dict[str, Any], generation: int) -> None:  # noqa: ARG002 -- the protocol's
         """See `AgentRunner.start`; a task whose caller waits no longer is cancelled, whatever became of the caller."""
-        if live.until is not None:
-            seconds = max(0.0, live.until - live.clock.now())
-            asyncio.get_running_loop().call_later(seconds, lambda: asyncio.ensure_future(self._runs.expire(live)))
+        self._runs.deadlines.mind(live)
 
     def begin(self, live: LiveTask, message: dict[str, Any], slot: Slot, *, restarted: bool) -> None:
         """Works on a message whose turn has come. On the agents' loop."""

@@ -41,6 +41,7 @@ class DirectoryEntry:
         stamp: Timestamp of that state, as the task has it; empty where it was not noted.
         removed: Whether it was looked for, and its session was gone.
         resumable: Whether it is called anew where the process that ran it has died.
+        until: When its caller stops waiting for it, in seconds since the Unix epoch; 0: never.
     """
 
     task: str
@@ -58,6 +59,7 @@ class DirectoryEntry:
     levels: int = LEVELS
     resumable: bool = False
     home: str = ""
+    until: float = 0.0
 
 
 class DirectoryFold:
@@ -96,6 +98,7 @@ class DirectoryFold:
                         levels=body.get("levels", LEVELS),
                         resumable=body.get("resumable", False),
                         home=body.get("home", ""),
+                        until=body.get("until", 0.0),
                     )
                 elif record.type == RecordType.TASK_ENDED and record.subject in self.entries:
                     entry = self.entries[record.subject]
