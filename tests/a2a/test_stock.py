@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import threading
 
 import httpx
@@ -9,8 +10,9 @@ import pytest
 from a2a.server.agent_execution import AgentExecutor
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers import DefaultRequestHandler
-from a2a.server.tasks import InMemoryTaskStore
+from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore, InMemoryTaskStore
 from a2a.types import a2a_pb2 as pb
+from a2a.utils.push_url_validator import validate_push_notification_url
 
 from nbagora_lab.a2a.wire import FAILED
 from nbagora_lab.lab import Lab
@@ -20,6 +22,7 @@ from webhook import webhook
 
 HTTP = httpx.Client(verify=False, trust_env=False, timeout=60)
 WORDS = [f"w{number}" for number in range(40)]
+EXTENSION = "urn:x:must"
 
 
 class Stock:
@@ -28,9 +31,14 @@ class Stock:
     name = "stock"
 
     def __init__(self, folder):
-        self._agent = StockAgent(pushing=True, compat=True)
+        self._agent = StockAgent(pushing=True, compat=True, required=EXTENSION)
         self.go, self.wait_for = self._agent.go, self._agent.wait_for
         self.url, self.headers = self._agent.url, {}
+        self.demanding = self.url
+
+    def caller(self, name):
+        """What a caller of that name shows."""
+        return {"Authorization": f"Bearer {name}"}
 
     def __enter__(self):
         self._agent.__enter__()
@@ -71,19 +79,30 @@ class Ours:
     def __enter__(self):
         self._lab = lab = Lab(store=self._folder, push_allow=("127.0.0.1",))
 
-        @lab.agent(name="words")
+        @lab.agent(name="words", auth=["bearer"])
         def words(message, task):
-            for word in message.text.split():
+            words = message.text.split()
+            while words:
+                word = words.pop(0)
                 if word.startswith("?"):
-                    task.ask("which?")
-                    return
+                    words = task.ask("which?").text.split()
+                    continue
                 if word.startswith("!"):
                     self._at(word[1:]).set()
                     self._gate(word[1:]).wait(60)
                 yield word + " "
 
+        @lab.agent(name="demanding", extensions=[EXTENSION])
+        def demanding(message):
+            return message.text
+
         self.url, self.headers = f"{lab.url}/agents/words", {"Authorization": f"Bearer {lab.token}"}
+        self.demanding = f"{lab.url}/agents/demanding"
         return self
+
+    def caller(self, name):
+        """What a caller of that name shows."""
+        return {"Authorization": f"Bearer {self._lab.credentials.grant(name)}"}
 
     def restart(self):
         self._lab.stop()
@@ -105,13 +124,13 @@ def message(text, **fields):
     return {"messageId": f"m-{text[:20]}", "role": "ROLE_USER", "parts": [{"text": text}], **fields}
 
 
-def post(server, method, params, **headers):
+def post(server, method, params, *, url="", **headers):
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
-    return HTTP.post(server.url, json=body, headers={"A2A-Version": "1.0", **server.headers, **headers})
+    return HTTP.post(url or server.url, json=body, headers={"A2A-Version": "1.0", **server.headers, **headers})
 
 
-def call(server, method, params, **headers):
-    return post(server, method, params, **headers).json()
+def call(server, method, params, **options):
+    return post(server, method, params, **options).json()
 
 
 class Stream:
@@ -179,7 +198,7 @@ def test_a_task_outlives_its_process(server):
 def test_a_slow_webhook_holds_up_no_stream(server):
     released = threading.Event()
     with webhook() as hook:
-        hook.answer = lambda _: (released.wait(3), (200, {}))[1]
+        hook.answer = lambda _: (released.wait(3), released.set(), (200, {}))[2]  # the first one is slow
         push = {"taskPushNotificationConfig": {"url": hook.url}}
         with Stream(server, "SendStreamingMessage", {"message": message("a b !go c"), "configuration": push}) as stream:
             events = iter(stream)
@@ -213,9 +232,9 @@ def test_a_webhook_may_not_lead_inside(server):
     holds(server, answer.get("error", {}).get("code") == -32602)
 
 
-@pytest.mark.parametrize("mib", [9])
-def test_a_body_without_end_is_refused(server, mib):
-    answer = post(server, "SendMessage", {"message": message("x" * (mib << 20))})
+@pytest.mark.thorough
+def test_a_body_of_64_mib_is_refused(server):
+    answer = post(server, "SendMessage", {"message": message("x" * (64 << 20))})
     holds(server, answer.status_code == 413)
 
 
@@ -240,6 +259,46 @@ def test_the_same_message_opens_no_second_task(server):
     sent = {"message": message("a", contextId="ctx")}
     first, second = (call(server, "SendMessage", sent)["result"]["task"]["id"] for _ in range(2))
     holds(server, first == second)
+
+
+def test_anothers_task_is_unknown_in_every_operation(server):
+    mine, other = server.caller("alice"), server.caller("bob")
+    push = {"id": "mine", "url": "https://example.org/"}
+    asked = call(server, "SendMessage", {"message": message("a ?")}, **mine)["result"]["task"]
+    place = {"taskId": asked["id"]}
+    operations = [
+        ("GetTask", {"id": asked["id"]}),
+        ("CreateTaskPushNotificationConfig", {**place, **push}),
+        ("ListTaskPushNotificationConfigs", place),
+        ("GetTaskPushNotificationConfig", {**place, "id": "mine"}),
+        ("DeleteTaskPushNotificationConfig", {**place, "id": "mine"}),
+        ("SendMessage", {"message": message("b ?", **place)}),
+        ("CancelTask", {"id": asked["id"]}),
+    ]
+    codes = [call(server, method, params, **other).get("error", {}).get("code") for method, params in operations]
+    with Stream(server, "SubscribeToTask", {"id": asked["id"]}, **other) as stream:
+        heard = next(iter(stream), None)
+    listed = call(server, "ListTasks", {"contextId": asked["contextId"]}, **other)["result"].get("tasks", [])
+    kept = call(server, "GetTask", {"id": asked["id"]}, **mine)["result"]["status"]["state"]
+    holds(server, (set(codes), heard, listed, kept) == ({-32001}, None, [], "TASK_STATE_INPUT_REQUIRED"))
+
+
+def test_an_extension_that_the_card_requires_is_required(server):
+    answer = call(server, "SendMessage", {"message": message("a")}, url=server.demanding)
+    holds(server, answer.get("error", {}).get("code") == -32008)
+
+
+def test_a_follow_up_by_task_id_alone_keeps_its_context(server):
+    told = [call(server, "SendMessage", {"message": message("a ?")})["result"]["task"]]
+    for text in ("b ?", "c"):
+        answer = call(server, "SendMessage", {"message": message(text, taskId=told[0]["id"])})
+        told.append(answer.get("result", {}).get("task", {"contextId": "", "status": {"state": ""}}))
+    assert told[0]["status"]["state"] == "TASK_STATE_INPUT_REQUIRED"
+    holds(
+        server,
+        {one["contextId"] for one in told} == {told[0]["contextId"]}
+        and told[-1]["status"]["state"] == "TASK_STATE_COMPLETED",
+    )
 
 
 # -- the SDK alone, in process; the same on the log is in test_subscribe.py --------------------------------------------
@@ -294,6 +353,30 @@ def test_the_stock_sdk_doubles_chunks_after_a_resubscribe():
 
     told = [asyncio.run(trial()) for _ in range(4)]
     assert any(words != [f"{number} " for number in range(400)] for words in told)
+
+
+def test_the_stock_sdk_is_led_inside_by_a_name_that_is_bound_anew(monkeypatch):
+    """With its own check on, off by default; here: `test_a_name_that_is_bound_anew_leads_nowhere_else`."""
+    resolve, asked = socket.getaddrinfo, []
+
+    def rebound(host, *args, **options):
+        if host in {"rebinds.example", b"rebinds.example"}:
+            asked.append(host)
+            host = "8.8.8.8" if len(asked) == 1 else "127.0.0.1"
+        return resolve(host, *args, **options)
+
+    async def tell(url):
+        configs = InMemoryPushNotificationConfigStore()
+        config = pb.TaskPushNotificationConfig(id="c", task_id="t", url=url)
+        await configs.set_info("t", config, ServerCallContext())
+        async with httpx.AsyncClient(trust_env=False) as http:
+            sender = BasePushNotificationSender(http, configs, push_url_validator=validate_push_notification_url)
+            await sender.send_notification("t", pb.Task(id="t"))
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebound)
+    with webhook() as hook:
+        asyncio.run(tell(hook.url.replace("127.0.0.1", "rebinds.example")))
+        assert len(hook.told) == 1
 
 
 def test_the_stock_sdk_cuts_a_slow_reader_off_without_a_word():

@@ -80,6 +80,7 @@ class StockAgent:
         pushing: Whether it offers notifications.
         signed: What its card is given to before it is served.
         compat: Whether it has its 0.3 face, too.
+        required: URI of an extension that its card requires of callers.
 
     Attributes:
         advertised: Port that its card names instead of its own; 0 for its own.
@@ -92,10 +93,12 @@ class StockAgent:
         pushing: bool = False,
         signed: Callable[[pb.AgentCard], pb.AgentCard] = lambda card: card,
         compat: bool = False,
+        required: str = "",
     ) -> None:
         self._bindings = bindings or ("JSONRPC", "HTTP+JSON")
         self._streaming, self._pushing, self._signed = streaming, pushing, signed
         self._compat = compat
+        self._extensions = [pb.AgentExtension(uri=required, required=True)] if required else []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
@@ -115,7 +118,9 @@ class StockAgent:
             name="stock",
             description="a peer",
             version="1",
-            capabilities=pb.AgentCapabilities(streaming=self._streaming, push_notifications=self._pushing),
+            capabilities=pb.AgentCapabilities(
+                streaming=self._streaming, push_notifications=self._pushing, extensions=self._extensions
+            ),
             supported_interfaces=interfaces,
             default_input_modes=["text/plain"],
             default_output_modes=["text/plain"],

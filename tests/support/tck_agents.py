@@ -96,7 +96,11 @@ async def tck(message: Any, task: Any) -> Any:
     return await task.complete("Hello from TCK") if message.id.startswith("tck-complete-task") else None
 
 
-@agent(name="tck-03", skills=["tck: works for a while, then asks"])
+@agent(
+    name="tck-03",
+    skills=["tck: works for a while, then asks"],
+    private_skills=["more: what only the extended card tells"],
+)
 async def tck_03(message: Any, task: Any) -> None:
     """The system under test for branch 0.3.x."""
     await task.status("at work")
