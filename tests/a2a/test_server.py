@@ -85,6 +85,20 @@ def test_nagles_algorithm_is_off(tmp_path):
         assert listener.proto == socket.IPPROTO_TCP
 
 
+def test_a_reader_that_stands_still_holds_no_more_of_an_answer_than_was_meant():
+    """The system would take 4 MiB of it."""
+    with bind("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()) as reader:
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.setblocking(False)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
+                while sent < 16 << 20:
+                    sent += accepted.send(b"x" * 65536)
+            assert sent < 2 << 20
+
+
 def test_a_lab_that_starts_again_has_its_port_and_token(tmp_path):
     with Lab(store=tmp_path) as lab:
         url, token = lab.url, lab.token
