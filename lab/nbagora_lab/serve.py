@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import json
 import os
 import signal
@@ -20,6 +21,9 @@ from nbagora_lab.lab import Lab
 __all__ = ["serve"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LOADED = 2.0
+"""Seconds after which all that is imported is there; from then on the garbage collector passes over it. Each full pass
+stopped every call for 60 to 190 ms. Only a process of the lab's own does so: a kernel's heap is its user's."""
 
 
 def serve(
@@ -66,7 +70,10 @@ def serve(
         open_doors = "; no token: whoever is on this machine may call" if not lab.token else ""
         say(json.dumps(read_lab(lab.store)) if as_json else f"{lab.url} hosts {names}; Ctrl-C ends it{open_doors}")
         sys.stdout.flush()
-        ending.wait()
+        if not ending.wait(_LOADED):
+            gc.collect()
+            gc.freeze()
+            ending.wait()
     return 0
 
 

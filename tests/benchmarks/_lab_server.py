@@ -1,4 +1,5 @@
-"""The lab under test, in a process of its own: says as JSON where it is, and serves until its input ends."""
+"""The lab under test as `nbagora serve` runs it, in a process of its own: says as JSON where it is, and serves until
+its input ends."""
 
 from __future__ import annotations
 
@@ -11,12 +12,14 @@ from typing import Any
 from _flood import chunks
 
 from nbagora import Lab
+from nbagora_lab.serve import serve
 
 
 def main(store: str) -> None:
     """Serves the agents `flood`, `echo` and `hold`."""
-    with Lab(store=store) as lab:
+    said: dict[str, Any] = {}
 
+    def load(lab: Lab) -> None:
         @lab.agent
         async def flood(message: Any, task: Any) -> AsyncIterator[str]:
             for chunk in chunks(int(message.text)):
@@ -33,9 +36,9 @@ def main(store: str) -> None:
 
         urls = {info.name: f"{info.url}/" for info in lab.agents()}
         loop = type(lab.service.call(asyncio.get_running_loop)).__module__.partition(".")[0]
-        said = {"urls": urls, "token": lab.token, "durability": lab.settings.durability, "loop": loop}
-        print(json.dumps(said), flush=True)
-        sys.stdin.read()
+        said.update(urls=urls, token=lab.token, durability=lab.settings.durability, loop=loop)
+
+    serve(load, say=lambda _: print(json.dumps(said)), store=store)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,15 @@ import pytest
 from nbagora_lab.core.errors import UsageError
 from nbagora_lab.lab import Lab
 from nbagora_lab.serve import serve
+from waiting import until
 
 
 def start(tmp_path, *options, stdin=subprocess.DEVNULL):
     code = textwrap.dedent(f"""
+        import gc
         from nbagora_lab.serve import serve
         async def echo(message, task):
-            yield message.text
+            yield str(gc.get_freeze_count()) if message.text == "frozen?" else message.text
         serve(lambda lab: lab.define("echo", echo), store={str(tmp_path / "served")!r}, {", ".join(options)})
     """)
     return subprocess.Popen([sys.executable, "-c", code], stdin=stdin, stdout=subprocess.PIPE, text=True)
@@ -41,6 +43,15 @@ def test_the_card_at_the_root_is_of_the_protocol_that_is_asked_for(tmp_path):
         root, own = (httpx.get(f"{url}{at}/.well-known/agent-card.json").json() for at in ("", "/agents/echo"))
         assert (root["name"], root["protocolVersion"]) == ("echo", "0.3")
         assert "protocolVersion" not in own
+        child.send_signal(signal.SIGTERM)
+
+
+@pytest.mark.thorough
+def test_the_garbage_collector_passes_over_what_is_loaded(tmp_path):
+    """A full pass stops every call for a tenth of a second."""
+    with start(tmp_path, "as_json=True", "token=''") as child, Lab(store=tmp_path / "mine") as lab:
+        url = json.loads(child.stdout.readline())["url"]
+        until(lambda: int(lab.ask(f"{url}/agents/echo", "frozen?").text) > 10_000)
         child.send_signal(signal.SIGTERM)
 
 
