@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import _engines
 import _system
@@ -28,6 +29,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores Ctrl-C, and so would every process that a test starts and then interrupts.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_SLOW = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}  # how busy a machine is fails no test
+settings.register_profile("same", derandomize=True, **_SLOW)
+settings.register_profile("campaign", print_blob=True, **_SLOW)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nbagora")
@@ -40,6 +45,7 @@ def _wanted(config: pytest.Config, option: str, variable: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    settings.load_profile("campaign" if _wanted(config, "--campaign", "NBAGORA_CAMPAIGN") else "same")
     if not hasattr(config, "workerinput"):
         os.environ["NBAGORA_SERVERS"] = tempfile.mkdtemp(prefix="nbagora-servers-")  # workers inherit it
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nbagora_lab.broker.audience import Audiences, Client
@@ -14,7 +14,7 @@ LITES = ("a", "b", "ab", "ba")
 PATTERNS = ("a", "b", "*", "a*", "?", "[ab]")
 steps = st.lists(
     st.tuples(
-        st.sampled_from(["join", "leave"]),
+        st.sampled_from(["join", "leave", "removed"]),
         st.sampled_from("xyz"),
         st.sets(st.sampled_from(PATTERNS), min_size=1, max_size=3),
     ),
@@ -48,6 +48,11 @@ def drive(exclusive: bool, todo: list[tuple[str, str, set[str]]]) -> None:
             for one in new:
                 count += 1
                 held[name][one.text] = count
+        elif verb == "removed":  # a topic, and with it who names it; its audience is none of any other topic's
+            for one in patterns:
+                for other in audiences.holders(one) if one.name is not None else []:
+                    audiences.leave(other, [one])
+                    held[other.name].pop(one.text)
         else:
             gone = [one for one in patterns if one.text in held[name]]
             for lost in audiences.leave(clients[name], gone) if gone else []:
@@ -66,9 +71,11 @@ def drive(exclusive: bool, todo: list[tuple[str, str, set[str]]]) -> None:
             if found:
                 assert all(found in client.audiences for client in found.clients)
                 assert audiences.of(lite) is found
+        assert {one for client in clients.values() for one in client.audiences} <= set(audiences.all())
 
 
 @given(steps)
+@example([("join", "x", {"a"}), ("join", "y", {"a", "b"}), ("removed", "z", {"a"}), ("join", "x", {"b"})])
 def test_a_shared_group_s_topic_is_everybody_s_who_subscribes_to_it(todo: list[tuple[str, str, set[str]]]) -> None:
     drive(False, todo)
 

@@ -2,24 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
-
-from nbagora_lab.broker.ready import Ready
 from nbagora_lab.broker.tally import Tally
-
-
-class Waiting:
-    """Stands in for a ready set: what waits, by tenant."""
-
-    def __init__(self, **tenants: tuple[int, float]) -> None:
-        self._tenants = tenants
-
-    def tenants(self) -> dict[str, Any]:
-        return self._tenants
-
-
-def readies(*those: Waiting) -> list[Ready]:
-    return cast("list[Ready]", list(those))
 
 
 def test_shares_are_of_what_was_served_and_corrected() -> None:
@@ -35,14 +18,14 @@ def test_shares_are_of_what_was_served_and_corrected() -> None:
 
 
 def test_who_waits_in_several_sets_is_counted_once_and_starves_since_the_oldest() -> None:
-    [one] = Tally().tenants(readies(Waiting(a=(2, 7.0)), Waiting(a=(1, 4.0))), {}, now=10.0)
-    assert (one.ready, one.served, one.starving) == (3, 0, 6.0)
+    [one] = Tally().tenants([{"a": (2, 7.0)}, {"a": (1, 4.0)}], {}, now=10.0)
+    assert (one.backlog, one.served, one.starving) == (3, 0, 6.0)
 
 
 def test_a_clock_that_jumped_back_makes_no_wait_negative() -> None:
     tally = Tally()
     tally.serve("a", 1, 1.0, [-5.0], missed=0)
-    [one] = tally.tenants(readies(Waiting(a=(1, 50.0))), {}, now=10.0)
+    [one] = tally.tenants([{"a": (1, 50.0)}], {}, now=10.0)
     assert (one.wait_p50, one.starving) == (0.0, 0.0)
 
 

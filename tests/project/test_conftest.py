@@ -163,6 +163,22 @@ def test_thorough_tests_run_under_strict_and_in_a_campaign(run: Run, options: li
     assert (status, expected in output) == (0, True), output
 
 
+@pytest.mark.parametrize(
+    ("options", "env", "same"), [([], {}, True), (["--strict-env"], {}, True), ([], {"NBAGORA_CAMPAIGN": "1"}, False)]
+)
+def test_examples_are_random_in_a_campaign_only(run: Run, options: list[str], env: dict[str, str], same: bool) -> None:
+    source = (
+        "import hypothesis, hypothesis.strategies as st\n"
+        "@hypothesis.given(st.integers(0, 2**64))\n"
+        "def test_a(number): print('tried', number)\n"
+    )
+    runs = [run(source, "-s", *options, **env) for _ in range(2)]
+    assert [status for status, _ in runs] == [0, 0], runs
+    tried = [[line for line in output.splitlines() if "tried" in line] for _, output in runs]
+    assert len(tried[0]) > 20
+    assert (tried[0] == tried[1]) is same
+
+
 def test_failed_checks_stand_above_the_summary_which_stays_last(run: Run) -> None:
     _, output = run("def test_a(): pass\n", NBAGORA_FAILED_CHECKS="ruff mypy")
     assert "ruff mypy: scripts/check shows why" in output

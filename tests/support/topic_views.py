@@ -70,7 +70,8 @@ class FakeGroups:
 
     def add(self, name: str, topic: str, *, clients: int = 1, leases: tuple[LeaseInfo, ...] = (), **told: Any) -> None:
         self.specs[name] = GroupSpec(topic=topic)
-        usual = {"ready": 0, "held": {}, "received": 0, "acked": 0, "redelivered": 0, "dead": 0, "tenants": ()}
+        usual = dict.fromkeys(("ready", "unread", "received", "acked", "redelivered", "dead"), 0)
+        usual |= {"held": {}, "tenants": ()}
         given = {"clients": {f"c{number}": 1 for number in range(clients)}, "leases": leases}
         self.told[name] = GroupStats(group=name, **(usual | given | told))
 

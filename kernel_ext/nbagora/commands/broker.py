@@ -52,7 +52,7 @@ class GroupReport(Table["TenantStats"]):
             stats.tenants,
             {
                 "tenant": lambda one: one.tenant or "(none)",
-                "backlog": lambda one: one.ready,
+                "backlog": lambda one: one.backlog,
                 "served": lambda one: one.served,
                 "cost": lambda one: round(one.cost, 3),
                 "share": lambda one: round(one.share, 4),
@@ -141,6 +141,7 @@ class Stats(Command, noun="broker", verb="stats"):
                 "group": lambda one: one.group,
                 "clients": lambda one: len(one.clients),
                 "ready": lambda one: one.ready,
+                "unread": lambda one: one.unread,
                 "leased": lambda one: sum(lease.records for lease in one.leases),
                 "held": lambda one: [f"{rule} {count}" for rule, count in one.held.items()],
                 "received": lambda one: one.received,

@@ -14,7 +14,7 @@ from nbagora.command import Arg, Command, Face
 from nbagora.show import Note, moment, payload
 from nbagora.table import Table
 from nbagora_lab.broker.model import TopicInfo, TopicRef, escape_name, parse_ref, seconds, split_topic
-from nbagora_lab.core.errors import GroupNotFound, TopicNotFound, UsageError, did_you_mean
+from nbagora_lab.core.errors import BadName, GroupNotFound, TopicNotFound, UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.model import Receipt, TopicSpec
@@ -335,7 +335,9 @@ class Remove(Command, noun="topic", verb="rm"):
 class View(Command, noun="topic", verb="view"):
     """Shows topics live: their records by offset, with bodies, and the groups that read them; forks and sends."""
 
-    topic: Annotated[str | None, Arg(kind="topic", positional=True)] = Field(None, description=_TOPIC)
+    topic: Annotated[str | None, Arg(kind="topic", positional=True)] = Field(
+        None, description=f"{_TOPIC}; or a parent alone"
+    )
     prefix: str = Field("", description="lists only lite topics whose name starts so")
     group: Annotated[str | None, Arg(kind="group")] = Field(None, description="shows how far this group is on each")
 
@@ -345,15 +347,30 @@ class View(Command, noun="topic", verb="view"):
         from nbagora_widgets import TopicView
 
         lab = face.lab
-        topic = None if self.topic is None else _existing(face, self.topic).topic
-        parent = ""
+        parent, topic = self._place(face)
         if self.group is not None:
             groups = lab.broker.groups()
             if self.group not in groups:
                 raise GroupNotFound(f"no group '{self.group}'", did_you_mean(self.group, groups))
-            parent = groups[self.group].topic
-            if topic is not None and split_topic(topic)[0] != parent:
-                raise UsageError(f"the group '{self.group}' reads '{parent}', not {topic}", "leave one of them out")
+            read = groups[self.group].topic
+            if parent not in {"", read}:
+                raise UsageError(
+                    f"the group '{self.group}' reads '{read}', not {topic or parent}", "leave one of them out"
+                )
+            parent = read
         source = TopicViewSource(lab.service, lab.broker, lab.url)
         rate = lab.settings.view_rate
         return TopicView(source, topic=topic, parent=parent, prefix=self.prefix, group=self.group, rate=rate)
+
+    def _place(self, face: Face) -> tuple[str, str | None]:
+        """The parent whose topics to list, empty for the usual one, and the topic to show; a context goes before."""
+        if self.topic is None:
+            return "", None
+        parent = self.topic.removesuffix("/")
+        try:
+            topic = _existing(face, self.topic).topic
+        except (BadName, TopicNotFound):
+            if parent in face.lab.broker.topics():
+                return parent, None
+            raise
+        return split_topic(topic)[0], topic

@@ -177,7 +177,7 @@ class Audiences:
 
     def _twin(self, client: Client, patterns: Collection[Pattern]) -> Client | None:
         """A client that reads just what a new one is about to read, so that audiences need only take it in."""
-        if client.patterns or self._exclusive or not patterns:
+        if client.patterns or client.audiences or self._exclusive or not patterns:
             return None
         wanted = {pattern.text for pattern in patterns}
         for other in self.holders(next(iter(patterns))):

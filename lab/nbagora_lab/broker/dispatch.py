@@ -9,12 +9,11 @@ a quota is refilled, a suspension or back-off is over. Nothing else looks for it
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, cast
 
 from nbagora_lab.broker.audience import Audience, Audiences, Client, Wake
-from nbagora_lab.broker.grant import Grant
+from nbagora_lab.broker.grant import Ended, Grant
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.meters import Meters
@@ -35,8 +34,6 @@ __all__ = ["Dispatch", "News"]
 
 News = tuple[str, "HotTopic", int, list[Scheduling]]
 """What was appended to a topic: its name, the topic, the first offset, and each record's scheduling fields."""
-
-_FINISHED = 4096  # leases whose last ack may come twice
 
 
 class Dispatch:
@@ -59,6 +56,7 @@ class Dispatch:
         dormant: Patterns of durable subscribers that are not here.
         torn: Whether this memory is being changed. If it is so when somebody comes, a write failed or a thread was
             interrupted in the midst of that, and it is made again from the store.
+        strays: Whether something may wait that is not among `turns`, as nobody reads it.
         grants: The leases that are out, by number.
     """
 
@@ -77,10 +75,11 @@ class Dispatch:
         self.clients: dict[str, Client] = {}
         self.dormant: dict[str, list[str]] = {}
         self.torn = False
+        self.strays = True
         self.grants: dict[int, Grant] = {}
         self.tally = Tally()
         self.timers = Timers()
-        self._finished: OrderedDict[int, frozenset[tuple[str, int]]] = OrderedDict()
+        self._ended = Ended()
         self._refill: Timer | None = None
         self.latest = now
         self._cut = len(parent.name) + 1  # where the names of lite topics begin
@@ -194,6 +193,7 @@ class Dispatch:
     def arrived(self, news: Collection[News], now: float) -> None:
         """Records have been appended."""
         if not self.clients:
+            self.strays = True
             return
         turns, fresh = self.turns, []
         for topic, hot, first, plans in news:
@@ -218,6 +218,11 @@ class Dispatch:
         self.turns.update((turn.key, turn) for turn in fresh)
         self.make_ready(fresh, now)
 
+    def find_all(self, now: float) -> None:
+        """Takes over from the store all that waits and is not known."""
+        self.strays = False
+        self.found(self.stored.all(), now)
+
     def move(self, turn: Turn, now: float) -> None:
         """Gives a turn that is ready to the audience that it has now; its place by age stays."""
         self.withdraw(turn)
@@ -238,12 +243,13 @@ class Dispatch:
         suspended, audience_of, cut = self._suspended, self.audiences.of, self._cut
         admitted: dict[Audience, list[Turn]] = {}
         for turn in turns:
+            audience = audience_of(turn.topic[cut:])
+            if audience is None:  # first, as what comes next on a topic without a turn is taken for its first
+                self.turns.pop(turn.key, None)
+                self.strays = True
+                continue
             if suspended and (until := suspended.get(turn.topic, 0.0)) > now:
                 self.park(turn, "suspended", until)
-                continue
-            audience = audience_of(turn.topic[cut:])
-            if audience is None:
-                self.turns.pop(turn.key, None)
                 continue
             if not aged:
                 turn.since = since
@@ -299,9 +305,8 @@ class Dispatch:
         for turn in self.turns_of(topic):
             self.forget(turn)
         pattern = Pattern.literal(topic.partition("/")[2])
-        for client in self.audiences.holders(pattern):
-            if not client.durable:
-                self.audiences.leave(client, [pattern])
+        for client in [one for one in self.audiences.holders(pattern) if not one.durable]:
+            self.audiences.leave(client, [pattern])
 
     def drop(self, audiences: list[Audience], now: float) -> None:
         """Gives what is ready for audiences that may be no more to those that there are."""
@@ -359,9 +364,7 @@ class Dispatch:
             grant.batch = None
             if grant.timer is not None:
                 self.timers.cancel(grant.timer)
-            self._finished[grant.number] = frozenset(grant.lost)
-            if len(self._finished) > _FINISHED:
-                self._finished.popitem(last=False)
+            self._ended.add(grant)
 
     def start_anew(self) -> list[Turn]:
         """Throws away what may be half done, after an interruption; returns the turns that are out or held back."""
@@ -386,7 +389,7 @@ class Dispatch:
     def was_acked(self, topic: str, offset: int, number: int) -> bool:
         """Whether what is not out any more under a lease of not long ago ended by an ack, if it was out at all."""
         grant = self.grants.get(number)
-        lost = self._finished.get(number) if grant is None else grant.lost
+        lost = self._ended.lost(number) if grant is None else grant.lost
         return lost is not None and (topic, offset) not in lost
 
     def held(self, audiences: Iterable[Audience]) -> dict[str, int]:

@@ -31,7 +31,7 @@ from nbagora_lab.broker.group_store import GroupStore
 from nbagora_lab.broker.leases import Leases, lost_leases
 from nbagora_lab.broker.model import EVENTS, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.pattern import Pattern
-from nbagora_lab.broker.report import progress_of, stats_of
+from nbagora_lab.broker.report import progress_of, stats_of, unread_of
 from nbagora_lab.broker.starts import Starts
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
 from nbagora_lab.broker.subscribers import Subscribers
@@ -335,7 +335,11 @@ class EmbeddedGroups:
     def stats(self, group: str) -> GroupStats:
         """See `Groups.stats`."""
         with self._store.lock, self._store.entered():
-            return stats_of(self._entered(group), self._store.clock.now())
+            known = self._entered(group)
+        with self._store.rocks.edge:
+            unread = unread_of(known)
+        with self._store.lock, self._store.entered():
+            return stats_of(self._entered(group), unread, self._store.clock.now())
 
     def _entered(self, name: str, client: str | None = None) -> Dispatch:
         """A group, whole, with everything done that is due; a client that calls lives, and is back if it rested."""
@@ -368,7 +372,7 @@ class EmbeddedGroups:
                 group.forget(turn)
             else:
                 self._leases.settle(group, turn, now)
-        group.found(group.stored.all(), now)
+        group.find_all(now)
 
     def _close(self) -> None:
         for group in self._groups.values():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 from nbagora_lab.broker.delivery import Batch
 from nbagora_lab.broker.timers import Timer
 from nbagora_lab.broker.turn import Turn
 
-__all__ = ["Grant"]
+__all__ = ["Ended", "Grant"]
+
+_KEPT = 4096  # leases whose last ack may come twice
 
 
 class Grant:
@@ -32,3 +36,20 @@ class Grant:
         self.batch: Batch | None = None
         self.lost: set[tuple[str, int]] = set()
         self.timer: Timer | None = None
+
+
+class Ended:
+    """The leases of not long ago that are over."""
+
+    def __init__(self) -> None:
+        self._lost: OrderedDict[int, frozenset[tuple[str, int]]] = OrderedDict()
+
+    def add(self, grant: Grant) -> None:
+        """One is over."""
+        self._lost[grant.number] = frozenset(grant.lost)
+        if len(self._lost) > _KEPT:
+            self._lost.popitem(last=False)
+
+    def lost(self, number: int) -> frozenset[tuple[str, int]] | None:
+        """What of one ended in another way than by an ack; None where it is not remembered."""
+        return self._lost.get(number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Container, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -9,13 +10,15 @@ from rocksdict import WriteBatch
 
 from nbagora_lab.broker import keys
 from nbagora_lab.broker.parent import Parent
-from nbagora_lab.broker.turn import UNKNOWN, Turn
-from nbagora_lab.core.events import PLAIN, Scheduling, scheduling_of
+from nbagora_lab.broker.turn import UNKNOWN, Turn, TurnKey
+from nbagora_lab.core.events import PLAIN, Scheduling, head_of, scheduling_of
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.store import Store
 
 __all__ = ["GroupStore"]
+
+_PAGE = 1000
 
 
 class GroupStore:
@@ -151,6 +154,19 @@ class GroupStore:
             if not key.startswith(prefix):
                 return
             yield self._turn(key, value)
+
+    def strays(self, known: Container[TurnKey]) -> Iterator[tuple[Scheduling, float]]:
+        """For all that waits and is not known, the next record's plan and when it came. From any thread."""
+        families, unknown = self._rocks.families, (turn for turn in self.all() if turn.key not in known)
+        while page := list(itertools.islice(unknown, _PAGE)):
+            if not self.single:
+                wanted = [keys.waiting_key(self._number, turn.number) for turn in page]
+                for turn, stored in zip(page, families["progress"].get(wanted), strict=True):
+                    turn.unpack(stored)
+            wanted = [keys.record_key(turn.number, turn.committed) for turn in page]
+            for stored in families["records"].get(wanted):
+                if stored is not None:  # else it is gone meanwhile
+                    yield scheduling_of(stored), head_of(stored).time / 1e6
 
     def of(self, topic: str) -> list[Turn]:
         """The same for one topic."""

@@ -48,8 +48,9 @@ class Starts:
         if single:
             first, past = (keys.waiting_record_key(number, hot.number, at) for at in (0, LAST_OFFSET))
             batch.delete_range(first, past, store.rocks.handles["waiting"])
+            untried = keys.ATTEMPTS.pack(0, store.lease)  # what was out before has been counted, too
             for at in range(offset, hot.next):
-                batch.put(keys.waiting_record_key(number, hot.number, at), keys.UNTRIED + name, handles["waiting"])
+                batch.put(keys.waiting_record_key(number, hot.number, at), untried + name, handles["waiting"])
             return offset
         batch.put(key, Turn.pack(offset, 0, (), store.lease), handles["progress"])
         if offset < hot.next:

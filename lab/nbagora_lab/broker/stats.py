@@ -53,19 +53,19 @@ class TenantStats(NamedTuple):
     Attributes:
         tenant: Its name; empty for records without one.
         weight: Its weight.
-        ready: Topics (on a PRIORITY parent: records) of it that are ready or held by a quota.
+        backlog: Topics (on a PRIORITY parent: records) of it that are ready, held by its quota, or read by nobody.
         served: Records handed out.
         cost: Their cost, corrected at ack.
         share: Its part of all cost, 0 to 1.
         wait_p50: Seconds from ready to handed out, median of the last 1,024.
         wait_p99: The same, 99th percentile.
-        starving: Seconds that its oldest ready record has waited; 0 with none.
+        starving: Seconds that the oldest of these has waited; 0 with none.
         missed: Records that were handed out after their deadline.
     """
 
     tenant: str
     weight: float
-    ready: int
+    backlog: int
     served: int
     cost: float
     share: float
@@ -83,6 +83,7 @@ class GroupStats(NamedTuple):
         clients: Each client's number of subscriptions.
         ready: Topics (on a PRIORITY parent: records) that the next receive could be handed.
         held: Those held back, by rule.
+        unread: Those with something to read that nobody subscribes to; they are counted as often as this is asked for.
         leases: Those that are out.
         received: Records handed out since this process began.
         acked: Records acked.
@@ -95,6 +96,7 @@ class GroupStats(NamedTuple):
     clients: dict[str, int]
     ready: int
     held: dict[str, int]
+    unread: int
     leases: tuple[LeaseInfo, ...]
     received: int
     acked: int

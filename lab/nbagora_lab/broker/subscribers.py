@@ -78,7 +78,7 @@ class Subscribers:
                     group.move(turn, now)
             group.found(group.stored.of(topic), now)
         if len(names) < len(new):
-            group.found(group.stored.all(), now)
+            group.find_all(now)
         group.wake(client)
         return told
 

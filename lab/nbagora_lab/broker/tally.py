@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from nbagora_lab.broker.ready import Ready
 from nbagora_lab.broker.stats import TenantStats
 
-__all__ = ["Tally"]
+__all__ = ["Backlog", "Tally"]
+
+Backlog = Mapping[str, tuple[int, float]]
+"""What waits, by tenant: how much, and since when the oldest does."""
 
 _RECENT = 1024  # waits that percentiles are taken of
 
@@ -55,11 +57,11 @@ class Tally:
         if tenant in self._served:
             self._served[tenant].cost += difference
 
-    def tenants(self, readies: list[Ready], weights: dict[str, float], now: float) -> tuple[TenantStats, ...]:
+    def tenants(self, backlogs: Iterable[Backlog], weights: dict[str, float], now: float) -> tuple[TenantStats, ...]:
         """Each tenant's part, the largest first."""
         waiting: dict[str, tuple[int, float]] = {}
-        for ready in readies:
-            for tenant, (count, since) in ready.tenants().items():
+        for backlog in backlogs:
+            for tenant, (count, since) in backlog.items():
                 before = waiting.get(tenant, (0, since))
                 waiting[tenant] = before[0] + count, min(before[1], since)
         total = sum(served.cost for served in self._served.values())
@@ -72,7 +74,7 @@ class Tally:
                 TenantStats(
                     tenant=tenant,
                     weight=weights.get(tenant, 1.0),
-                    ready=count,
+                    backlog=count,
                     served=served.records,
                     cost=served.cost,
                     share=served.cost / total if total else 0.0,

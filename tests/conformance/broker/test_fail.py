@@ -139,6 +139,29 @@ def test_a_suspension_may_come_first_and_be_ended(log: Log, groups: Groups) -> N
     assert drain(groups, "workers", "c") == [("a", 0)]
 
 
+def test_a_suspension_of_no_length_is_over_if_the_clock_goes_back(
+    log: Log, groups: Groups, clock: VirtualClock
+) -> None:
+    join(groups)
+    publish(log, "chat/a")
+    groups.suspend("workers", "chat/a", 0)
+    clock.advance(-3)
+    assert drain(groups, "workers", "c") == [("a", 0)]
+
+
+def test_who_comes_to_a_suspended_topic_that_nobody_read_gets_all_of_it(
+    log: Log, groups: Groups, clock: VirtualClock
+) -> None:
+    join(groups, subscribe=["b"])
+    publish(log, "chat/a", "1")
+    groups.suspend("workers", "chat/a", 5)
+    publish(log, "chat/a", "2")
+    groups.subscribe("workers", "c", ["a"])
+    assert groups.receive("workers", "c").held == {"suspended": 1}
+    clock.advance(5)
+    assert drain(groups, "workers", "c") == [("a", 0), ("a", 1)]
+
+
 def test_a_suspension_does_not_end_a_back_off(log: Log, groups: Groups, clock: VirtualClock) -> None:
     join(groups, backoff=(50,))
     publish(log, "chat/a")
@@ -163,6 +186,20 @@ def test_a_seek_moves_back_and_forth(log: Log, groups: Groups, topic: str, start
     assert [offset for _, offset in places(again)] == list(range(4 - rest, 4))
     assert set(attempts(again)) <= {1}
     assert not set(handles(held)) & set(handles(again))
+
+
+@pytest.mark.parametrize("topic", ["chat", "jobs"])
+def test_what_was_out_before_a_seek_counts_for_nothing_after_a_restart(
+    both: Any, groups: Groups, open_engine: Callable[[], Any], topic: str
+) -> None:
+    join(groups, topic)
+    publish(both.log, f"{topic}/a", *"12")
+    groups.receive("workers", "c")
+    groups.seek("workers", f"{topic}/a", Start())
+    both.log.close()
+    _, groups = open_engine()
+    groups.subscribe("workers", "c", "*")
+    assert attempts(groups.receive("workers", "c")) == [1, 1]
 
 
 def test_what_names_no_topic_of_the_group_is_refused(log: Log, groups: Groups) -> None:

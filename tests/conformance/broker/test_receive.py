@@ -9,6 +9,7 @@ import pytest
 
 from deliveries import attempts, bodies_of, drain, handles, join, message, places, publish
 from nbagora_lab.broker.api import Groups, Log
+from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.quota import Quota
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import GroupNotFound, UsageError
@@ -124,6 +125,34 @@ def test_it_says_what_holds_the_rest_and_for_how_long(log: Log, groups: Groups, 
     assert empty.wake == 10
     clock.advance(10)
     assert places(groups.receive("workers", "d")) == [("d", 1)]
+
+
+@pytest.mark.parametrize("topic", ["chat", "jobs"])
+def test_what_waits_is_counted_by_tenant_whether_anybody_reads_it_or_not(
+    both: Any, groups: Groups, open_engine: Callable[[], Any], clock: VirtualClock, topic: str
+) -> None:
+    def counted() -> tuple[int, int, dict[str, tuple[int, float]]]:
+        stats = groups.stats("workers")
+        return stats.unread, stats.ready, {one.tenant: (one.backlog, one.starving) for one in stats.tenants}
+
+    groups.create_group("workers", GroupSpec(topic=topic, fair=True))
+    publish(both.log, f"{topic}/a", tenant="甲")
+    publish(both.log, f"{topic}/b", tenant="乙")
+    clock.advance(5)
+    publish(both.log, f"{topic}/c", tenant="甲", time=clock.now())
+    assert counted() == (3, 0, {"甲": (2, 5), "乙": (1, 5)})
+    groups.subscribe("workers", "c", ["a"])
+    clock.advance(1)
+    assert counted() == (2, 1, {"甲": (2, 1), "乙": (1, 6)})
+    groups.subscribe("workers", "c", "*")
+    assert counted()[:2] == (0, 3)
+    groups.ack("workers", handles(groups.receive("workers", "c", limit=1)))
+    groups.unsubscribe("workers", "c")
+    publish(both.log, f"{topic}/d", tenant="甲", time=clock.now())
+    assert counted()[:2] == (3, 0)
+    both.log.close()
+    _, groups = open_engine()
+    assert counted() == (3, 0, {"甲": (2, 1), "乙": (1, 6)})
 
 
 def test_an_empty_one_that_nothing_holds_says_so(log: Log, groups: Groups) -> None:

@@ -181,6 +181,24 @@ def test_view_is_the_widget_of_this_broker(chat: Any, run: Any) -> None:
         run("%topic view chat/none")
 
 
+@pytest.mark.parametrize("typed", ["chat", "chat/"])
+def test_view_of_a_parent_lists_its_topics(chat: Any, run: Any, typed: str) -> None:
+    view = run(f"%topic view {typed} --prefix s-")
+    assert (view.snapshot["parent"], view.snapshot["topic"]) == ("chat", None)
+    assert [row["topic"] for row in view.snapshot["topics"]] == ["chat/s-1"]
+    view.close()
+
+
+def test_a_context_goes_before_a_parent_of_its_name(chat: Any, run: Any) -> None:
+    chat.broker.send("sessions/chat", "x")
+    view = run("%topic view chat")
+    assert (view.snapshot["parent"], view.snapshot["topic"]) == ("sessions", "sessions/chat")
+    view.close()
+    view = run("%topic view chat/")
+    assert view.snapshot["parent"] == "chat"
+    view.close()
+
+
 def test_view_lists_topics_as_a_group_sees_them(chat: Any, run: Any) -> None:
     chat.broker.create_group("workers", topic="chat")
     chat.broker.create_group("others", topic="sessions")
@@ -191,8 +209,9 @@ def test_view_lists_topics_as_a_group_sees_them(chat: Any, run: Any) -> None:
     view.close()
     with pytest.raises(GroupNotFound, match="no group 'worker'"):
         run("%topic view --group worker")
-    with pytest.raises(UsageError, match="reads 'sessions', not chat/s-1"):
-        run("%topic view chat/s-1 --group others")
+    for typed in ("chat/s-1", "chat"):
+        with pytest.raises(UsageError, match=f"reads 'sessions', not {typed}"):
+            run(f"%topic view {typed} --group others")
 
 
 def test_a_topic_goes_to_a_file_and_comes_back(chat: Any, run: Any, tmp_path: Any) -> None:
