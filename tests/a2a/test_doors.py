@@ -490,15 +490,16 @@ def waiting_calls(sent, token):
     yield post(f"{path03}:stream", to03rest(sent), token, **old)
 
 
-def watching(log):
-    """How many read sessions on; the lab itself follows the directory."""
-    return sum(len(wakes) for topic, wakes in log._watches._wakes.items() if topic.startswith("sessions/"))
+def watching(lab):
+    """How many read sessions on, or wait for a task to stop; the lab itself follows the directory."""
+    watches = lab.broker.log._watches._wakes.items()
+    reading = sum(len(wakes) for topic, wakes in watches if topic.startswith("sessions/"))
+    return reading + sum(live.awaited for live in list(lab._tasks._tasklog._live.values()))
 
 
 def test_callers_that_hang_up_leave_nothing_and_stop_nobody(lab, port, unique):
     """A hundred, at every door that waits."""
-    log = lab.broker.log
-    wait_for(lambda: not watching(log))
+    wait_for(lambda: not watching(lab))
     gate = f"gate task {unique}"
     asked, exchanges = [], []
     for number in range(112):
@@ -507,10 +508,10 @@ def test_callers_that_hang_up_leave_nothing_and_stop_nobody(lab, port, unique):
         exchanges.append(RawExchange(port, ways[number % len(ways)]))
         asked.append(f"{unique}-{number}")
     lab.gates.wait_for(gate, 112)
-    wait_for(lambda: watching(log) == 112)
+    wait_for(lambda: watching(lab) == 112)
     for number, exchange in enumerate(exchanges):
         (exchange.reset if number % 2 else exchange.close)()
-    wait_for(lambda: not watching(log))
+    wait_for(lambda: not watching(lab))
     assert {lab.tasks(context=context)[0].state for context in asked} <= {"WORKING", "SUBMITTED"}
     lab.gates.open(gate)
     for context in asked:
@@ -519,11 +520,10 @@ def test_callers_that_hang_up_leave_nothing_and_stop_nobody(lab, port, unique):
 
 
 def test_a_subscriber_that_hangs_up_leaves_nothing(lab, port, unique):
-    log = lab.broker.log
     gate = f"gate {unique}"
     task = lab.send("gated", gate)
     lab.gates.wait_for(gate)
-    wait_for(lambda: not watching(log))
+    wait_for(lambda: not watching(lab))
     path = f"/agents/gated/tasks/{task.id}:subscribe"
     at_end = str(lab.task(task.id).events[-1].offset)
     exchanges = [
@@ -537,10 +537,10 @@ def test_a_subscriber_that_hangs_up_leaves_nothing(lab, port, unique):
             ),
         )
     ]
-    wait_for(lambda: watching(log) == len(exchanges))
+    wait_for(lambda: watching(lab) == len(exchanges))
     for exchange in exchanges:
         exchange.close()
-    wait_for(lambda: not watching(log))
+    wait_for(lambda: not watching(lab))
     lab.gates.open(gate)
     assert lab.wait(task).state == "COMPLETED"
 

@@ -1,5 +1,7 @@
 """The writing side of a task: whoever ends it first wins, events are dense, and what failed to be written never was."""
 
+import asyncio
+import contextlib
 import json
 import tempfile
 import threading
@@ -94,6 +96,44 @@ def test_after_the_end_nothing_is_written(tasks, live, state):
     assert live.end_if_open(FAILED) is False
     assert (tasks.log.info(live.topic).next, tasks.log.info(DIRECTORY).next) == before
     assert tasks.live(live.id) is None
+
+
+async def stops(live, how):
+    """Has a task stop while somebody waits for that."""
+    waiting = asyncio.create_task(live.stopped())
+    while not live.awaited:
+        await asyncio.sleep(0)
+    live.status(WORKING)
+    live.artifact(b'"artifactId":"a",', b'{"text":"x"}')
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await asyncio.to_thread(how)
+    await asyncio.wait_for(waiting, 20)
+
+
+@pytest.mark.parametrize("state", [*ENDS, INPUT_REQUIRED, "MESSAGE", "abandoned"])
+def test_who_waits_is_told_as_it_stops_and_not_before(tasks, live, state):
+    def stop():
+        if state == "MESSAGE":
+            live.reply(say(live, "hello"))
+        elif state == "abandoned":
+            live.abandon()
+        else:
+            live.status(state)
+
+    asyncio.run(stops(live, stop))
+    assert live.awaited == 0
+    asyncio.run(asyncio.wait_for(live.stopped(), 20))  # it is at a stop now
+
+
+def test_who_waits_no_longer_is_forgotten(tasks, live):
+    async def leave():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(live.stopped(), 0.01)
+
+    asyncio.run(leave())
+    assert live.awaited == 0
+    live.status(COMPLETED)
 
 
 def test_a_plain_reply_ends_it(tasks, live):

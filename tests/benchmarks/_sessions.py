@@ -93,8 +93,8 @@ class RocksAlone:
 
     def __init__(self, folder: Path) -> None:
         self._rocks = Rocks(folder, ("records",))
-        self._records: Any = self._rocks.families[0]
-        self._handle = self._rocks.handles[0]
+        self._records: Any = self._rocks.families["records"]
+        self._handle = self._rocks.handles["records"]
         self._options = WriteOptions()
 
     def append(self, session: int, number: int, record: bytes) -> None:

@@ -115,6 +115,10 @@ class LogRequestHandler(ReadOperations):
             if accepted.opening is None:
                 return {"task": self.tasks.task_json(owner, task_id, history=history)}
             return {"task": self._opening(owner, accepted, history)}
+        if not at_once and (live := self.tasks.live(task_id)) is not None:
+            await live.stopped()  # nobody is woken for the words before
+            if (answer := self._answer(owner, accepted, history)) is not None:
+                return answer
         async for batch in self._read(owner, task_id, after=accepted.start):
             for offset, head, _ in batch:
                 if head.flags & Flags.MESSAGE:
@@ -122,6 +126,16 @@ class LogRequestHandler(ReadOperations):
                 if at_once or head.flags & _STOPS_SEND:
                     return {"task": self.tasks.task_json(owner, task_id, at=offset, history=history)}
         raise AssertionError("a task's events end with a stop")  # pragma: no cover
+
+    def _answer(self, owner: str, accepted: _Accepted, history: int) -> dict[str, Any] | None:
+        """The task, or the plain message, once the agent has stopped; None where it is at work."""
+        with self.tasks.lock:
+            fold = self.tasks.find(owner, accepted.task_id)
+            if fold.reply is not None:
+                return {"message": fold.reply}
+            if fold.offset <= accepted.start or not (fold.terminal or fold.state in INTERRUPTED_STATES):
+                return None
+            return {"task": fold.stamped(self.tasks.topic(owner, fold.id), history=history)}
 
     async def stream_batches(
         self, params: pb.SendMessageRequest, context: ServerCallContext

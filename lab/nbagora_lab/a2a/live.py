@@ -6,12 +6,14 @@ loser's append raises `TaskEnded`. An append returns once its record is durable;
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
+from nbagora_lab.a2a.breath import breathe
 from nbagora_lab.a2a.chunks import Chunks
 from nbagora_lab.a2a.snapshots import EVERY
 from nbagora_lab.a2a.wire import (
@@ -43,10 +45,6 @@ current_task: ContextVar[LiveTask | None] = ContextVar("nbagora_task", default=N
 
 Entries = Sequence[tuple[str, bytes]]
 
-_ROUND = 2e-3  # seconds in which every thread that writes gives the interpreter lock away once
-_BREATH = 50e-6  # seconds
-_RECENT = 20e-3  # seconds without a word after which a thread counts as one that writes no more
-
 
 class Refer(Protocol):
     """Gives the records to append in one step with a message and its SUBMITTED."""
@@ -59,31 +57,6 @@ class Refer(Protocol):
 def nothing_more(_live: LiveTask, _message: dict[str, Any], _generation: int) -> Entries:
     """A `Refer` for who has no inbox."""
     return ()
-
-
-class _Breath:
-    """Gives the interpreter lock away often enough that busy agents don't starve the doors.
-
-    Whoever waits for the lock gets it when those that waited before have had it; so the more threads write, the shorter
-    each holds it. Measured beside 8 busy streams of async and of sync agents, a unary call waits 22 and 35 ms (p50).
-    """
-
-    def __init__(self) -> None:
-        self._last = 0.0
-        self._every = _ROUND
-        self._writers: dict[int, float] = {}
-
-    def __call__(self) -> None:
-        now = time.perf_counter()
-        if now - self._last > self._every:
-            writers = {thread: at for thread, at in self._writers.copy().items() if now - at < _RECENT}
-            writers[threading.get_ident()] = now
-            self._writers, self._every = writers, _ROUND / len(writers)
-            time.sleep(_BREATH)
-            self._last = time.perf_counter()
-
-
-_breathe = _Breath()
 
 
 class LiveTask:
@@ -135,6 +108,7 @@ class LiveTask:
         self._ended = False
         self._noted = 0  # offset up to which the session's growth was told
         self._asked = state in INTERRUPTED_STATES
+        self._waiting: list[Callable[[], None]] = []
         self._chunks = Chunks(self._more)
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
@@ -164,6 +138,40 @@ class LiveTask:
         with self._lock:
             self._ended = True
             self._log.forget(self)
+            self._stop()
+
+    @property
+    def awaited(self) -> int:
+        """Number of those who wait for it to stop."""
+        return len(self._waiting)
+
+    async def stopped(self) -> None:
+        """Waits, on an event loop, until the task has ended, asks for something, or has been left to somebody else.
+
+        A hint for who has no use for what comes before: what happened is on the topic.
+        """
+        loop = asyncio.get_running_loop()
+        stopped = asyncio.Event()
+
+        def wake() -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has closed
+                loop.call_soon_threadsafe(stopped.set)
+
+        with self._lock:
+            if self._ended or self.state in INTERRUPTED_STATES:
+                return
+            self._waiting.append(wake)
+        try:
+            await stopped.wait()
+        finally:
+            with self._lock, contextlib.suppress(ValueError):
+                self._waiting.remove(wake)
+
+    def _stop(self) -> None:
+        """Tells who waits for it. Under the lock."""
+        for wake in self._waiting:
+            wake()
+        self._waiting.clear()
 
     def status(self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> int:
         """Appends a status; a terminal one ends the task.
@@ -184,7 +192,7 @@ class LiveTask:
             flags |= Flags.INTERRUPTED
             self._asked = True
         offset = self._append(RecordType.STATUS, body, flags, more, state, now)
-        _breathe()
+        breathe()
         return offset
 
     def artifact(
@@ -210,7 +218,7 @@ class LiveTask:
             self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
         )
         offset = self._append(RecordType.ARTIFACT, body, Flags.SPLICED, blobs, self.state)
-        _breathe()
+        breathe()
         return offset
 
     def chunk(self, artifact: bytes, text: str) -> None:
@@ -300,6 +308,7 @@ class LiveTask:
         with self._lock:
             self._ended = True
             self._log.forget(self)
+            self._stop()
 
     def end_if_open(self, state: str, message: dict[str, Any] | None = None) -> bool:
         """Ends the task unless it has ended already.
@@ -367,6 +376,8 @@ class LiveTask:
             if flags & Flags.TERMINAL:
                 self._ended = True
                 self._log.forget(self)
+            if flags & (Flags.TERMINAL | Flags.INTERRUPTED):
+                self._stop()
         return offset
 
     def _ending(self, state: str, now: str) -> tuple[str, bytes]:

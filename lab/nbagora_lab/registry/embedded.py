@@ -381,7 +381,7 @@ class EmbeddedCatalog:
 
     def revision(self) -> int:
         """See `Catalog.revision`."""
-        with self._store.reading() as run:
+        with self._store.glancing() as run:
             return audit.revision_of(run)
 
     def changed_since(

@@ -71,7 +71,7 @@ class By(NamedTuple):
 
     Attributes:
         who: Name of the principal.
-        why: The reason that they gave, or an empty string.
+        why: The reason that they gave, or nothing.
     """
 
     who: str = "local"
@@ -107,7 +107,7 @@ class Draft(NamedTuple):
         hash: SHA-256 of the canonical JSON of `card`, in hex.
         kind: What it is; `card` stands for a server's description and for a prompt just so.
         links: What it uses.
-        signed: A card as it was given, where it is signed: a signature covers what `card` leaves out.
+        signed: A card as given, where it is signed: a signature covers what `card` leaves out.
     """
 
     namespace: str
@@ -141,6 +141,9 @@ class Published(_Frozen):
     kind: Kind = "agent"
     state: State = "published"
 
+    def __repr__(self) -> str:
+        return f"{NOUNS[self.kind]} {self.name} {self.version} {self.state}{'' if self.new else ', as it was'}"
+
 
 class AgentVersion(_Frozen):
     """One version of an agent, an MCP server or a prompt. It never changes; its state and labels do.
@@ -150,8 +153,7 @@ class AgentVersion(_Frozen):
         name: The agent's name.
         version: Number of the version.
         hash: SHA-256 of its content, in hex.
-        card: The A2A 1.0 AgentCard as ProtoJSON, with this version and without interfaces and signatures, which are
-            put in when it is served.
+        card: The A2A 1.0 AgentCard as ProtoJSON, with this version; interfaces and signatures are put in when served.
         published: Seconds since the Unix epoch.
         labels: Labels that point at it now, in order.
         kind: What it is; `card` is then a server's description or a prompt.
