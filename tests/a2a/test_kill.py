@@ -72,7 +72,7 @@ def test_killed_between_cut_and_resume(tmp_path, seed):
 @pytest.mark.campaign
 @pytest.mark.timeout(900)
 def test_killed_many_times_between_cut_and_resume(tmp_path, seed):
-    kill_and_resume(tmp_path, seed, 400)
+    kill_and_resume(tmp_path, seed, 100)
 
 
 def kill_and_resume(store, seed, kills):

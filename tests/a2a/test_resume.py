@@ -96,7 +96,7 @@ def test_a_socket_cut_at_any_byte_resumes(lab, port, binding, seed):
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
 def test_many_streams_that_are_cut_and_come_back_after_a_while(lab, port, binding, seed):
-    """With `test_kill.py`'s 400 over kill -9: a good thousand."""
+    """With `test_kill.py`'s 100 over kill -9: a thousand."""
     cut_and_resume(lab, port, binding, seed, MANY, longest=0.2)
 
 

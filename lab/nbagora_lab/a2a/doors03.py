@@ -12,19 +12,24 @@ from typing import Any
 
 import a2a.server.routes  # noqa: F401 -- first: the SDK's 0.3 modules and its routes import each other
 from a2a.compat.v0_3 import types as types03
+from a2a.compat.v0_3.conversions import to_core_get_extended_agent_card_request
 from a2a.compat.v0_3.jsonrpc_adapter import JSONRPC03Adapter
+from a2a.compat.v0_3.request_handler import RequestHandler03
 from a2a.compat.v0_3.rest_adapter import REST03Adapter
 from a2a.server.context import ServerCallContext
 from a2a.server.jsonrpc_models import InvalidParamsError as RpcInvalidParams
 from a2a.server.jsonrpc_models import InvalidRequestError as RpcInvalidRequest
-from a2a.server.routes.common import create_event_source_response
+from a2a.server.request_handlers.request_handler import RequestHandler
+from a2a.server.routes.common import ServerCallContextBuilder, create_event_source_response
 from a2a.utils.error_handlers import build_rest_error_payload, rest_error_handler, rest_stream_error_handler
 from a2a.utils.errors import InvalidParamsError
 from a2a.utils.version_validator import validate_version
+from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import DecodeError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from nbagora_lab.a2a.cards import card_v03
 from nbagora_lab.a2a.wire import DEEPEST, nested_deeper, one_line
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import LOG_EXTENSION
@@ -42,8 +47,26 @@ _Item = tuple[dict[str, Any] | None, str]
 """The metadata of an event, and its JSON."""
 
 
+class _Operations03(RequestHandler03):
+    """The SDK's conversion of the operations, and of the extended card, whose interfaces are all of 1.0."""
+
+    async def on_get_extended_agent_card(
+        self, request: types03.GetAuthenticatedExtendedCardRequest, context: ServerCallContext
+    ) -> types03.AgentCard:
+        card = await self.request_handler.on_get_extended_agent_card(
+            to_core_get_extended_agent_card_request(request), context
+        )
+        url = card.supported_interfaces[0].url
+        card.ClearField("signatures")  # of another form of it
+        return types03.AgentCard.model_validate(card_v03(MessageToDict(card), url))
+
+
 class JsonRpc03(JSONRPC03Adapter):
     """JSON-RPC, 0.3."""
+
+    def __init__(self, handler: RequestHandler, context_builder: ServerCallContextBuilder) -> None:
+        super().__init__(handler, context_builder)
+        self.handler = _Operations03(request_handler=handler)
 
     async def handle_request(
         self, request_id: str | int | None, method: str, body: dict[str, Any], request: Request
@@ -104,6 +127,10 @@ class JsonRpc03(JSONRPC03Adapter):
 
 class Rest03(REST03Adapter):
     """HTTP+JSON, 0.3."""
+
+    def __init__(self, handler: RequestHandler, context_builder: ServerCallContextBuilder) -> None:
+        super().__init__(handler, context_builder)
+        self.handler.handler03 = _Operations03(request_handler=handler)
 
     @rest_error_handler
     async def _handle_request(
