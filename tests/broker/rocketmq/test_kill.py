@@ -15,11 +15,16 @@ from _server import Server
 from logs import bodies, record
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.broker.rocketmq.log import RocketLog
+from nbagora_lab.broker.rocketmq.owners import bucket, is_stray
 from nbagora_lab.broker.tail import tail
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import ServerGone
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1500)]
+pytestmark = [
+    pytest.mark.campaign,
+    pytest.mark.timeout(1500),
+    pytest.mark.leaves("servers that were killed and started again stay until the module ends"),
+]
 PATIENCE = 240.0  # seconds; a broker takes 10 to start again on an idle machine
 
 
@@ -31,27 +36,32 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     _engines.down(folder, grace=0, forget=True)
 
 
+def opened(cluster: Server, lab: str) -> RocketLog:
+    known = cluster.endpoints
+    return RocketLog(
+        endpoints=known["endpoints"], namesrv=known["namesrv"], lab=lab, clock=SystemClock(), patience=PATIENCE
+    )
+
+
 @pytest.fixture
 def log(cluster: Server) -> Iterator[RocketLog]:
-    endpoints = cluster.endpoints
-    log = RocketLog(
-        endpoints=endpoints["endpoints"],
-        namesrv=endpoints["namesrv"],
-        lab=f"lab{os.urandom(6).hex()}",
-        clock=SystemClock(),
-        patience=PATIENCE,
-    )
+    log = opened(cluster, f"lab{os.urandom(6).hex()}")
     log.create_topic("chat", TopicSpec())
     yield log
     log.close()
 
 
-def killed(server: Server, name: str) -> None:
-    """Kills a process with -9 and has it start again, as a supervisor would."""
+def killed_for_now(server: Server, name: str) -> None:
+    """Kills a process with -9 and leaves it so."""
     part = server.part(name)
     os.kill(part.pid, signal.SIGKILL)
     while server.running(part):
         threading.Event().wait(0.05)
+
+
+def killed(server: Server, name: str) -> None:
+    """The same, and has it start again, as a supervisor would."""
+    killed_for_now(server, name)
     _rocketmq.bring_up(server)
 
 
@@ -101,35 +111,76 @@ def test_a_tail_goes_on_behind_a_broker_that_was_away(cluster: Server, log: Rock
     records.close()  # type: ignore[attr-defined]
 
 
+def held(log: RocketLog, names: list[str]) -> dict[str, list[str]]:
+    """Which brokers have messages of lite topics below ``chat``, strays left out."""
+    parent, brokers = log.topics.get("chat"), log.cluster.brokers
+    pages = {
+        (name, broker): log.cluster.pull(parent.queue(name), 0, limit=1, broker=broker).messages
+        for name in names
+        for broker in brokers
+    }
+    return {
+        name: [broker for broker in brokers if any(not is_stray(one, broker) for one in pages[name, broker])]
+        for name in names
+    }
+
+
+def strays(log: RocketLog, broker: str) -> int:
+    """How many messages below ``chat`` a broker has that were meant for another one."""
+    count, at, parent = 0, 0, log.topics.get("chat").spelt
+    while messages := log.cluster.pull(parent, at, broker=broker).messages:
+        count += sum(is_stray(message, broker) for message in messages)
+        at = messages[-1].offset + 1
+    return count
+
+
 def test_each_topic_is_on_one_broker_and_the_others_are_read_while_one_is_away(cluster: Server, log: RocketLog) -> None:
     names = [f"s-{number}" for number in range(24)]
     log.append([(f"chat/{name}", record(f"{name}:{count}")) for name in names for count in range(3)])
-    parent = log.topics.get("chat")
-    held = {
-        name: [broker for broker in log.cluster.brokers if log.cluster.end_on(broker, parent.queue(name))]
-        for name in names
-    }
-    assert all(len(brokers) == 1 for brokers in held.values())
-    assert {brokers[0] for brokers in held.values()} == {"broker-a", "broker-b"}
-    part = cluster.part("broker-b")
-    os.kill(part.pid, signal.SIGKILL)
-    while cluster.running(part):
-        threading.Event().wait(0.05)
-    late = [threading.Thread(target=log.append, args=([(f"chat/late-{n}", record("late"))],)) for n in range(4)]
-    for thread in late:  # new topics, whichever broker they will be on
-        thread.start()
+    on = held(log, names)
+    assert on == {name: [["broker-a", "broker-b"][bucket(name, 2)]] for name in names}
+    assert {broker for [broker] in on.values()} == {"broker-a", "broker-b"}
+    killed_for_now(cluster, "broker-b")
     try:
-        for name, [broker] in held.items():
+        for name, [broker] in on.items():
             if broker == "broker-a":
                 assert bodies(log, f"chat/{name}") == [f"{name}:{count}" for count in range(3)]
+                assert log.append([(f"chat/{name}", record("meanwhile"))]) == [3]
             else:
                 with pytest.raises(ServerGone) as caught:
                     log.scan(f"chat/{name}")
                 assert len(caught.value._render_traceback_()) == 2
     finally:
         _rocketmq.bring_up(cluster)
-    for number, thread in enumerate(late):
-        thread.join()
-        assert bodies(log, f"chat/late-{number}") == ["late"]
-    for name in names:
-        assert bodies(log, f"chat/{name}") == [f"{name}:{count}" for count in range(3)]
+    for name, [broker] in on.items():
+        wanted = [f"{name}:{count}" for count in range(3)] + ["meanwhile"] * (broker == "broker-a")
+        assert bodies(log, f"chat/{name}") == wanted
+
+
+def test_a_topic_stays_on_its_broker_however_long_that_is_away(cluster: Server, log: RocketLog) -> None:
+    """Proxies forget a broker after some 20 s, and put its topics' messages on another one."""
+    [known] = [name for name in ("s-0", "s-1", "s-2", "s-3") if bucket(name, 2)][:1]
+    [fresh] = [name for name in ("new-0", "new-1", "new-2", "new-3") if bucket(name, 2)][:1]
+    log.append([(f"chat/{known}", record("0"))])
+    killed_for_now(cluster, "broker-b")
+    writers = [
+        threading.Thread(target=log.append, args=([(f"chat/{name}", record(str(number))) for number in (1, 2, 3)],))
+        for name in (known, fresh)
+    ]
+    try:
+        for writer in writers:
+            writer.start()
+        while not strays(log, "broker-a"):
+            threading.Event().wait(0.5)
+        with pytest.raises(ServerGone, match="broker-b, which has topics of this lab, is away"):
+            opened(cluster, log.lab)
+    finally:
+        _rocketmq.bring_up(cluster)
+    for writer in writers:
+        writer.join()
+    assert bodies(log, f"chat/{known}") == ["0", "1", "2", "3"]
+    assert bodies(log, f"chat/{fresh}") == ["1", "2", "3"]
+    assert held(log, [known, fresh]) == {known: ["broker-b"], fresh: ["broker-b"]}
+    again = opened(cluster, log.lab)
+    assert bodies(again, f"chat/{known}") == ["0", "1", "2", "3"]
+    again.close()

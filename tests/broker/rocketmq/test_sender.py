@@ -14,7 +14,7 @@ import pytest
 from logs import record
 from nbagora_lab.broker.rocketmq import sender
 from nbagora_lab.broker.rocketmq.official import client
-from nbagora_lab.broker.rocketmq.packing import ID
+from nbagora_lab.broker.rocketmq.packing import ID, ON
 from nbagora_lab.broker.rocketmq.sender import Send, Sender
 from nbagora_lab.core.errors import Forbidden, LabError, QuotaExceeded, ServerGone, StoreClosed, TooLarge
 
@@ -30,6 +30,7 @@ class Server:
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
         self.taken: list[tuple[str, str]] = []
+        self.meant: list[str] = []
         self.flying: Counter[str] = Counter()
         self.most = 0
         self.refuse: Callable[[str], Exception | None] = lambda _lite: None
@@ -45,6 +46,7 @@ class Server:
         if (error := self.refuse(lite)) is not None:
             raise error
         self.taken.append((lite, message.properties[ID]))
+        self.meant += [message.properties[ON]] if ON in message.properties else []
 
     def shutdown(self) -> None:
         self.loop.call_soon_threadsafe(self.loop.stop)
@@ -117,6 +119,28 @@ def test_a_proxy_that_is_away_refuses_nothing_however_well_the_brokers_are(serve
     server.refuse = lambda _lite: next(left, None)
     opened(server).send(chains(1, 2))
     assert [number for _, number in server.taken] == ["w-0-0", "w-0-1"]
+
+
+def test_what_came_to_another_broker_is_sent_again_once_all_are_there_and_before_what_is_behind_it(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "_ASTRAY", 0.0)
+    arrived, alive = iter([False, False, True, True]), iter([False, True, True])
+    one = Sender("there:8081", access_key="", secret_key="", patience=60, alive=lambda: next(alive))
+    [chain] = chains(1, 2)
+    one.send([[send._replace(home=lambda: "broker-b", arrived=lambda: next(arrived)) for send in chain]])
+    assert [number for _, number in server.taken] == ["w-0-0", "w-0-0", "w-0-0", "w-0-1"]
+    assert server.meant == ["broker-b"] * 4
+    assert next(alive, None) is None, "with one of them away it is not sent"
+
+
+def test_where_it_never_comes_to_its_broker_that_one_is_named(server: Server) -> None:
+    [[send]] = chains(1, 1)
+    with pytest.raises(ServerGone) as caught:
+        opened(server, patience=0).send([[send._replace(home=lambda: "broker-b", arrived=lambda: False)]])
+    told = caught.value._render_traceback_()
+    assert len(told) == 2
+    assert "puts messages of p/s-0 elsewhere than on broker-b" in told[0]
 
 
 def test_who_has_no_patience_left_is_told(server: Server) -> None:

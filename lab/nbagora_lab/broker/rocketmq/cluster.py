@@ -10,14 +10,17 @@ import threading
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
+from nbagora_lab.broker.rocketmq.owners import Owners
 from nbagora_lab.broker.rocketmq.remoting import Answer, Message, Remote, loads, messages_in
 from nbagora_lab.core.errors import Forbidden, ServerGone, StoreError, Unsupported
 
 __all__ = ["Cluster", "Page", "Server"]
 
 _PULL, _MAX, _MIN, _CONFIG, _RUNTIME, _BROKERS, _TOPICS = 11, 30, 31, 26, 28, 106, 206
+_NOTE, _NOTED, _UNNOTE = 100, 101, 102
 _CREATE_TOPIC, _CREATE_GROUP, _DELETE_TOPIC, _FORGET_TOPIC, _DELETE_GROUP, _TOPIC = 17, 200, 215, 216, 207, 351
 _FOUND, _NOTHING, _AGAIN, _MOVED, _DENIED, _UNKNOWN = 0, 19, 20, 21, 16, 3
+_KEPT = "nbagora"  # the name server's namespace in which each lab's brokers are noted
 _PAGE = 32  # messages that a broker gives at once at most
 _OLDEST = (5, 5)
 _NAMESRV = "see that it runs and that the setting rocketmq_namesrv names it; scripts/engines up rocketmq starts one"
@@ -56,6 +59,9 @@ class Cluster:
         secret_key: Its password.
         reader: Name of the group in whose name queues are read; progress is never stored for it.
 
+    Attributes:
+        owners: Which broker each lite topic is on.
+
     Raises:
         ServerGone: The name server can't be reached.
     """
@@ -66,7 +72,7 @@ class Cluster:
         self._reader = reader
         self._lock = threading.Lock()
         self._brokers: dict[str, Remote] = {}
-        self._owners: dict[str, str] = {}
+        self.owners = Owners(self)
         self.closed = False
         try:
             self.look()
@@ -97,6 +103,23 @@ class Cluster:
             raise ServerGone(
                 f"the name server {self._namesrv.address} lists no broker", "start one, or wait until it has registered"
             )
+
+    def hold(self, lab: str) -> None:
+        """Makes sure that all brokers are there that a lab has had, and notes those that it has.
+
+        The name server forgets a broker that goes away, and without it the lab would seem to have fewer topics.
+
+        Raises:
+            ServerGone: One is away.
+        """
+        noted = self._ask(self._namesrv, _NOTED, namespace=_KEPT, key=lab).fields.get("value", "")
+        if missing := sorted({*noted.split()} - self._brokers.keys()):
+            raise ServerGone(
+                f"the RocketMQ broker {missing[0]}, which has topics of this lab, is away",
+                "start it, and then the lab; it is noted at the name server under nbagora, where it is gone for good",
+            )
+        if (now := " ".join(sorted(self._brokers))) != noted:
+            self._call(self._namesrv, _NOTE, namespace=_KEPT, key=lab, value=now)
 
     def check(self, *, ttl: float) -> list[Server]:
         """What the brokers are.
@@ -204,7 +227,7 @@ class Cluster:
             self._call(remote, _CREATE_GROUP, json.dumps(settings).encode())
 
     def remove(self, *, topics: Iterable[str] = (), groups: Iterable[str] = ()) -> None:
-        """Removes topics with all that is below them, and groups; what is not there is no matter."""
+        """Removes topics with all that is below them, groups, and notes; what is not there is no matter."""
         for remote in self.brokers.values():
             for name in topics:
                 self._ask(remote, _DELETE_TOPIC, topic=name)
@@ -212,25 +235,11 @@ class Cluster:
                 self._ask(remote, _DELETE_GROUP, groupName=name, cleanOffset=True)
         for name in topics:
             self._ask(self._namesrv, _FORGET_TOPIC, topic=name)
-
-    def owner(self, queue: str) -> str | None:
-        """The broker that has a queue's messages; None where no broker has any."""
-        if len(self._brokers) == 1:
-            return next(iter(self._brokers))
-        if (known := self._owners.get(queue)) is not None:
-            return known
-        ends = {name: self._end(remote, queue, _MAX) for name, remote in self.brokers.items()}
-        name = max(ends, key=lambda name: ends[name])
-        if not ends[name]:
-            return None
-        self._owners[queue] = name
-        return name
+            self._ask(self._namesrv, _UNNOTE, namespace=_KEPT, key=name)
 
     def ends(self, queue: str) -> tuple[int, int]:
         """First offset of a queue, and the one past its last; 0 and 0 where it has nothing."""
-        if (name := self.owner(queue)) is None:
-            return 0, 0
-        remote = self._brokers[name]
+        remote = self._brokers[self.owners.of(queue)]
         return max(0, self._end(remote, queue, _MIN)), self._end(remote, queue, _MAX)
 
     def end_on(self, broker: str, queue: str) -> int:
@@ -248,10 +257,9 @@ class Cluster:
             wait: Seconds that the broker may hold the answer back until there is something. A lite topic's queue does
                 not wake it, its parent's does.
         """
-        if (name := broker or self.owner(queue)) is None:
-            return Page([], 0, 0, 0)
+        remote = self._brokers[broker or self.owners.of(queue)]
         answer = self._ask(
-            self._brokers[name],
+            remote,
             _PULL,
             timeout=wait + 10 if wait else None,
             consumerGroup=self._reader,
@@ -267,7 +275,7 @@ class Cluster:
             expressionType="TAG",
         )
         if answer.code not in {_FOUND, _NOTHING, _AGAIN, _MOVED}:
-            self._refuse(self._brokers[name], answer)
+            self._refuse(remote, answer)
         fields = answer.fields
         first, end = int(fields.get("minOffset", 0)), int(fields.get("maxOffset", 0))
         found = messages_in(answer.body) if answer.code == _FOUND else []

@@ -30,13 +30,10 @@ from nbagora_lab.broker.blobs import BlobReader, BlobRef
 from nbagora_lab.broker.model import EVENTS, TopicInfo, TopicSpec, check_name, split_topic
 from nbagora_lab.broker.rocketmq.bodies import Bodies
 from nbagora_lab.broker.rocketmq.cluster import Cluster
-from nbagora_lab.broker.rocketmq.feed import LITE, LITE_OFFSET
 from nbagora_lab.broker.rocketmq.official import version
-from nbagora_lab.broker.rocketmq.packing import ID
 from nbagora_lab.broker.rocketmq.parent import Parent
 from nbagora_lab.broker.rocketmq.parents import Parents
 from nbagora_lab.broker.rocketmq.reader import Reader
-from nbagora_lab.broker.rocketmq.remoting import Message
 from nbagora_lab.broker.rocketmq.sender import Sender
 from nbagora_lab.broker.rocketmq.writer import Writer
 from nbagora_lab.broker.watches import Watches
@@ -106,6 +103,7 @@ class RocketLog:
         try:
             self.cluster = Cluster(namesrv, access_key=access_key, secret_key=secret_key, reader=f"{lab}-reader")
             self._stops.callback(self.cluster.close)
+            self.cluster.hold(lab)
             self.servers = self.cluster.check(ttl=0)
             self.engine = f"rocketmq {self.servers[0].version}, client {client_version}"
             self.sender = Sender(
@@ -115,7 +113,7 @@ class RocketLog:
             self._reader = Reader(self.cluster)
             self._writer = Writer(self.sender, self.cluster, patience=patience)
             self._stops.callback(self._writer.close)
-            self.topics = Parents(lab, self.cluster, self._writer, clock, self._heard, self._missed)
+            self.topics = Parents(lab, self.cluster, self._writer, clock, self._watches)
             self._stops.callback(self.topics.stop)
             self.cluster.check(ttl=max((spec.ttl or 0 for spec in self.topics.specs().values()), default=0))
             self._bodies = Bodies(self.topics.bodies, self._writer.store, self.cluster, limit=body_limit, spool=spool)
@@ -206,34 +204,6 @@ class RocketLog:
     def _life_record(self, kind: str, told: dict[str, object]) -> bytes:
         body = json.dumps(told, ensure_ascii=False).encode()
         return encode(kind, body, source=b"/broker", time=self._clock.now(), epoch=self.epoch)
-
-    def _heard(self, parent: Parent, message: Message) -> None:
-        """In the feed's thread: a message was stored below a parent, by whomever."""
-        properties = message.properties
-        spelt, offset = properties.get(LITE, ""), int(properties.get(LITE_OFFSET, 0))
-        tell_sender = self._writer.place(message)
-        lite = parent.lite(spelt) if spelt else None
-        if lite == EVENTS:
-            parent.life.stale = True
-        try:
-            if lite is None and spelt:
-                parent.life.refresh()
-                lite = parent.lite(spelt)
-            if lite is not None:
-                if ID not in properties:
-                    parent.foreign.add(lite)
-                topic = f"{parent.name}/{lite}"
-                self._watches.tell([topic])
-                place = parent.life.place(lite)
-                self._watches.tell_written([(topic, b"")], [offset - (place.base if place else 0)])
-        except LabError:  # the servers went away meanwhile: when they are back, all are woken
-            pass
-        finally:
-            tell_sender()
-
-    def _missed(self, parent: Parent) -> None:
-        parent.life.stale = True
-        self._watches.tell_all()
 
     def scan(self, topic: str, *, after: int = -1, limit: int = 1000, max_bytes: int = 4 << 20) -> list[Stored]:
         """See `Log.scan`."""

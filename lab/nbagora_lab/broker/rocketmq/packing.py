@@ -4,6 +4,7 @@
 |---|---|
 | ``nb-head`` | what stands before the body in a stored record (`core.events`), in base64 |
 | ``nb-id`` | ``<epoch>-<number>``: the same however often the message was sent, so that a second one is left out |
+| ``nb-on`` | the broker that it is meant for, where there are several (`owners`) |
 | ``nb-empty`` | RocketMQ takes no empty body: the one byte that is there is none |
 
 A message without ``nb-head`` is another client's: its properties that CloudEvents knows become a record's.
@@ -17,9 +18,9 @@ from typing import NamedTuple
 from nbagora_lab.broker.rocketmq.remoting import Message
 from nbagora_lab.core.events import encode, head_of
 
-__all__ = ["EMPTY", "HEAD", "ID", "Packed", "packed", "sender_of", "stored_of"]
+__all__ = ["EMPTY", "HEAD", "ID", "ON", "Packed", "packed", "sender_of", "stored_of"]
 
-HEAD, ID, EMPTY = "nb-head", "nb-id", "nb-empty"
+HEAD, ID, ON, EMPTY = "nb-head", "nb-id", "nb-on", "nb-empty"
 _LONGEST = 8 << 10  # a head that does not fit into a message's properties goes into its body
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.model import EVENTS, TopicSpec
 from nbagora_lab.broker.rocketmq.cluster import Cluster
-from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET, Feed
+from nbagora_lab.broker.rocketmq.feed import LITE, LITE_OFFSET, Feed
 from nbagora_lab.broker.rocketmq.life import Life
-from nbagora_lab.broker.rocketmq.names import parent_spelt
-from nbagora_lab.broker.rocketmq.packing import stored_of
+from nbagora_lab.broker.rocketmq.names import lmq, parent_spelt
+from nbagora_lab.broker.rocketmq.owners import is_stray
+from nbagora_lab.broker.rocketmq.packing import ID, ON, stored_of
 from nbagora_lab.broker.rocketmq.parent import Parent
 from nbagora_lab.broker.rocketmq.remoting import Message
 from nbagora_lab.broker.rocketmq.writer import Writer
+from nbagora_lab.broker.watches import Watches
 from nbagora_lab.core.clock import Clock
-from nbagora_lab.core.errors import TopicExists, TopicNotFound, Unsupported, did_you_mean
+from nbagora_lab.core.errors import LabError, TopicExists, TopicNotFound, Unsupported, did_you_mean
 from nbagora_lab.core.events import decode, encode
 
 __all__ = ["Parents"]
@@ -28,8 +29,6 @@ _OWN, _BODIES = "", "_blobs"  # of the lab's own
 _SETTINGS, _OPENINGS = "settings", "openings"  # lite topics of its own parent
 _FORGETS = 15 * 60.0  # seconds: the servers' shortest TTL
 _LONGEST = 30 * 86400.0
-_Heard = Callable[[Parent, Message], None]
-_Missed = Callable[[Parent], None]
 
 
 class Parents:
@@ -40,19 +39,15 @@ class Parents:
         cluster: The servers.
         writer: What sends.
         clock: Time of what is said.
-        heard: Called with every message, in the thread of a feed.
-        missed: Called where messages may have gone by unseen.
+        watches: Told of every message, in the thread of a feed.
     """
 
-    def __init__(
-        self, lab: str, cluster: Cluster, writer: Writer, clock: Clock, heard: _Heard, missed: _Missed
-    ) -> None:
+    def __init__(self, lab: str, cluster: Cluster, writer: Writer, clock: Clock, watches: Watches) -> None:
         self._lab = lab
         self._cluster = cluster
         self._writer = writer
         self._clock = clock
-        self._heard = heard
-        self._missed = missed
+        self._watches = watches
         self._lock = threading.RLock()
         self._parents: dict[str, Parent] = {}
         self._groups: dict[str, GroupSpec] = {}
@@ -210,12 +205,45 @@ class Parents:
                 self._cluster,
                 broker,
                 spelt,
-                lambda message: self._heard(parent, message),
+                lambda message, broker=broker: self._heard(parent, message, broker),  # type: ignore[misc]
                 lambda: self._missed(parent),
                 self._writer.crowded,
             )
         self._parents[name] = parent
         return parent
+
+    def _heard(self, parent: Parent, message: Message, broker: str) -> None:
+        """In a feed's thread: a broker has stored a message below a parent, of whomever."""
+        properties = message.properties
+        spelt, offset = properties.get(LITE, ""), int(properties.get(LITE_OFFSET, 0))
+        tell_sender = self._writer.place(message, broker)
+        try:
+            if not spelt or is_stray(message, broker):
+                return
+            if ON in properties:
+                self._cluster.owners.see(lmq(parent.spelt, spelt), broker)
+            lite = parent.lite(spelt)
+            if lite == EVENTS:
+                parent.life.stale = True
+            elif lite is None:
+                parent.life.refresh()
+                lite = parent.lite(spelt)
+            if lite is not None:
+                if ID not in properties:
+                    parent.foreign.add(lite)
+                topic = f"{parent.name}/{lite}"
+                self._watches.tell([topic])
+                place = parent.life.place(lite)
+                self._watches.tell_written([(topic, b"")], [offset - (place.base if place else 0)])
+        except LabError:  # the servers went away meanwhile: when they are back, all are woken
+            pass
+        finally:
+            tell_sender()
+
+    def _missed(self, parent: Parent) -> None:
+        """Messages below a parent may have gone by unseen."""
+        parent.life.stale = True
+        self._watches.tell_all()
 
     def _events(self, parent: Parent, after: int) -> list[tuple[int, bytes]]:
         messages = self._cluster.pull(parent.queue(EVENTS), after + 1).messages

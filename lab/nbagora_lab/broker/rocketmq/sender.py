@@ -2,6 +2,7 @@
 
 With many sends of one topic in flight the server stores them out of order, so the next one of a topic goes out when the
 one before is stored. A send whose outcome nobody knows is sent again under the same id; readers leave out the second.
+One that came to another broker than its topic is on (`owners`) is sent again, too, once all brokers are there.
 All of a call's sends are one task on the client's own loop, so that a thread waits once and not for each of them.
 """
 
@@ -10,10 +11,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from nbagora_lab.broker.rocketmq.official import client, producer
-from nbagora_lab.broker.rocketmq.packing import ID, packed
+from nbagora_lab.broker.rocketmq.packing import ID, ON, packed
 from nbagora_lab.core.errors import Forbidden, LabError, QuotaExceeded, ServerGone, StoreClosed, StoreError, TooLarge
 from nbagora_lab.core.log import logger
 
@@ -23,8 +24,10 @@ _log = logger.getChild("broker")
 _PAUSES = (0.05, 0.2, 0.5, 1.0)  # seconds between tries; the last one repeats
 _PASSING = {"NotFoundException", "TooManyRequestsException"}
 """What passes by itself: a proxy learns of a new topic with some delay, a broker that is behind refuses for a while."""
+_ASTRAY = 2.0  # seconds until what came to the wrong broker is sent again; a proxy looks for brokers every 20 s
 _SURE = 3  # refusals in a row, while the brokers answer, that are believed
 _WINDOW = 128  # sends of a call in flight: what waits longer in the client than its time-out counts as failed
+_Given = TypeVar("_Given")
 
 
 class Send(NamedTuple):
@@ -36,6 +39,8 @@ class Send(NamedTuple):
         stored: The record.
         number: The message's id over all tries.
         seen: Whether it was seen to be stored.
+        home: Which broker its topic is on; None where there is but one.
+        arrived: Whether it came there; waits until that is known.
     """
 
     topic: str
@@ -43,6 +48,8 @@ class Send(NamedTuple):
     stored: bytes
     number: str
     seen: Callable[[], bool]
+    home: Callable[[], str] | None = None
+    arrived: Callable[[], bool] = bool
 
 
 class Sender:
@@ -107,28 +114,56 @@ class Sender:
 
     async def _send(self, one: Send) -> None:
         """Sends a record, again while that may help."""
-        message, began, tries, refusals = _message(one), time.monotonic(), 0, 0
+        began, tries, refusals, astray = time.monotonic(), 0, 0, ""
         while True:
-            try:
-                await self._producer.deliver(message)
-                return
-            except Exception as failure:  # noqa: BLE001 -- gRPC's, asyncio's and the client's own
-                error = failure
-            if one.seen():
+            error, astray = await self._try(one, astray)
+            if error is None or one.seen():
                 return
             mapped = self._mapped(error)
             if self._closed:
                 raise StoreClosed("the lab is stopping", "what was not acknowledged was not sent")
             refused = _answered(error) and type(error).__name__ not in _PASSING
-            alive = refused and await self._producer.loop.run_in_executor(None, self._alive)
+            alive = refused and await self._aside(self._alive)
             refusals = refusals + 1 if alive else 0
             final = isinstance(mapped, (Forbidden, QuotaExceeded, TooLarge))
             if final or refusals >= _SURE or time.monotonic() > began + self._patience:
                 raise mapped from None
             if not tries:
                 _log.warning("%s; sending again for up to %g s", mapped.what, self._patience)
-            await asyncio.sleep(_PAUSES[min(tries, len(_PAUSES) - 1)])
+            await asyncio.sleep(_ASTRAY if astray else _PAUSES[min(tries, len(_PAUSES) - 1)])
             tries += 1
+
+    async def _try(self, one: Send, astray: str) -> tuple[Exception | None, str]:
+        """Sends a record once.
+
+        Args:
+            one: The record.
+            astray: The broker that its topic is on, where it came to another one before.
+
+        Returns:
+            What went wrong, if anything, and the same of this time.
+        """
+        try:
+            if astray and not await self._aside(self._alive):
+                return self._misplaced(one, astray), astray
+            home = await self._aside(one.home) if one.home is not None else ""
+            await self._producer.deliver(_message(one, home))
+            if not home or await self._aside(one.arrived):
+                return None, ""
+        except Exception as error:  # noqa: BLE001 -- gRPC's, asyncio's and the client's own
+            return error, astray
+        return self._misplaced(one, home), home
+
+    async def _aside(self, look: Callable[[], _Given]) -> _Given:
+        """What takes its time, off the client's loop."""
+        return await self._producer.loop.run_in_executor(None, look)  # type: ignore[no-any-return]
+
+    def _misplaced(self, one: Send, home: str) -> ServerGone:
+        return ServerGone(
+            f"RocketMQ at {self._endpoints} puts messages of {one.topic}/{one.lite} elsewhere than on {home}, "
+            "where the topic is",
+            f"see that {home} runs and that the proxy knows it: scripts/engines status",
+        )
 
     def close(self) -> None:
         """Ends it; what is in flight fails."""
@@ -175,11 +210,13 @@ def _answered(error: Exception) -> bool:
     return isinstance(getattr(error, "code", None), int) or type(error).__name__ == "IllegalArgumentException"
 
 
-def _message(one: Send) -> Any:
+def _message(one: Send, home: str) -> Any:
     message = client().Message()
     body, properties = packed(one.stored)
     message.topic, message.lite_topic, message.body = one.topic, one.lite, body
     for name, value in properties.items():
         message.add_property(name, value)
     message.add_property(ID, one.number)
+    if home:
+        message.add_property(ON, home)
     return message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import secrets
 import threading
@@ -13,6 +14,7 @@ from typing import TypeVar
 from nbagora_lab.broker.rocketmq.cluster import Cluster
 from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET
 from nbagora_lab.broker.rocketmq.names import lite_spelt
+from nbagora_lab.broker.rocketmq.owners import is_stray
 from nbagora_lab.broker.rocketmq.packing import ID
 from nbagora_lab.broker.rocketmq.parent import Parent
 from nbagora_lab.broker.rocketmq.remoting import Message
@@ -29,13 +31,25 @@ _Seen = TypeVar("_Seen")
 
 
 class _Pending:
-    """A send whose offset is awaited."""
+    """A send whose offset is awaited.
 
-    __slots__ = ("heard", "offset")
+    Attributes:
+        heard: Once it is where it belongs.
+        told: Once it is anywhere.
+        offset: On its queue.
+    """
+
+    __slots__ = ("heard", "offset", "told")
 
     def __init__(self) -> None:
         self.heard = threading.Event()
+        self.told = threading.Event()
         self.offset = -1
+
+    def tell(self) -> None:
+        """It is where it belongs."""
+        self.heard.set()
+        self.told.set()
 
 
 class Writer:
@@ -67,16 +81,20 @@ class Writer:
         """
         pending = [_Pending() for _ in sends]
         numbers = [f"{self._name}-{next(self._numbers)}" for _ in sends]
+        several = len(self._cluster.brokers) > 1
         chains: dict[tuple[str, str], list[Send]] = {}
         for (parent, lite, stored), number, one in zip(sends, numbers, pending, strict=True):
             self._pending[number] = one
             send = Send(parent.spelt, lite_spelt(lite), stored, number, one.heard.is_set)
+            if several:
+                queue = parent.queue(lite)
+                home = functools.partial(self._cluster.owners.of, queue)
+                send = send._replace(home=home, arrived=functools.partial(self._find, queue, number, one))
             chains.setdefault((parent.spelt, lite), []).append(send)
         try:
             self._sender.send(list(chains.values()))
             for (parent, lite, _), number, one in zip(sends, numbers, pending, strict=True):
-                if not one.heard.wait(_HEARD):
-                    self._find(parent.queue(lite), number, one)
+                self._find(parent.queue(lite), number, one)
         finally:
             for number in numbers:
                 self._pending.pop(number, None)
@@ -97,13 +115,15 @@ class Writer:
                     raise
             time.sleep(_PAUSE)
 
-    def place(self, message: Message) -> Callable[[], None]:
-        """Takes a message that the feed heard of; what it gives tells its sender so."""
+    def place(self, message: Message, broker: str) -> Callable[[], None]:
+        """Takes a message that was heard of on a broker; what it gives tells its sender so."""
         pending = self._pending.get(message.properties.get(ID, ""))
         if pending is None:
             return lambda: None
+        if is_stray(message, broker):
+            return pending.told.set
         pending.offset = int(message.properties[LITE_OFFSET])
-        return pending.heard.set
+        return pending.tell
 
     def crowded(self) -> bool:
         """Whether many sends await their offsets."""
@@ -113,15 +133,22 @@ class Writer:
         """Has those who wait give up."""
         self._closed = True
 
-    def _find(self, queue: str, number: str, pending: _Pending) -> None:
-        """Looks for a message that is stored and that the feed has not told of."""
+    def _find(self, queue: str, number: str, pending: _Pending) -> bool:
+        """Waits until a message that is stored was told of, and looks for it where that takes long.
+
+        Returns:
+            Whether it is where it belongs; else it is a stray.
+        """
         deadline = time.monotonic() + self._patience
-        while not pending.heard.wait(0.05):
+        wait = _HEARD
+        while not (pending.heard.is_set() or pending.told.wait(wait)):
+            wait = 0.05
             with contextlib.suppress(ServerGone):
+                owner = self._cluster.owners.of(queue)
                 _, end = self._cluster.ends(queue)
                 for message in self._cluster.pull(queue, max(0, end - _PAGE)).messages:
                     if message.properties.get(ID) == number:
-                        self.place(message)()
+                        self.place(message, owner)()
             if self._closed:
                 raise StoreClosed("the lab is stopping", "what was not acknowledged may not have been sent")
             if time.monotonic() > deadline:
@@ -129,3 +156,6 @@ class Writer:
                     "RocketMQ has taken a message and does not show it",
                     "see that its brokers run: scripts/engines status",
                 )
+        if not pending.heard.is_set():
+            pending.told.clear()
+        return pending.heard.is_set()
