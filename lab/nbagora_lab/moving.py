@@ -22,7 +22,7 @@ from nbagora_lab.broker.api import Log, Stored
 from nbagora_lab.broker.blobs import CHUNK, BlobRef
 from nbagora_lab.broker.model import TopicInfo, split_topic
 from nbagora_lab.core.errors import TopicExists, TopicNotFound, UsageError
-from nbagora_lab.core.events import Flags, decode, encode, head_of
+from nbagora_lab.core.events import Flags, RecordType, decode, encode, head_of
 from nbagora_lab.inspect.directory import DIRECTORY
 
 __all__ = ["export_topic", "import_topic"]
@@ -110,7 +110,7 @@ def _import(log: Log, topic: str, lines: Generator[dict[str, Any]], path: Path) 
             _flush(log, entries)
             log.stage(chunks)
             chunks = []
-        gap = encode("topic.gap", b"", datacontenttype=b"application/octet-stream")
+        gap = encode(RecordType.TOPIC_GAP, b"", datacontenttype=b"application/octet-stream")
         entries += [(topic, gap)] * (line["offset"] - following)  # what was removed before keeps its place
         entries.append((topic, stored))
         following = line["offset"] + 1

@@ -191,3 +191,13 @@ def test_a_fold_that_starts_above_what_is_missing_says_so(tmp_path, monkeypatch)
         trimmed(tasks, monkeypatch, saved + 50)
         place = tasks.task_json("", live.id)["metadata"][LOG_EXTENSION]
         assert place["gap"] == {"after": str(saved), "first": str(saved + 50)}
+
+
+def test_what_an_engine_stored_twice_is_no_gap(tasks, monkeypatch):
+    _, live = opened(tasks)
+    for number in range(20):
+        chunk(live, number)
+    scan, twice = tasks.log.scan, tasks.find("", live.id).offset - 5
+    monkeypatch.setattr(tasks.log, "scan", lambda topic, **how: [one for one in scan(topic, **how) if one[0] != twice])
+    tasks._folds.clear()
+    assert "gap" not in json.dumps(tasks.task_json("", live.id))

@@ -157,6 +157,24 @@ def test_large_bodies_come_over_several_snapshots_the_newest_first_where_those_a
     assert look.inspector.version() == before
 
 
+@pytest.mark.parametrize("follow", [True, False])
+@pytest.mark.parametrize("twice", [{3}, {0}, {8}, {2, 3, 4, 7}])
+def test_an_offset_that_an_engine_left_out_is_passed_over_and_then_it_rests(broker, monkeypatch, follow, twice):
+    put(broker, "chat/big", 10)
+    scan = broker.log.scan
+
+    def without(topic, *, after=-1, limit=1000, **more):
+        return [one for one in scan(topic, after=after, **more) if one[0] not in twice][:limit]
+
+    monkeypatch.setattr(broker.log, "scan", without)
+    look = Looker(broker)
+    assert look.offsets(follow=follow) == [offset for offset in range(10) if offset not in twice]
+    before = look.inspector.version()
+    assert look.inspector.version() == before
+    put(broker, "chat/big", 1, start=10)
+    assert look.offsets(follow=follow) == [offset for offset in range(11) if offset not in twice]
+
+
 def test_a_topic_that_was_removed_and_came_back_is_another(broker):
     put(broker, "chat/big", 300)
     look = Looker(broker)

@@ -247,9 +247,10 @@ class TaskLog:
     def _begun(self, topic: str, context_id: str, up_to: int | None = None) -> SessionFold:
         """What a fold starts from, not above the offset `up_to`: the newest snapshot, or nothing."""
         info = self.log.info(topic)
-        if info.next > EVERY and (saved := self.snapshots.newest(topic, up_to)) is not None:
-            return saved
-        return SessionFold(topic, context_id, forked_at=int((info.forked_from or "@-1").rpartition("@")[2]))
+        if info.next <= EVERY or (fold := self.snapshots.newest(topic, up_to)) is None:
+            fold = SessionFold(topic, context_id, forked_at=int((info.forked_from or "@-1").rpartition("@")[2]))
+        fold.first = lambda: self.log.info(topic).first
+        return fold
 
     def exists(self, topic: str) -> bool:
         """Whether a session topic was there when the directory was read; asked again, it costs nothing."""
@@ -276,11 +277,9 @@ class TaskLog:
         Raises:
             TaskNotFound: The owner has no such task.
         """
-        context_id = context_of(task_id)
-        try:
+        context_id, fold = context_of(task_id), None
+        with contextlib.suppress(TopicNotFound, BadName):
             fold = self.session(owner, context_id).tasks.get(task_id) if context_id else None
-        except (TopicNotFound, BadName):
-            fold = None
         if fold is None or fold.opened < 0 or fold.inherited:
             raise TaskNotFound(f"no task '{task_id}'", "see %task ls")
         return fold

@@ -5,10 +5,15 @@ forgets, no seek. So a parent that has groups is followed: each of its records i
 the lab's own store, where the embedded engine's groups serve it with all that they can. Their progress is as durable
 as that store, and what is `drained` stays there until they have read it, whatever the servers have removed. A group is
 its lab's: who joins that lab reads it; other labs on these servers have groups of their own.
+
+Where the servers have no record for an offset, one of ours keeps its place in the copy: ``topic.gap`` for what they
+removed before it could be copied, which groups are given, and ``topic.resent`` for a message that they stored twice,
+which groups never see.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Collection, Sequence
@@ -21,7 +26,7 @@ from nbagora_lab.broker.group import GroupSpec, Start
 from nbagora_lab.broker.hosted import HostedLog
 from nbagora_lab.broker.model import EVENTS, TopicSpec, join_topic
 from nbagora_lab.broker.stats import GroupStats, TopicProgress
-from nbagora_lab.core.errors import LabError, StoreClosed, TopicNotFound
+from nbagora_lab.core.errors import LabError, LeaseLost, StoreClosed, TopicNotFound
 from nbagora_lab.core.events import RecordType, decode, encode
 from nbagora_lab.core.log import logger
 
@@ -29,6 +34,10 @@ __all__ = ["HostedGroups"]
 
 _log = logger.getChild("broker")
 _PAGE = 1000
+_GAP, _RESENT = (
+    encode(kind, b"", datacontenttype=b"application/octet-stream")
+    for kind in (RecordType.TOPIC_GAP, RecordType.TOPIC_RESENT)
+)
 
 
 class HostedGroups:
@@ -113,7 +122,18 @@ class HostedGroups:
         attempt_id: str = "",
     ) -> Batch:
         """See `Groups.receive`."""
-        return self._groups.receive(group, client, limit=limit, max_bytes=max_bytes, lease=lease, attempt_id=attempt_id)
+        while True:
+            batch = self._groups.receive(
+                group, client, limit=limit, max_bytes=max_bytes, lease=lease, attempt_id=attempt_id
+            )
+            again = [delivery for delivery in batch if delivery.stored == _RESENT]
+            if not again:
+                return batch
+            with contextlib.suppress(LeaseLost):  # the same attempt once more
+                self._groups.ack(group, again)
+            if len(again) < len(batch) or attempt_id:
+                batch[:] = [delivery for delivery in batch if delivery.stored != _RESENT]
+                return batch
 
     def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Groups.when_ready`."""
@@ -203,8 +223,9 @@ class _Follower:
             while batch := self._shared.scan(topic, after=following - 1, limit=_PAGE):
                 entries = []
                 for offset, stored in batch:
-                    gap = encode("topic.gap", b"", time=0.0, datacontenttype=b"application/octet-stream")
-                    entries += [(topic, gap)] * (offset - following)  # gone with the server's oldest messages
+                    if offset > following:
+                        gone = min(offset, max(self._shared.info(topic).first, following)) - following
+                        entries += [(topic, _GAP)] * gone + [(topic, _RESENT)] * (offset - following - gone)
                     entries.append((topic, stored))
                     following = offset + 1
                 self._own.append(entries)

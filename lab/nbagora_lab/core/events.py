@@ -90,6 +90,8 @@ class RecordType:
     TOPIC_FORKED = "topic.forked"
     TOPIC_EXPIRING = "topic.expiring"
     TOPIC_EXPIRED = "topic.expired"
+    TOPIC_GAP = "topic.gap"
+    TOPIC_RESENT = "topic.resent"
     DEAD_LETTER = "topic.dead-letter"
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbagora_lab.core.events import Flags, Head, Record, RecordType, decode, head_of
@@ -242,6 +243,8 @@ class SessionFold:
         summaries: What was said up to a task, in short: who wrote it, up to which, and the text; newest last.
         fed: Bytes of the records that were taken in since its newest snapshot.
         saved: Offset and bytes of that snapshot; -1 and 0 for none.
+        first: Tells the first offset that is kept. Missing before it are records that were removed; above it an engine
+            leaves out what it stored twice.
     """
 
     def __init__(self, topic: str, context_id: str, *, forked_at: int = -1) -> None:
@@ -255,6 +258,7 @@ class SessionFold:
         self.summaries: list[tuple[str, str, str]] = []
         self.fed = 0
         self.saved = (-1, 0)
+        self.first: Callable[[], int] = lambda: sys.maxsize
 
     def copy(self) -> SessionFold:
         """The same, which later records leave as it is; what it holds is shared."""
@@ -265,9 +269,9 @@ class SessionFold:
         return other
 
     def feed(self, batch: Iterable[tuple[int, bytes]]) -> None:
-        """Takes in stored records, which must follow on `offset`."""
+        """Takes in stored records, the next ones after `offset`."""
         for offset, stored in batch:
-            if offset != self.offset + 1:
+            if offset != self.offset + 1 and self.first() > self.offset + 1:
                 self._miss(offset)
             self.offset = offset
             self.fed += len(stored)

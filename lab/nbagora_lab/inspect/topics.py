@@ -87,6 +87,7 @@ class TopicInspector:
         self._page: _Page | None = None
         self._of: tuple[str, float] | None = None  # topic, and which of that name, that `_known` is of
         self._known: dict[int, RecordRow] = {}
+        self._none: set[int] = set()  # offsets in the window that have no record: an engine stored the one before twice
         self._unread = False
         self._revision = -1
         self._turn = 0
@@ -244,14 +245,19 @@ class TopicInspector:
         except (BadName, TopicNotFound):
             return None
         if self._of != (info.topic, info.created) or any(offset >= info.next for offset in self._known):
-            self._of, self._known = (info.topic, info.created), {}  # a clock that stands still tells no two apart
+            self._of, self._known, self._none = (
+                (info.topic, info.created),
+                {},
+                set(),
+            )  # a clock that stands still tells no two apart
         start = max(info.first, info.next - WINDOW)
         if not look.follow:
             start = max(info.first, min(look.offset, info.next - 1))
         end = min(info.next, start + WINDOW)
         self._known = {offset: row for offset, row in self._known.items() if start <= offset < end}
+        self._none = {offset for offset in self._none if start <= offset < end}
         self._read(info.topic, start, end, newest=look.follow)
-        self._unread = len(self._known) < end - start
+        self._unread = len(self._known) + len(self._none) < end - start
         return TopicDetail(
             row=self._row_of(info, look.group),
             opened=self._time(info),
@@ -269,21 +275,24 @@ class TopicInspector:
             low = max(low, high - count) if newest else low
             batch = self._log.scan(topic, after=low - 1, limit=min(count, high - low), max_bytes=left)
             count = min(2 * count, _CHUNK)
-            if not batch or batch[0][0] != low:
-                return  # it has been trimmed or removed meanwhile: the next snapshot knows
-            for offset, stored in batch:
+            if not batch or batch[0][0] < low:
+                return  # it has been removed meanwhile: the next snapshot knows
+            read = {offset: stored for offset, stored in batch if offset < high}
+            self._none.update(set(range(low, max(read, default=high - 1) + 1)) - read.keys())
+            for offset, stored in read.items():
                 left -= len(stored)
                 self._known[offset] = _record_row(topic, offset, stored)
 
     def _gap(self, start: int, end: int, *, newest: bool) -> tuple[int, int] | None:
         """The last, or else the first run of offsets in a window that are not known: its first, and past its last."""
-        missing = [offset for offset in range(start, end) if offset not in self._known]
+        done = self._known.keys() | self._none
+        missing = [offset for offset in range(start, end) if offset not in done]
         if not missing:
             return None
         edge = missing[-1] if newest else missing[0]
         step = -1 if newest else 1
         other = edge
-        while other + step not in self._known and start <= other + step < end:
+        while other + step not in done and start <= other + step < end:
             other += step
         return min(edge, other), max(edge, other) + 1
 
