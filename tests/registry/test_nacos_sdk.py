@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -12,25 +13,36 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import _jars
 from cards import card
 from nacos_labs import lab_of, open_nacos
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.registry import Registry
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]  # an environment is made
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]  # an environment is made, the first time
 
+SDK = "3.2.0"
 PEER = Path(__file__).parents[1] / "support" / "nacos_sdk_peer.py"
 HERE = "http://127.0.0.1:8001/agents/weather"
 
 
 @pytest.fixture(scope="module")
-def sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A Python with the SDK, which wants an older A2A than ours: an environment of its own."""
-    home = tmp_path_factory.mktemp("sdk")
-    subprocess.run([sys.executable, "-m", "venv", home], check=True, timeout=600)
+def sdk() -> Path:
+    """A Python with the SDK, which wants an older A2A than ours: an environment of its own, kept beside the servers."""
+    home = _jars.cache() / f"nacos-sdk-python-{SDK}"
     python = home / "bin" / "python"
-    subprocess.run([python, "-m", "pip", "install", "-q", "nacos-sdk-python==3.2.0"], check=True, timeout=900)
+    if not (home / "whole").exists():
+        shutil.rmtree(home, ignore_errors=True)
+        home.parent.mkdir(parents=True, exist_ok=True)
+        wanted = f"nacos-sdk-python=={SDK}"
+        if uv := shutil.which("uv"):
+            steps = [[uv, "venv", "-q", "-p", sys.executable, home], [uv, "pip", "install", "-q", "-p", python, wanted]]
+        else:
+            steps = [[sys.executable, "-m", "venv", home], [python, "-m", "pip", "install", "-q", wanted]]
+        for step in steps:
+            subprocess.run(step, check=True, timeout=1200)
+        (home / "whole").touch()
     return python
 
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from cards import card
+from cards import card, skill
 from nbagora_lab.registry import Registry, card_problems, content_hash
+from nbagora_lab.registry.card import read_card
 from nbagora_lab.registry.normal import is_legacy, to_legacy, upgraded
 
 OLD: dict[str, Any] = {
@@ -51,6 +52,16 @@ def test_a_card_of_0_3_goes_to_1_0_and_back_without_loss() -> None:
     assert new["capabilities"] == {"streaming": True, "stateTransitionHistory": True, "extendedAgentCard": True}
     assert to_legacy(new) == OLD
     assert upgraded(to_legacy(new)) == new
+
+
+def test_what_0_3_requires_is_there_even_where_it_is_empty() -> None:
+    from a2a.compat.v0_3.types import AgentCard as Old
+
+    content = read_card(card("bare", skills=[skill(tags=[])])).card
+    assert "tags" not in content["skills"][0]
+    old = to_legacy({**content, "version": "1"}) | {"url": "https://a.example"}
+    assert Old.model_validate(old).skills[0].tags == []
+    assert read_card(old).hash == read_card(content).hash
 
 
 def test_the_library_reads_the_same_of_both_forms() -> None:

@@ -28,7 +28,9 @@ async def main(address: str, namespace: str, user: str, password: str, name: str
         .build()
     )
     service = await NacosAIService.create_ai_service(config)
-    card = await service.get_agent_card(GetAgentCardParam(agent_name=name, registration_type="SERVICE"))
+    # Of 3.2.0 `get_agent_card` hands version and registration type on in each other's place, so neither is given: the
+    # server then takes what the card was registered as, here SERVICE, and gives the URL of a live endpoint.
+    card = await service.get_agent_card(GetAgentCardParam(agent_name=name))
     print(json.dumps(card.model_dump(mode="json", by_alias=True)), flush=True)
     skill = AgentSkill(id="s", name="s", description="d", tags=["t"])
     own = AgentCard(

@@ -27,6 +27,8 @@ _MEMBERS = {
 }
 _TYPES = {member: kind for kind, member in _MEMBERS.items()}
 _PLACES = ("url", "preferredTransport", "additionalInterfaces", "protocolVersion")
+_REQUIRED: dict[str, Any] = {"capabilities": {}, "defaultInputModes": [], "defaultOutputModes": [], "skills": []}
+_REQUIRED_OF_A_SKILL: dict[str, Any] = {"tags": []}
 _TOP = (*_PLACES, "security", "supportsAuthenticatedExtendedCard")
 
 
@@ -72,8 +74,9 @@ def upgraded(card: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_legacy(card: Mapping[str, Any]) -> dict[str, Any]:
-    """A card of 1.0 in 0.3's form."""
-    old = {name: value for name, value in card.items() if name not in {"supportedInterfaces", "securityRequirements"}}
+    """A card of 1.0 in 0.3's form, which has members that ProtoJSON leaves out where they are empty."""
+    changed = {"supportedInterfaces", "securityRequirements"}
+    old = _REQUIRED | {name: value for name, value in card.items() if name not in changed}
     if interfaces := card.get("supportedInterfaces"):
         first, *rest = interfaces
         old["url"], old["preferredTransport"] = first["url"], first["protocolBinding"]
@@ -91,7 +94,8 @@ def to_legacy(card: Mapping[str, Any]) -> dict[str, Any]:
         old["securitySchemes"] = {name: _old_scheme(scheme) for name, scheme in card["securitySchemes"].items()}
     if "skills" in card:
         old["skills"] = [
-            {key: value for key, value in skill.items() if key != "securityRequirements"}
+            _REQUIRED_OF_A_SKILL
+            | {key: value for key, value in skill.items() if key != "securityRequirements"}
             | ({"security": _security(skill["securityRequirements"])} if "securityRequirements" in skill else {})
             for skill in card["skills"]
         ]
