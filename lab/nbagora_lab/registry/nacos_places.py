@@ -8,8 +8,8 @@
 | the id, state, zone, tenant, weight | further metadata, under ``nbagora`` |
 
 To Nacos an instance that was registered over HTTP is its ip and port, so endpoints of one version at one host and port
-share one, which tells of all of them. Others, whom an SDK of Nacos registered, get an id of their place. A read may lag
-behind a write by some 0.6 s.
+share one, which tells of all of them, as far as 1,024 characters of metadata go (`ParamCheckRule` of 3.1). Others, whom
+an SDK of Nacos registered, get an id of their place. A read may lag behind a write by some 0.6 s.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from nbagora_lab.core.errors import TooLarge
 from nbagora_lab.registry.model import Endpoint, Kind
 from nbagora_lab.registry.nacos_names import file_of, there
 
@@ -35,6 +36,8 @@ GROUPS: dict[Kind, str] = {
 _PATH, _TRANSPORT, _TLS = (f"__nacos.agent.endpoint.{name}__" for name in ("path", "transport", "supportTls"))
 _OURS = "nbagora"
 _KEPT = ("id", "url", "transport", "lease", "registered", "weight", "zone", "tenant", "state", "reason")
+_MOST = 1024  # characters of all metadata of an instance
+_REASON = 100  # characters of why an endpoint is as it is
 _FOREIGN_LEASE = 30.0  # seconds; Nacos' own for an instance that sends no heartbeat
 
 
@@ -54,7 +57,11 @@ def spot(endpoint: Endpoint) -> tuple[str, int]:
 
 
 def instance(space: str, kind: Kind, endpoints: Sequence[Endpoint]) -> dict[str, object]:
-    """Endpoints of one version at one spot as an instance: the form of a registration and of a heartbeat."""
+    """Endpoints of one version at one spot as an instance: the form of a registration and of a heartbeat.
+
+    Raises:
+        TooLarge: They take more than Nacos has room for.
+    """
     first = endpoints[0]
     parts = urlsplit(first.url if "://" in first.url else f"tcp://{first.url}")
     lease = max(1000, round(1000 * max(one.lease for one in endpoints)))
@@ -64,12 +71,24 @@ def instance(space: str, kind: Kind, endpoints: Sequence[Endpoint]) -> dict[str,
         _TLS: str(parts.scheme == "https").lower(),
         "preserved.heart.beat.timeout": str(lease),
         "preserved.ip.delete.timeout": str(lease),
-        _OURS: json.dumps([one.model_dump(include=set(_KEPT)) for one in endpoints], ensure_ascii=False),
+        _OURS: json.dumps([_told(one) for one in endpoints], ensure_ascii=False, separators=(",", ":")),
     }
+    if (size := sum(len(key) + len(value) for key, value in metadata.items())) > _MOST:
+        raise TooLarge(
+            f"what is to be told of '{first.name}' {first.version} at {parts.netloc} takes {size} characters, "
+            f"Nacos keeps {_MOST}",
+            "register fewer endpoints of one version at one host and port, or under shorter URLs",
+        )
     return end(space, kind, first) | {
         "weight": min(10_000.0, max(0.01, first.weight)),
         "metadata": json.dumps(metadata, ensure_ascii=False),
     }
+
+
+def _told(endpoint: Endpoint) -> dict[str, Any]:
+    return endpoint.model_copy(update={"reason": endpoint.reason[:_REASON]}).model_dump(
+        include=set(_KEPT), exclude_defaults=True
+    )
 
 
 def end(space: str, kind: Kind, endpoint: Endpoint) -> dict[str, object]:
