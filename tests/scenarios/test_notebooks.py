@@ -11,6 +11,7 @@ import pytest
 
 from nbagora_lab.core.errors import CellFailed
 from nbagora_lab.core.settings import SERVERS
+from nbagora_lab.scenarios.model import ScenarioResult
 from nbagora_lab.scenarios.runner import run_notebook
 from servers import running_server
 
@@ -48,15 +49,38 @@ def _marks(path: Path) -> pytest.MarkDecorator:
 @pytest.mark.server("rocketmq")
 @pytest.mark.parametrize("notebook", [pytest.param(path, id=path.stem, marks=_marks(path)) for path in NOTEBOOKS])
 def test_a_notebook_is_green_on_rocketmq(notebook: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(notebook.parent, tmp_path / "notebooks")
-    server = running_server("rocketmq")
-    (tmp_path / SERVERS).write_text(json.dumps(server.settings), encoding="utf-8")
-    result = run_notebook(folder / notebook.name, parameters={"broker": "rocketmq"}, out=tmp_path / "out")
+    result = _run_on(tmp_path, notebook, broker="rocketmq")
     if lacking := ONLY_EMBEDDED.get(notebook.stem):
         with pytest.raises(CellFailed, match=lacking):
             result.check()
         return
     result.check()
     assert result.trace is not None
+    assert _engines_of(result)["broker"].startswith(f"rocketmq {running_server('rocketmq').version}, client ")
+
+
+@pytest.mark.thorough
+@pytest.mark.server("rocketmq")
+@pytest.mark.server("nacos")
+def test_the_quickstart_is_green_on_both_servers_and_its_trace_says_which_they_are(tmp_path: Path) -> None:
+    [notebook] = [path for path in NOTEBOOKS if path.stem == "00_quickstart"]
+    result = _run_on(tmp_path, notebook, broker="rocketmq", registry="nacos")
+    result.check()
+    told = _engines_of(result)
+    assert told["broker"].startswith(f"rocketmq {running_server('rocketmq').version}, client ")
+    assert told["registry"].startswith("nacos 3.1.0")
+
+
+def _run_on(folder: Path, notebook: Path, **engines: str) -> ScenarioResult:
+    """Runs a copy of a notebook in a checkout in which ``scripts/engines up`` has started servers."""
+    notebooks = shutil.copytree(notebook.parent, folder / "notebooks")
+    settings = {key: value for name in engines.values() for key, value in running_server(name).settings.items()}
+    (folder / SERVERS).write_text(json.dumps(settings), encoding="utf-8")
+    return run_notebook(notebooks / notebook.name, parameters=dict(engines), out=folder / "out")
+
+
+def _engines_of(result: ScenarioResult) -> dict[str, str]:
+    """Which engines a trace's header tells of."""
+    assert result.trace is not None
     header = json.loads(result.trace.read_text(encoding="utf-8").splitlines()[0])
-    assert header["engines"]["broker"].startswith(f"rocketmq {server.version}, client ")
+    return dict(header["engines"])
