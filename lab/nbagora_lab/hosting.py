@@ -141,6 +141,7 @@ class Hosting:
             self._drop(name, published.version)
             concurrency = options.concurrency or self._settings.concurrency
             endpoint = self._endpoint(name, published.version, url)
+            self._sign(name, card)
             message = ParseDict(card, pb.AgentCard())
             if before is not None and before.version == published.version:
                 hosted = before  # tasks that run keep the definition that they began with
@@ -202,6 +203,7 @@ class Hosting:
         hosted.card = with_interfaces(hosted.card, hosted.url, self._server.grpc)
         hosted.message = ParseDict(hosted.card, type(hosted.message)())
         hosted.endpoint = self._endpoint(name, hosted.version, hosted.url)
+        self._sign(name, hosted.card)
         self._former[name, hosted.version] = hosted
         self._mount(name, at, hosted)
 
@@ -295,6 +297,15 @@ class Hosting:
     def _endpoint(self, name: str, version: str, url: str) -> str:
         return self._registry.register_endpoint(name, version, url, lease=self._settings.lease).id
 
+    def _sign(self, name: str, card: dict[str, Any]) -> None:
+        """Puts the card, as it is served and signed, beside its version, where a server keeps that for others."""
+        if not self._registry.shared:
+            return
+        signed = self._signer.signed(card)
+        known = self._registry.signed(name, card["version"])
+        if known is None or _unsigned(known) != _unsigned(signed):
+            self._registry.publish(signed, version=card["version"])
+
     async def _watch(self) -> None:
         if not self._runs.loop.running:
             return
@@ -302,3 +313,8 @@ class Hosting:
         done, _ = await asyncio.wait([answer], timeout=_STUCK)
         if not done and (culprit := self._runs.busy()):
             logger.warning("%s blocks the agents' loop; make its function sync, or await in it", culprit)
+
+
+def _unsigned(card: dict[str, Any]) -> dict[str, Any]:
+    """A card with who signed it in place of the signatures, which are others each time."""
+    return card | {"signatures": [one["protected"] for one in card["signatures"]]}

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from _server import free_ports
 from cards import card, skill
 from nacos_labs import connect, lab_of
 from nbagora_lab.core.clock import SystemClock
@@ -319,9 +321,17 @@ def test_a_sync_carries_a_registry_there_and_back(open_registry: Open, tmp_path:
         lab.registry.publish(card("天气", description="一"), version="1.0")
         lab.registry.publish(card("天气", description="二"), version="1.1")
         lab.registry.label("天气", "stable", "1.0")
+        signed = card(
+            "签名",
+            version="1.0",
+            supportedInterfaces=[{"url": HERE, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}],
+            signatures=[{"protected": "e30", "signature": "c2lnbmVk"}],
+        )
+        lab.registry.publish(signed)
         other = open_registry()
         assert sync(lab.registry, other).open == []
         assert sync(lab.registry, open_registry()).differences == []
+        assert other.signed("签名") == signed
 
 
 def test_a_lab_on_nacos_calls_its_agents_and_another_lab_finds_them(nacos: Any, tmp_path: Path) -> None:
@@ -339,10 +349,40 @@ def test_a_lab_on_nacos_calls_its_agents_and_another_lab_finds_them(nacos: Any, 
         assert one.status().engines["registry"].startswith("nacos 3.1")
         wait_for(lambda: bool(two.registry.ls() and two.registry.endpoints("echo")))
         assert two.ask("echo", "从那边").text == "从那边"
+        wait_for(lambda: two.registry.signed("echo") is not None)
+        [key] = httpx.get(f"{one.url}/.well-known/jwks.json", trust_env=False).json()["keys"]
+        found = two.discover(
+            "echo", keys={key["kid"]: key}
+        )  # by what stands at Nacos, whether or not one can be reached
+        assert found.signed
+        assert found.card["supportedInterfaces"][0]["url"] == f"{one.url}/agents/echo"
         one.remove("echo")
         wait_for(lambda: two.registry.endpoints("echo") == [])
         assert nacos.endpoints["password"] not in "".join(map(repr, [*one.log(), *two.log(), one.settings]))
     assert (tmp_path / "one" / "keys.json").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_agent_that_is_hosted_elsewhere_later_is_signed_anew_and_otherwise_left_alone(
+    nacos: Any, server: Any, tmp_path: Path
+) -> None:
+    async def echo(message: Any, task: Any) -> str:
+        """Says it again."""
+        return str(message.text)
+
+    known = {
+        "registry": "nacos", "nacos": nacos.endpoints["url"], "nacos_user": nacos.endpoints["username"],
+        "nacos_password": nacos.endpoints["password"], "nacos_namespace": lab_of(tmp_path), "probe": 0,
+    }  # fmt: skip
+    cards = []
+    for place in ({}, {"port": free_ports()[0]}, {}):  # the last one at the port that it had
+        with Lab(store=tmp_path / "one", **known, **place) as lab:
+            lab.define("echo", echo, version="1.0")
+            cards.append(lab.registry.signed("echo"))
+            assert cards[-1]["supportedInterfaces"][0]["url"] == f"{lab.url}/agents/echo"
+    assert cards[0] != cards[1] == cards[2]
+    asked = {"namespaceId": lab_of(tmp_path), "agentName": "echo", "version": "1.0"}
+    [extension] = [one for one in server.get(AGENTS, asked)["capabilities"]["extensions"] if one["uri"] == RECORD]
+    assert json.loads(extension["params"]["signed"]) == cards[2]
 
 
 def test_a_store_that_goes_takes_what_it_has_there_with_it(nacos: Any, server: Any, tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def _words(change: Change) -> str:
     detail = change.detail
     text = {
         "published": "a draft" if detail.get("state") == "draft" else "",
+        "signed": "anew",
         "state.changed": f"{detail.get('from')} → {detail.get('to')}",
         "label.moved": f"{detail.get('label')}: {detail.get('from') or 'new'} → {change.version}",
         "label.removed": f"{detail.get('label')}",

@@ -24,6 +24,7 @@ from nbagora_lab.registry.rows import (
     latest_of,
     next_version,
     published,
+    signed_of,
     state_of,
     version_exists,
     version_id,
@@ -42,6 +43,7 @@ __all__ = [
     "rule_key",
     "set_document",
     "set_state",
+    "sign",
     "unlabel",
 ]
 
@@ -81,6 +83,8 @@ def make(
     elif new and there is not None:
         raise version_exists(draft, version, json.loads(there[2]))
     if not new:
+        if draft.signed is not None and sign(run, entry, version, draft.signed):
+            note_all(run, now, [("signed", (draft.kind, draft.namespace, draft.name, version), {})], by)
         return version, state_of(run, entry, version), False
     number, told = _insert(run, now, entry, draft, version, state)
     moved = None
@@ -88,6 +92,17 @@ def make(
         moved = _point(run, entry, (draft.kind, draft.namespace, draft.name), LATEST, version, made=number)
     note_all(run, now, [one for one in (told, moved) if one], by)
     return version, state, True
+
+
+def sign(run: Run, entry: int, version: str, card: dict[str, Any]) -> bool:
+    """Keeps a signed card beside a version whose content it has; whether it is another one than before."""
+    if signed_of(run, entry, version) == card:
+        return False
+    run(
+        "INSERT INTO signed VALUES (?, ?) ON CONFLICT (version) DO UPDATE SET card = excluded.card",
+        (version_id(run, entry, version), json.dumps(card, ensure_ascii=False)),
+    )
+    return True
 
 
 def insert(run: Run, now: float, entry: int, draft: Draft, version: str, state: State, by: By) -> None:

@@ -321,6 +321,7 @@ class Found(_Frozen):
 
 ChangeType = Literal[
     "published",
+    "signed",
     "state.changed",
     "label.moved",
     "label.removed",
@@ -345,12 +346,13 @@ class Change(_Frozen):
         namespace: Namespace of the thing.
         name: The thing's name.
         version: The version that was published, that the label points at now, or that the endpoint serves.
-        detail: ``published``: ``state``, where it is a draft. ``state.changed``: ``from`` and ``to``. ``label.moved``:
-            ``label`` and, unless it is new, ``from`` (a version). ``label.removed``: ``label``. ``rule.changed``:
-            ``from`` and ``to``, rules or None. ``endpoint.up``: ``id``, ``url``, ``transport`` and, where it took the
-            place of one with an older lease, ``replaces`` (its id). The other endpoint changes: ``id``, ``url``,
-            ``transport`` and ``reason`` (``deregistered`` or ``expired`` of a ``down``), a health also ``state``.
-            ``access.changed``: what was set. ``refused``: ``action`` and ``reason``; nothing changed.
+        detail: ``published``: ``state``, where it is a draft. ``signed``: nothing; a version has other signatures.
+            ``state.changed``: ``from`` and ``to``. ``label.moved``: ``label`` and, unless it is new, ``from`` (a
+            version). ``label.removed``: ``label``. ``rule.changed``: ``from`` and ``to``, rules or None.
+            ``endpoint.up``: ``id``, ``url``, ``transport`` and, where it took the place of one with an older lease,
+            ``replaces`` (its id). The other endpoint changes: ``id``, ``url``, ``transport`` and ``reason``
+            (``deregistered`` or ``expired`` of a ``down``), a health also ``state``. ``access.changed``: what was set.
+            ``refused``: ``action`` and ``reason``; nothing changed.
         kind: What the thing is.
         who: Who asked for it.
         why: The reason that they gave.

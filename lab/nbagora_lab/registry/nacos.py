@@ -150,7 +150,7 @@ class NacosCatalog(EmbeddedCatalog):
             read = self._agents.read(space, namespace, kind, content, hashes, base)
             if read is not None and read.record.versions:
                 with self._mirror.taking_in() as run:
-                    for version in take_in(run, self._clock.now(), read.record, read.drafts):
+                    for version in take_in(run, self._clock.now(), read.record, read.drafts, read.last):
                         _log.warning("'%s' %s was written over at Nacos", read.record.name, version)
                     if read.url.startswith(("http://", "https://")):
                         take_place(run, self._clock.now(), kind, _card_place(read, self._clock.now()))
@@ -251,6 +251,7 @@ class NacosCatalog(EmbeddedCatalog):
             (before,),
         ).fetchall()
         things: dict[tuple[Kind, str, str], list[str]] = {}
+        signed: dict[tuple[Kind, str, str], str] = {}
         for what, kind, namespace, name, version, detail in rows:
             if what.startswith("endpoint."):
                 told = json.loads(detail)
@@ -263,13 +264,15 @@ class NacosCatalog(EmbeddedCatalog):
                 made = things.setdefault((kind, namespace, name), [])
                 if what == "published":
                     made.append(version)
-        for (kind, namespace, name), made in things.items():
-            self._push_thing(run, kind, namespace, name, made)
+                elif what == "signed":
+                    signed[kind, namespace, name] = version
+        for thing, made in things.items():
+            self._push_thing(run, *thing, made, signed.get(thing))
 
-    def _push_thing(self, run: Run, kind: Kind, namespace: str, name: str, made: list[str]) -> None:
+    def _push_thing(self, run: Run, kind: Kind, namespace: str, name: str, made: list[str], signed: str | None) -> None:
         record = record_of(run, kind, namespace, name)
         assert record is not None
-        target = made[-1] if made else latest_of(record) or next(reversed(record.versions))
+        target = made[-1] if made else signed or latest_of(record) or next(reversed(record.versions))
         entry = entry_of(run, kind, namespace, name)
         wanted = "" if kind != "agent" else " AND version = ?"
         cards = {

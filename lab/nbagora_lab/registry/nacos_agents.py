@@ -58,12 +58,14 @@ class Read(NamedTuple):
         drafts: Contents of those of its versions that were asked for.
         url: Where a card that somebody else wrote says that it answers.
         whole: Whether all that was asked for is there: Nacos lists a version before it writes its card.
+        last: The version of an agent that was written last, and its content, which may have been signed anew.
     """
 
     record: Record
     drafts: dict[str, Draft]
     url: str = ""
     whole: bool = True
+    last: tuple[str, Draft] | None = None
 
 
 def check_readable(version: str) -> str:
@@ -265,7 +267,7 @@ class Agents:
     ) -> Read | None:
         named = str(content.get("name", ""))
         details = {str(one["version"]): one for one in content.get("versionDetails") or ()}
-        carried = content_of(content, namespace, named)[1]
+        last, carried = content_of(content, namespace, named)
         records = [read_record("agent", namespace, carried)]
         name = records[0].name if records[0] is not None else name_of(named) if base is None else base.name
         drafts, url, whole = {}, "", True
@@ -300,7 +302,8 @@ class Agents:
                 _log.warning("'%s' %s was written over at Nacos after it was published", name, version)
             rest = versions.get(version, ("", "published", _seconds(details[version])))[1:]
             versions[version] = (draft.hash, *rest)
-        return Read(_with_native(record._replace(versions=versions), content), drafts, url, whole)
+        written = None if last is None else (str(content.get("version")), last)
+        return Read(_with_native(record._replace(versions=versions), content), drafts, url, whole, written)
 
 
 def _with_native(record: Record, content: Mapping[str, Any]) -> Record:

@@ -74,7 +74,9 @@ class MirrorStore(SqliteStore):
             yield run
 
 
-def take_in(run: Run, now: float, record: Record, drafts: dict[str, Draft]) -> list[str]:
+def take_in(
+    run: Run, now: float, record: Record, drafts: dict[str, Draft], last: tuple[str, Draft] | None = None
+) -> list[str]:
     """Makes a thing of the mirror what it is elsewhere.
 
     Args:
@@ -82,6 +84,7 @@ def take_in(run: Run, now: float, record: Record, drafts: dict[str, Draft]) -> l
         now: Seconds since the Unix epoch.
         record: The thing as it is there.
         drafts: Contents of the versions that the mirror lacks.
+        last: The version that was written last, and its content.
 
     Returns:
         Versions that are there with other content than was published first, which is kept.
@@ -103,6 +106,10 @@ def take_in(run: Run, now: float, record: Record, drafts: dict[str, Draft]) -> l
             overwritten.append(version)
         if published(run, entry, version) is not None:
             _set_state(run, now, entry, record, version, state)
+    if last is not None and (known := published(run, entry, last[0])) is not None and known[1] == last[1].hash:
+        signed = last[1].signed
+        if signed is not None and life.sign(run, entry, last[0], signed):
+            note(run, now, "signed", (*thing, last[0]), {}, ELSEWHERE)
     rule = life.document(run, "rule", record.namespace, life.rule_key(thing))
     if rule != record.rule:
         life.set_document(run, "rule", record.namespace, life.rule_key(thing), None)  # it may hold labels that go

@@ -122,8 +122,13 @@ class Registry(Finding, Placing):
         self._see(thing)
         return self.catalog.get(namespace, name, version_or_label, kind=kind)
 
+    @property
+    def shared(self) -> bool:
+        """Whether a server keeps it, so that others read a card there who may not reach its agent's lab."""
+        return not self.catalog.engine.startswith(("embedded", "joined"))
+
     def signed(self, name: str, version_or_label: str = LATEST, *, namespace: str = NAMESPACE) -> dict[str, Any] | None:
-        """The card that a version of an agent was published with, verbatim, where it was signed.
+        """The card that a version of an agent was published with last, verbatim, where it was signed.
 
         A version's content leaves out what a signature covers: the interfaces, and the signatures themselves.
         """

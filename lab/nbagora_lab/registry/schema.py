@@ -7,7 +7,7 @@
 | `states` | a version's state, where that is not ``published`` | along its life |
 | `labels` | where a label points, and pointed before; a foreign key keeps it on a version that exists | as it moves |
 | `links` | a thing that a version uses | never |
-| `signed` | the card that a version was published with, where it was signed | never |
+| `signed` | the card that a version was published with last, where it was signed | when it is signed anew |
 | `documents` | what is set beside versions: a rule, a policy, a token's digest | when it is set anew |
 | `endpoints` | a lease on a place; `epoch` is the revision that registered it | by renewal; gone at its end |
 | `changes` | a change; its revision is the row's number, dense; `chain` its hash and all before it | never (triggers) |

@@ -143,7 +143,9 @@ class _Pair:
 
     def _publish(self, to: Registry, given: AgentVersion) -> object:
         latest = self._labels(to).get("latest")
-        to.publish(given.card | {"version": given.version}, version=given.version, **self.where)
+        there = self.here if to is self.there else self.there
+        signed = there.signed(self.name, given.version, namespace=given.namespace) if given.kind == "agent" else None
+        to.publish(signed or given.card | {"version": given.version}, version=given.version, **self.where)
         if latest is not None:  # a version that comes by itself leads nobody anywhere
             to.label(self.name, "latest", latest, **self.where)
         return None

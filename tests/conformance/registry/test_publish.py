@@ -175,5 +175,24 @@ def test_a_signed_card_is_kept_as_it_was_given(reopen: Callable[[], Catalog]) ->
         assert opened.signed("public", "天气", "latest") is None
         assert "signatures" not in opened.get("public", "天气", "1").card
     assert catalog.publish(read_card(card("天气")), version="1").hash == published.hash  # a signature is no content
+    assert catalog.signed("public", "天气", "1") == signed
     with pytest.raises(VersionNotFound):
         catalog.signed("public", "天气", "9")
+
+
+def test_a_version_that_is_signed_anew_stays_that_version_and_has_the_newer_signature(
+    reopen: Callable[[], Catalog],
+) -> None:
+    places = [[{"url": f"https://{at}/x", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}] for at in "xy"]
+    first, second = (
+        card("天气", version="1", supportedInterfaces=place, signatures=[{"protected": "e30", "signature": "c2lnbmVk"}])
+        for place in places
+    )
+    catalog = reopen()
+    published = catalog.publish(read_card(first), version="1")
+    start = catalog.revision()
+    again = [catalog.publish(read_card(one), version="1") for one in (second, second)]
+    assert [(one.version, one.hash, one.new) for one in again] == [("1", published.hash, False)] * 2
+    assert [(one.type, one.version) for one in catalog.changed_since(start)] == [("signed", "1")]
+    for opened in (catalog, reopen()):
+        assert opened.signed("public", "天气", "1") == second
