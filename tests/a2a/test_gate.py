@@ -235,9 +235,8 @@ def test_the_extended_card_tells_more_to_who_is_let_in(lab):
     assert [skill["id"] for skill in public["skills"]] == ["read", "write"]
     assert [skill["id"] for skill in extended["result"]["skills"]] == ["read", "write", "hide"]
     old = headers | {"A2A-Version": "0.3", "X-A2A-Extensions": "urn:x:must"}
-    extended = post(lab, "skilled", method="agent/getAuthenticatedExtendedCard", params={}, headers=old).json()[
-        "result"
-    ]
+    asked = {"method": "agent/getAuthenticatedExtendedCard", "params": {"tenant": ""}}
+    extended = post(lab, "skilled", **asked, headers=old).json()["result"]
     assert extended == HTTP.get(f"{lab.url}/agents/skilled/v1/card", headers=old).json()
     assert (extended["protocolVersion"], [skill["id"] for skill in extended["skills"]]) == (
         "0.3",
