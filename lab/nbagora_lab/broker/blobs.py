@@ -247,6 +247,7 @@ class BlobReader(io.RawIOBase):
             return 0
         index, start = divmod(self._at, CHUNK)
         if self._chunk[0] != index:
+            self._chunk = -1, b""  # before the next one is there
             self._chunk = index, self._load(index)
         piece = memoryview(self._chunk[1])[start : start + len(buffer)]
         buffer[: len(piece)] = piece
@@ -299,20 +300,25 @@ class BlobReader(io.RawIOBase):
         super().close()
 
 
-def _chunks(pieces: Iterable[bytes]) -> Iterable[bytes | memoryview]:
-    """The same bytes in chunks of `CHUNK`, the last one excepted; whole chunks of a large piece are not copied."""
-    gathered = bytearray()
+def _chunks(pieces: Iterable[bytes]) -> Iterable[memoryview]:
+    """The same bytes in chunks of `CHUNK`, the last one excepted, each to be used before the next one is asked for.
+
+    Small pieces gather in one place; whole chunks of a large piece are not copied.
+    """
+    place, gathered = memoryview(b""), 0
     for piece in pieces:
         view = memoryview(piece).cast("B")
         while view:
-            taken = view[: CHUNK - len(gathered)]
+            taken = view[: CHUNK - gathered]
             view = view[len(taken) :]
             if len(taken) == CHUNK:
                 yield taken
                 continue
-            gathered += taken
-            if len(gathered) == CHUNK:
-                yield bytes(gathered)
-                gathered.clear()
+            place = place or memoryview(bytearray(CHUNK))
+            place[gathered : gathered + len(taken)] = taken
+            gathered += len(taken)
+            if gathered == CHUNK:
+                yield place
+                gathered = 0
     if gathered:
-        yield bytes(gathered)
+        yield place[:gathered]

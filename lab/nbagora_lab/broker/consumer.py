@@ -100,15 +100,17 @@ class Consumer:
             NotSubscribed: The client was silent for too long, or was closed.
         """
         _check_wait(wait)
-        batch = self._receive(max, max_bytes, lease, attempt_id)
         deadline = time.monotonic() + wait
-        while not batch and (left := deadline - time.monotonic()) > 0:
+        while not (batch := self._receive(max, max_bytes, lease, attempt_id)):
+            if (left := deadline - time.monotonic()) <= 0:
+                break
             woken = threading.Event()
             ends = self.groups.when_ready(self.group, self.client, woken.set), self.clock.watch(woken.set)
             try:
                 batch = self._receive(max, max_bytes, lease, attempt_id)  # what came before the watch stood
-                if not batch:
-                    woken.wait(min(left, _SLICE, left if batch.wake is None else batch.wake))
+                if batch:
+                    break
+                woken.wait(min(left, _SLICE, left if batch.wake is None else batch.wake))
             finally:
                 for end in ends:
                     end()
@@ -126,9 +128,10 @@ class Consumer:
         """The same on an event loop, which goes on meanwhile."""
         _check_wait(wait)
         loop = asyncio.get_running_loop()
-        batch = self._receive(max, max_bytes, lease, attempt_id)
         deadline = loop.time() + wait
-        while not batch and (left := deadline - loop.time()) > 0:
+        while not (batch := self._receive(max, max_bytes, lease, attempt_id)):
+            if (left := deadline - loop.time()) <= 0:
+                break
             woken = asyncio.Event()
 
             def wake(woken: asyncio.Event = woken) -> None:
@@ -136,12 +139,13 @@ class Consumer:
 
             ends = self.groups.when_ready(self.group, self.client, wake), self.clock.watch(wake)
             try:
-                batch = self._receive(max, max_bytes, lease, attempt_id)
-                if not batch:
-                    seconds = left if batch.wake is None else min(left, batch.wake)
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(seconds):
-                            await woken.wait()
+                batch = self._receive(max, max_bytes, lease, attempt_id)  # what came before the watch stood
+                if batch:
+                    break
+                seconds = left if batch.wake is None else min(left, batch.wake)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(seconds):
+                        await woken.wait()
             finally:
                 for end in ends:
                     end()

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbagora_lab.broker.delivery import Batch, Delivery
+from nbagora_lab.broker.delivery import Delivery
 from nbagora_lab.core.errors import LabError, LeaseLost, Suspend, UsageError
 from nbagora_lab.core.log import logger
 
@@ -30,7 +30,7 @@ __all__ = ["Handled", "Handling", "run"]
 _log = logger.getChild("broker")
 _LONG_POLL = 5.0  # seconds
 _PAUSE = 1.0  # seconds to suspend for, where an error names none
-_SLICE = 0.2  # seconds after which a waiting thread looks up, so that Ctrl-C is heard on every platform
+_SLICE = 0.2  # seconds after which who waits looks up: for Ctrl-C, and whether handlers are done
 _ENDING = 10.0  # seconds that a run has to end in after Ctrl-C; a second one does not wait
 
 
@@ -79,7 +79,7 @@ class Handling:
         self._lease = consumer.lease or consumer.groups.groups()[consumer.group].lease
         self._busy: dict[asyncio.Task[None], list[Delivery]] = {}
         self._counts = {"acked": 0, "failed": 0, "suspended": 0, "lost": 0}
-        self._receiving: asyncio.Task[Batch] | None = None
+        self._last = 0.0  # when there was something to do, in the loop's time
         self._pool: ThreadPoolExecutor | None = None
 
     async def run(self) -> Handled:
@@ -92,10 +92,6 @@ class Handling:
             for task in self._busy:
                 task.cancel()
             left = [delivery for deliveries in self._busy.values() for delivery in deliveries]
-            if (receiving := self._receiving) is not None and not receiving.done():
-                receiving.cancel()
-                [batch] = await asyncio.gather(receiving, return_exceptions=True)
-                left += batch if isinstance(batch, Batch) else []
             await asyncio.gather(renewing, *self._busy, return_exceptions=True)
             self._give_back(left)
             if self._pool is not None:
@@ -104,25 +100,14 @@ class Handling:
 
     async def _loop(self) -> None:
         loop = asyncio.get_running_loop()
-        last = loop.time()
+        self._last = loop.time()
         while True:
             free = self._concurrency - len(self._busy)
             if not free:
                 await asyncio.wait(self._busy, return_when=asyncio.FIRST_COMPLETED)
-                last = loop.time()
                 continue
-            wait = _LONG_POLL if self._idle is None else min(_LONG_POLL, max(0.0, last + self._idle - loop.time()))
-            receiving = self._receiving = asyncio.create_task(self._consumer.areceive(free, wait))
-            await asyncio.wait([receiving, *self._busy], return_when=asyncio.FIRST_COMPLETED)
-            if not receiving.done():  # a slot came free: receive for it as well
-                receiving.cancel()
-                last = loop.time()
-                try:
-                    batch = await receiving
-                except asyncio.CancelledError:
-                    continue
-            else:
-                batch = receiving.result()
+            wait = _LONG_POLL if self._idle is None else min(_LONG_POLL, self._last + self._idle - loop.time())
+            batch = await self._consumer.areceive(free, max(wait, _SLICE if self._busy else 0.0))  # a cancel loses none
             by_topic: dict[Any, list[Delivery]] = {}
             for delivery in batch:
                 key = delivery.handle if self._consumer.independent else delivery.topic
@@ -130,11 +115,16 @@ class Handling:
             for deliveries in by_topic.values():
                 task = asyncio.create_task(self._handle(deliveries))
                 self._busy[task] = deliveries
-                task.add_done_callback(self._busy.pop)
-            if batch or self._busy:
-                last = loop.time()
-            elif self._idle is not None and loop.time() - last >= self._idle:
+                task.add_done_callback(self._done)
+            if self._busy:
+                self._last = loop.time()
+                await asyncio.sleep(0)  # handlers begin before the next receive does
+            elif self._idle is not None and loop.time() - self._last >= self._idle:
                 return
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        del self._busy[task]
+        self._last = task.get_loop().time()
 
     async def _handle(self, deliveries: list[Delivery]) -> None:
         consumer = self._consumer
