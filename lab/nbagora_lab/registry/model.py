@@ -346,13 +346,11 @@ class Change(_Frozen):
         namespace: Namespace of the thing.
         name: The thing's name.
         version: The version that was published, that the label points at now, or that the endpoint serves.
-        detail: ``published``: ``state``, where it is a draft. ``signed``: nothing; a version has other signatures.
-            ``state.changed``: ``from`` and ``to``. ``label.moved``: ``label`` and, unless it is new, ``from`` (a
-            version). ``label.removed``: ``label``. ``rule.changed``: ``from`` and ``to``, rules or None.
-            ``endpoint.up``: ``id``, ``url``, ``transport`` and, where it took the place of one with an older lease,
-            ``replaces`` (its id). The other endpoint changes: ``id``, ``url``, ``transport`` and ``reason``
-            (``deregistered`` or ``expired`` of a ``down``), a health also ``state``. ``access.changed``: what was set.
-            ``refused``: ``action`` and ``reason``; nothing changed.
+        detail: ``published``: ``state``, where it is a draft. ``signed``, anew: nothing. ``state.changed``: ``from``,
+            ``to``. ``label.moved``: ``label``, and ``from`` (a version) unless it is new. ``label.removed``: ``label``.
+            ``rule.changed``: ``from`` and ``to``, rules or None. Of an endpoint ``id``, ``url``, ``transport``; ``up``:
+            ``replaces``, the id of one with an older lease; else ``reason`` (``down``: ``deregistered`` or
+            ``expired``), ``health``: ``state``. ``access.changed``: what is set. ``refused``: ``action``, ``reason``.
         kind: What the thing is.
         who: Who asked for it.
         why: The reason that they gave.
