@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.keyring import parse_credentials
 from nbagora_lab.a2a.task import Task, TaskEvent
 from nbagora_lab.a2a.tasklog import SESSIONS
@@ -19,6 +18,7 @@ from nbagora_lab.agents.short import ShortMemory
 from nbagora_lab.broker import Broker
 from nbagora_lab.broker.model import join_topic
 from nbagora_lab.core.errors import NotStarted, TimedOut
+from nbagora_lab.core.objects import read_object
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.inspect.lanesview import StepRow
 from nbagora_lab.inspect.spans import spans_of
@@ -153,7 +153,7 @@ class Asking:
     def _whom(self, agent: Whom) -> str:
         """An agent's name or URL; one that is given by its card is called by that from now on."""
         if isinstance(agent, Path) or (isinstance(agent, str) and agent.endswith(".json")):
-            agent = read_card(Path(agent))
+            agent = read_object(Path(agent), "card")
         if isinstance(agent, str):
             return agent
         url: str = self._wait(self._introduced, agent)

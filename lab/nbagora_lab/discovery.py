@@ -19,10 +19,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from nbagora_lab.a2a.cards import read_card as read_file
 from nbagora_lab.a2a.live import current_task
 from nbagora_lab.core.errors import LabError, UsageError
 from nbagora_lab.core.log import logger
+from nbagora_lab.core.objects import read_object
 from nbagora_lab.registry import AgentVersion, Registry, card_problems
 from nbagora_lab.wellknown import WellKnown
 
@@ -134,7 +134,7 @@ class Discovery:
         if isinstance(what, str) and what.startswith("env:"):
             return self._checked(_from_environment(what[4:]), "configured", what)
         if isinstance(what, Path) or what.endswith(".json"):
-            return self._checked(read_file(Path(what)), "configured", str(what))
+            return self._checked(read_object(Path(what), "card"), "configured", str(what))
         version = self._registry.get(what, ref)
         signed = self._registry.signed(what, version.version)
         return Discovered(

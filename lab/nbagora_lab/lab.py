@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-from nbagora_lab.a2a.cards import read_card
 from nbagora_lab.a2a.gate import Credentials, Tickets
 from nbagora_lab.a2a.keyring import Keyring
 from nbagora_lab.a2a.outbox import Outbox
@@ -33,6 +32,7 @@ from nbagora_lab.core.clock import Clock, SystemClock, VirtualClock
 from nbagora_lab.core.errors import NotStarted, StoreLocked
 from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.log import LogLine, RingLog, logger
+from nbagora_lab.core.objects import read_object
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.settings import Settings
 from nbagora_lab.core.vault import Vault
@@ -298,7 +298,7 @@ class Lab(Asking):
             Unreachable: Nothing answers at that URL.
         """
         if agent.endswith(".json"):
-            return read_card(Path(agent))
+            return read_object(Path(agent), "card")
         card: dict[str, Any] = self._wait(self._calls.card, agent)
         return card
 

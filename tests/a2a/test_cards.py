@@ -1,13 +1,11 @@
 """Cards: what an agent says of itself, from what was typed to what is served."""
 
-import json
-
 import pytest
 from a2a.compat.v0_3.types import AgentCard as AgentCard03
 from a2a.types import a2a_pb2 as pb
 from google.protobuf.json_format import ParseDict
 
-from nbagora_lab.a2a.cards import build_card, card_v03, parse_skill, read_card, with_interfaces
+from nbagora_lab.a2a.cards import build_card, card_v03, parse_skill, with_interfaces
 from nbagora_lab.agents.options import AgentOptions
 from nbagora_lab.core.errors import UsageError
 
@@ -60,20 +58,3 @@ def test_a_card_of_0_3_says_the_same():
     assert [(one.id, one.description, one.tags) for one in old.skills] == [("forecast", "the weather", ["travel"])]
     assert old.capabilities.streaming
     assert old.security == [{"token": []}]
-
-
-def test_a_card_in_a_file(tmp_path):
-    path = tmp_path / "card.json"
-    path.write_text(json.dumps({"name": "天气"}), encoding="utf-8")
-    assert read_card(path) == {"name": "天气"}
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b'"x"', None])
-def test_a_file_that_holds_no_card(tmp_path, content):
-    path = tmp_path / "card.json"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(UsageError) as caught:
-        read_card(path)
-    assert str(path) in caught.value.what
-    assert caught.value.hint

@@ -179,7 +179,7 @@ class Publish(Command, noun="registry", verb="publish"):
 
 def _read(path: Path) -> dict[str, Any]:
     """The JSON object in a file."""
-    from nbagora_lab.registry.files import read_object
+    from nbagora_lab.core.objects import read_object
 
     return read_object(path)
 

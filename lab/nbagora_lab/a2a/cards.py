@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote
 
@@ -21,7 +19,6 @@ __all__ = [
     "card_v03",
     "extended_card",
     "parse_skill",
-    "read_card",
     "with_interfaces",
 ]
 
@@ -165,21 +162,6 @@ def with_interfaces(card: dict[str, Any], url: str, grpc: str = "") -> dict[str,
         tenant = unquote(url.rpartition("/")[2])
         interfaces.append({"url": grpc, "protocolBinding": "GRPC", "protocolVersion": "1.0", "tenant": tenant})
     return {**card, "supportedInterfaces": interfaces}
-
-
-def read_card(path: Path) -> dict[str, Any]:
-    """The card in a JSON file.
-
-    Raises:
-        UsageError: There is none.
-    """
-    try:
-        card = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} holds no card: {error}", "give a file with an AgentCard in JSON") from None
-    if not isinstance(card, dict):
-        raise UsageError(f"{path} holds no card but a {type(card).__name__}", "give a file with an AgentCard in JSON")
-    return card
 
 
 def card_v03(card: dict[str, Any], url: str) -> dict[str, Any]:

@@ -14,22 +14,9 @@ connection.
 from nbagora_lab.registry.access import Grant, Policy, Principal
 from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.card import CARD_LIMIT, Problem, card_problems, content_hash, with_links
+from nbagora_lab.registry.change import Change, Seal, Verdict
 from nbagora_lab.registry.finding import Explanation, Impact
-from nbagora_lab.registry.model import (
-    LATEST,
-    NAMESPACE,
-    AgentVersion,
-    By,
-    Change,
-    Endpoint,
-    Found,
-    Link,
-    Published,
-    Query,
-    Seal,
-    Verdict,
-    Why,
-)
+from nbagora_lab.registry.model import LATEST, NAMESPACE, AgentVersion, By, Endpoint, Found, Link, Published, Query, Why
 from nbagora_lab.registry.registry import Registry
 from nbagora_lab.registry.routing import Resolution
 from nbagora_lab.registry.rules import Budget, Caller, DryRun, Match, Rule

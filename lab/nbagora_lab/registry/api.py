@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+from nbagora_lab.registry.change import Change, Seal, Verdict
 from nbagora_lab.registry.model import (
     LOCAL,
     AgentVersion,
     By,
-    Change,
     Draft,
     Endpoint,
     EndpointState,
@@ -29,9 +29,7 @@ from nbagora_lab.registry.model import (
     Kind,
     Published,
     Query,
-    Seal,
     State,
-    Verdict,
 )
 
 __all__ = ["CAPABILITIES", "Catalog"]

@@ -12,7 +12,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from nbagora_lab.registry.model import By, Change, ChangeType, Endpoint, Kind, Seal, Verdict
+from nbagora_lab.registry.change import Change, ChangeType, Seal, Verdict
+from nbagora_lab.registry.model import By, Endpoint, Kind
 from nbagora_lab.registry.sqlite import Run
 
 __all__ = ["changes_since", "note", "note_all", "revision_of", "take_down", "tell_endpoint", "verify"]

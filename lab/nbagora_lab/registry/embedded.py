@@ -29,12 +29,12 @@ from nbagora_lab.core.ids import Ids
 from nbagora_lab.registry import audit, index, leases, life
 from nbagora_lab.registry.api import CAPABILITIES
 from nbagora_lab.registry.audit import note
+from nbagora_lab.registry.change import Change, Seal, Verdict
 from nbagora_lab.registry.model import (
     LATEST,
     LOCAL,
     AgentVersion,
     By,
-    Change,
     Draft,
     Endpoint,
     EndpointState,
@@ -42,9 +42,7 @@ from nbagora_lab.registry.model import (
     Kind,
     Published,
     Query,
-    Seal,
     State,
-    Verdict,
 )
 from nbagora_lab.registry.names import is_version
 from nbagora_lab.registry.rows import (

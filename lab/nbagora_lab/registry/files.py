@@ -17,11 +17,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote
 
 from nbagora_lab.core.errors import StoreReadOnly, UsageError
+from nbagora_lab.core.objects import read_object
 from nbagora_lab.registry.model import LATEST, NAMESPACE, Kind
 from nbagora_lab.registry.names import automatic_number
 from nbagora_lab.registry.registry import Registry
 
-__all__ = ["FOLDERS", "Imported", "export_files", "import_files", "read_object"]
+__all__ = ["FOLDERS", "Imported", "export_files", "import_files"]
 
 FOLDERS: dict[Kind, str] = {"agent": "agents", "mcp": "mcp-servers", "prompt": "prompts"}
 """The folder of each kind."""
@@ -142,18 +143,3 @@ def _write(path: Path, content: dict[str, Any]) -> None:
 def _read(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an empty one where there is no file for what moves."""
     return read_object(path) if path.exists() else {}
-
-
-def read_object(path: Path) -> dict[str, Any]:
-    """The JSON object in a file.
-
-    Raises:
-        UsageError: There is none.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{path} can't be read: {error}", "give a file with a JSON object in it") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"{path} holds no object", "give a file with a JSON object in it")
-    return content

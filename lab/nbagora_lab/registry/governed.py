@@ -11,7 +11,8 @@ from nbagora_lab.core.clock import Clock, SystemClock
 from nbagora_lab.core.errors import AgentNotFound, Forbidden, UsageError
 from nbagora_lab.registry.access import ADMIN, Access, Grant, Policy, Principal, Role, Verifier
 from nbagora_lab.registry.api import CAPABILITIES, Catalog
-from nbagora_lab.registry.model import NAMESPACE, NOUNS, AgentVersion, By, Change, Kind, Thing
+from nbagora_lab.registry.change import Change
+from nbagora_lab.registry.model import NAMESPACE, NOUNS, AgentVersion, By, Kind, Thing
 from nbagora_lab.registry.routing import Router
 from nbagora_lab.registry.watch import Feed
 

@@ -16,7 +16,8 @@ from typing import Any
 from nbagora_lab.core.errors import Forbidden, InUse, VersionNotFound, WrongState
 from nbagora_lab.registry import index
 from nbagora_lab.registry.audit import note, note_all
-from nbagora_lab.registry.model import LATEST, NOUNS, By, ChangeType, Draft, Kind, State, Thing
+from nbagora_lab.registry.change import ChangeType
+from nbagora_lab.registry.model import LATEST, NOUNS, By, Draft, Kind, State, Thing
 from nbagora_lab.registry.names import automatic_number, is_version
 from nbagora_lab.registry.rows import (
     FIRST,

@@ -1,4 +1,4 @@
-"""What the registry's faces speak of: agents' versions, labels, endpoints, findings, changes.
+"""What the registry's faces speak of: agents' versions, labels, endpoints, findings.
 
 Three kinds of thing are kept: agents, MCP servers and prompts. A thing is named by kind, namespace and name, a version
 of it by its number as well.
@@ -18,8 +18,6 @@ __all__ = [
     "NOUNS",
     "AgentVersion",
     "By",
-    "Change",
-    "ChangeType",
     "Draft",
     "Endpoint",
     "EndpointState",
@@ -28,12 +26,10 @@ __all__ = [
     "Link",
     "Published",
     "Query",
-    "Seal",
     "State",
     "TextField",
     "Thing",
     "Values",
-    "Verdict",
     "Why",
 ]
 
@@ -317,84 +313,3 @@ class Found(_Frozen):
     agent: AgentVersion
     score: float
     why: tuple[Why, ...]
-
-
-ChangeType = Literal[
-    "published",
-    "signed",
-    "state.changed",
-    "label.moved",
-    "label.removed",
-    "rule.changed",
-    "endpoint.up",
-    "endpoint.down",
-    "endpoint.draining",
-    "endpoint.health",
-    "access.changed",
-    "refused",
-]
-"""What a change can be of."""
-
-
-class Change(_Frozen):
-    """One change of the registry, and one line of its audit.
-
-    Attributes:
-        revision: Its place among all changes, dense from 1.
-        time: Seconds since the Unix epoch.
-        type: What changed.
-        namespace: Namespace of the thing.
-        name: The thing's name.
-        version: The version that was published, that the label points at now, or that the endpoint serves.
-        detail: ``published``: ``state``, where it is a draft. ``signed``, anew: nothing. ``state.changed``: ``from``,
-            ``to``. ``label.moved``: ``label``, and ``from`` (a version) unless it is new. ``label.removed``: ``label``.
-            ``rule.changed``: ``from`` and ``to``, rules or None. Of an endpoint ``id``, ``url``, ``transport``; ``up``:
-            ``replaces``, the id of one with an older lease; else ``reason`` (``down``: ``deregistered`` or
-            ``expired``), ``health``: ``state``. ``access.changed``: what is set. ``refused``: ``action``, ``reason``.
-        kind: What the thing is.
-        who: Who asked for it.
-        why: The reason that they gave.
-    """
-
-    revision: int
-    time: float
-    type: ChangeType
-    namespace: str
-    name: str
-    version: str
-    detail: dict[str, Any] = {}
-    kind: Kind = "agent"
-    who: str = LOCAL.who
-    why: str = ""
-
-
-class Seal(NamedTuple):
-    """A place in the audit, to be kept elsewhere.
-
-    Attributes:
-        revision: Revision of the change.
-        chain: Its seal, in hex.
-    """
-
-    revision: int
-    chain: str
-
-
-class Verdict(NamedTuple):
-    """What became of a check of the audit.
-
-    Attributes:
-        whole: Whether nothing was altered.
-        changes: Number of changes that were checked.
-        unsealed: Number of changes from before seals were introduced.
-        broken: Revision of the first change that is not as it was written, None where all are.
-        seal: The newest seal.
-        reason: What is wrong, empty where nothing is.
-    """
-
-    whole: bool
-    changes: int
-    unsealed: int
-    broken: int | None
-    seal: Seal
-    reason: str = ""

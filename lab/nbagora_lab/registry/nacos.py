@@ -23,9 +23,10 @@ from nbagora_lab.core.ids import Ids
 from nbagora_lab.core.log import logger
 from nbagora_lab.registry.api import CAPABILITIES
 from nbagora_lab.registry.audit import take_down
+from nbagora_lab.registry.change import Change
 from nbagora_lab.registry.embedded import EmbeddedCatalog
 from nbagora_lab.registry.leases import all_live, live
-from nbagora_lab.registry.model import LOCAL, NAMESPACE, By, Change, Draft, Endpoint, Kind, Published, State
+from nbagora_lab.registry.model import LOCAL, NAMESPACE, By, Draft, Endpoint, Kind, Published, State
 from nbagora_lab.registry.nacos_agents import GROUPS, Agents, Read, check_readable
 from nbagora_lab.registry.nacos_http import INSTANCES, NAMESPACES, UNKNOWN_INSTANCE, Nacos
 from nbagora_lab.registry.nacos_mirror import ELSEWHERE, MirrorStore, take_in, take_place

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from nbagora_lab.core.errors import LabError, StoreReadOnly, UsageError
-from nbagora_lab.registry.files import FOLDERS, Imported, read_object
+from nbagora_lab.core.objects import read_object
+from nbagora_lab.registry.files import FOLDERS, Imported
 from nbagora_lab.registry.model import LATEST, NAMESPACE, Draft, Kind, State
 from nbagora_lab.registry.nacos_names import name_of, there
 from nbagora_lab.registry.nacos_record import NOWHERE, Record, card_there, content_of, read_record

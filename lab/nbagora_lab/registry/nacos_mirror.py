@@ -15,8 +15,9 @@ from typing import Any
 
 from nbagora_lab.registry import life
 from nbagora_lab.registry.audit import note, revision_of, tell_endpoint
+from nbagora_lab.registry.change import ChangeType
 from nbagora_lab.registry.leases import live
-from nbagora_lab.registry.model import LATEST, By, ChangeType, Draft, Endpoint, Kind
+from nbagora_lab.registry.model import LATEST, By, Draft, Endpoint, Kind
 from nbagora_lab.registry.nacos_record import Record
 from nbagora_lab.registry.rows import entry_of, published, state_of, version_id
 from nbagora_lab.registry.schema import APPLICATION_ID, MIGRATIONS

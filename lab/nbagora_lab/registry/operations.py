@@ -22,8 +22,9 @@ from nbagora_lab.registry.ard import (
     entry_of,
     query_of,
 )
+from nbagora_lab.registry.change import Change
 from nbagora_lab.registry.http import Call, Door
-from nbagora_lab.registry.model import AgentVersion, Change, Endpoint, Kind, Published, State
+from nbagora_lab.registry.model import AgentVersion, Endpoint, Kind, Published, State
 from nbagora_lab.registry.prompt import render
 from nbagora_lab.registry.rules import Caller, Rule
 

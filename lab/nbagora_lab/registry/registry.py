@@ -8,18 +8,9 @@ from typing import Any
 from nbagora_lab.broker.model import check_name
 from nbagora_lab.core.errors import InUse, LabError
 from nbagora_lab.registry.card import difference, read_content
+from nbagora_lab.registry.change import Change, Seal, Verdict
 from nbagora_lab.registry.finding import Finding
-from nbagora_lab.registry.model import (
-    LATEST,
-    NAMESPACE,
-    AgentVersion,
-    Change,
-    Kind,
-    Published,
-    Seal,
-    State,
-    Verdict,
-)
+from nbagora_lab.registry.model import LATEST, NAMESPACE, AgentVersion, Kind, Published, State
 from nbagora_lab.registry.names import check_label, check_version, is_version
 from nbagora_lab.registry.placing import Placing
 from nbagora_lab.registry.prompt import render

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 
 from nbagora_lab.registry.api import Catalog
-from nbagora_lab.registry.model import Change
+from nbagora_lab.registry.change import Change
 
 __all__ = ["PULSE", "Feed"]
 

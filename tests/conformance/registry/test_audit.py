@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from cards import draft
 from nbagora_lab.registry.api import Catalog
-from nbagora_lab.registry.model import By, Seal
+from nbagora_lab.registry.change import Seal
+from nbagora_lab.registry.model import By
 
 
 def test_an_empty_audit_is_whole(catalog: Catalog) -> None:

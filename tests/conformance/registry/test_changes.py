@@ -10,7 +10,7 @@ from cards import draft
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import VersionExists
 from nbagora_lab.registry.api import Catalog
-from nbagora_lab.registry.model import Change
+from nbagora_lab.registry.change import Change
 
 HERE = "http://127.0.0.1:8001/agents/weather"
 
