@@ -170,8 +170,8 @@ def test_a_record_that_is_missing_is_damage_and_is_named(log: FaultyLog, groups:
 
 def test_the_error_tells_of_the_first_and_of_how_many_more() -> None:
     lost = [Handle("chat/a", 3, 1), Handle("chat/b", 0, 1), Handle("chat/c", 0, 1)]
-    assert "record 3 of chat/a and 2 more is not leased" in str(lost_leases("workers", lost))
-    assert "more" not in lost_leases("workers", lost[:1]).what
+    assert "record 3 of chat/a and 2 more are not leased" in str(lost_leases("workers", lost))
+    assert "record 3 of chat/a is not leased" in lost_leases("workers", lost[:1]).what
 
 
 def test_a_lease_that_nobody_was_told_of_ends_as_the_memory_is_made_anew(

@@ -335,9 +335,9 @@ class Leases:
 def lost_leases(group: str, lost: list[Handle]) -> LeaseLost:
     """The error that tells of them."""
     first = lost[0]
-    more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+    more = f" and {len(lost) - 1} more are" if len(lost) > 1 else " is"
     return LeaseLost(
-        f"record {first.offset} of {first.topic}{more} is not leased under that number in the group '{group}'",
+        f"record {first.offset} of {first.topic}{more} not leased under that number in the group '{group}'",
         "its lease has ended and it is handed out again; renew leases while you work, and drop this result",
         lost,
     )

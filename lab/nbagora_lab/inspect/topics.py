@@ -15,7 +15,7 @@ from typing import NamedTuple
 from nbagora_lab.broker.api import Groups, Log
 from nbagora_lab.broker.model import TopicInfo, escape_name, split_topic
 from nbagora_lab.broker.stats import GroupStats, LeaseInfo, TopicProgress
-from nbagora_lab.core.errors import BadName, GroupNotFound, StoreCorrupt, TopicNotFound
+from nbagora_lab.core.errors import BadName, GroupNotFound, StoreCorrupt, TopicNotFound, UsageError
 from nbagora_lab.core.events import Flags, Record, Scheduling, decode, head_of
 from nbagora_lab.inspect.payload import preview, shown
 from nbagora_lab.inspect.topicview import (
@@ -205,7 +205,7 @@ class TopicInspector:
             return None
         try:
             return self._groups.progress(group, topic)
-        except (GroupNotFound, TopicNotFound):
+        except (GroupNotFound, TopicNotFound, UsageError):  # the last where the group does not read `_events`
             return None
 
     # The groups.

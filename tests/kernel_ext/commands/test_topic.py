@@ -207,6 +207,9 @@ def test_view_lists_topics_as_a_group_sees_them(chat: Any, run: Any) -> None:
     assert [group["group"] for group in view.snapshot["groups"]] == ["workers"]
     assert [row["lag"] for row in view.snapshot["topics"]] == [4]
     view.close()
+    view = run("%topic view chat --group workers")
+    assert {row["lite"]: row["lag"] for row in view.snapshot["topics"]} == {"_events": None, "s-1": 4}
+    view.close()
     with pytest.raises(GroupNotFound, match="no group 'worker'"):
         run("%topic view --group worker")
     for typed in ("chat/s-1", "chat"):
