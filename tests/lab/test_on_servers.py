@@ -17,7 +17,7 @@ from nbagora_lab.lab import Lab
 from servers import running_server
 from waiting import until
 
-pytestmark = [pytest.mark.campaign, pytest.mark.server("rocketmq"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.campaign, pytest.mark.server("rocketmq"), pytest.mark.timeout(900)]
 
 AGENT = '''
 import asyncio

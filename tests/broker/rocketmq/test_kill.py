@@ -21,7 +21,6 @@ from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import ServerGone
 
 pytestmark = [
-    pytest.mark.campaign,
     pytest.mark.timeout(1500),
     pytest.mark.leaves("servers that were killed and started again stay until the module ends"),
 ]
@@ -65,7 +64,9 @@ def killed(server: Server, name: str) -> None:
     _rocketmq.bring_up(server)
 
 
-@pytest.mark.parametrize("name", ["broker-a", "proxy"])
+@pytest.mark.parametrize(
+    "name", [pytest.param("broker-a", marks=pytest.mark.campaign), pytest.param("proxy", marks=pytest.mark.thorough)]
+)
 def test_nothing_acknowledged_is_lost_or_there_twice(cluster: Server, log: RocketLog, name: str) -> None:
     topics = [f"chat/s-{number}" for number in range(8)]
     acknowledged: dict[str, list[str]] = {topic: [] for topic in topics}
@@ -98,6 +99,7 @@ def test_nothing_acknowledged_is_lost_or_there_twice(cluster: Server, log: Rocke
         assert bodies(log, topic) == acknowledged[topic]
 
 
+@pytest.mark.campaign
 def test_a_tail_goes_on_behind_a_broker_that_was_away(cluster: Server, log: RocketLog) -> None:
     log.append([("chat/a", record("before"))])
     records = tail(log, "chat/a", timeout=PATIENCE)
@@ -134,6 +136,7 @@ def strays(log: RocketLog, broker: str) -> int:
     return count
 
 
+@pytest.mark.thorough
 def test_each_topic_is_on_one_broker_and_the_others_are_read_while_one_is_away(cluster: Server, log: RocketLog) -> None:
     names = [f"s-{number}" for number in range(24)]
     log.append([(f"chat/{name}", record(f"{name}:{count}")) for name in names for count in range(3)])
@@ -157,6 +160,7 @@ def test_each_topic_is_on_one_broker_and_the_others_are_read_while_one_is_away(c
         assert bodies(log, f"chat/{name}") == wanted
 
 
+@pytest.mark.campaign
 def test_a_topic_stays_on_its_broker_however_long_that_is_away(cluster: Server, log: RocketLog) -> None:
     """Proxies forget a broker after some 20 s, and put its topics' messages on another one."""
     [known] = [name for name in ("s-0", "s-1", "s-2", "s-3") if bucket(name, 2)][:1]

@@ -20,7 +20,7 @@ from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import Forbidden, LabError, QuotaExceeded
 from nbagora_lab.lab import Lab
 
-pytestmark = [pytest.mark.thorough, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
 USER, PASSWORD = "nbagora", "correct horse"
 MOST = 40
@@ -44,6 +44,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = _rocketmq.plan(folder, ports=None, brokers=1, fsync=False, conf={k: str(v) for k, v in wanted.items()})
     file = folder / "conf" / "rmq-proxy.json"
     told = {
+        "enableAclRpcHookForClusterMode": True,  # or its own calls to the broker carry no credentials
         "authenticationEnabled": True,
         "authenticationProvider": wanted["authenticationProvider"],
         "authenticationMetadataProvider": "org.apache.rocketmq.proxy.auth.ProxyAuthenticationMetadataProvider",
