@@ -331,13 +331,16 @@ def test_a_changed_agent_is_refused_with_what_changed(crashes):
     before = {"instructions": "Plan.", "model": "rules", "tools": {"find": "a1", "book": "b1"}}
     after = {"instructions": "Plan well.", "model": "rules", "tools": {"find": "a2", "pay": "c1"}}
 
-    async def begin(journal, fingerprint):
-        journal.begin("trip", fingerprint)
-        journal.begin("trip", {"at most": "once a run"})
+    async def begin(journal, *fingerprints):
+        for fingerprint in fingerprints:
+            journal.begin("trip", fingerprint)
+            await journal.step(FLOW, "plan", lambda: value_of(1))
 
-    crashes.run(lambda journal: begin(journal, before))
-    crashes.run(lambda journal: begin(journal, before))
-    assert [one.type for one in crashes.records()].count(RecordType.RUN) == 1
+    namesake = {"instructions": "Book.", "model": "rules", "tools": {}}
+    crashes.run(lambda journal: begin(journal, namesake, before, before))
+    crashes.run(lambda journal: begin(journal, before, namesake))
+    told = [json.loads(one.body).get("agents") for one in crashes.records() if one.type == FLOW]
+    assert [one for one in told if one] == [[{"agent": "trip", "is": namesake}], [{"agent": "trip", "is": before}]]
     with pytest.raises(AgentChanged) as refused:
         crashes.run(lambda journal: begin(journal, after))
     assert '"Plan." , is' not in refused.value.what

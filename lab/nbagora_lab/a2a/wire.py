@@ -79,9 +79,12 @@ included, takes 100 levels of messages, of which each level of an object costs t
 _TAIL = len(b"}}}}")
 
 
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode  # made once, not per call
+
+
 def dumps(value: object) -> bytes:
     """Strict JSON in UTF-8 on one line: no NaN, lone surrogates replaced."""
-    return _encoded(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    return _encoded(_encode(value))
 
 
 def _text(value: str) -> bytes:

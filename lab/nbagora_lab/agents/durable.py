@@ -1,34 +1,31 @@
-"""pydantic-ai's durable seam on the journal: each request to a model and each call of a tool is a step.
+"""pydantic-ai on the journal: each request to a model and each call of a tool is a step.
 
-The one file that knows `pydantic_ai.durable_exec`, which is young: `tests/agents/test_durable.py` is its contract. What
-crosses is JSON; what two equal runs would differ in (times, run ids) is left out of it, so that they leave the same
-records.
+It stands on what pydantic-ai names for builders of durable engines: a model around the model, the hooks of a
+capability, and the codec and result types of `pydantic_ai.durable_exec`. Its base class for engines is left out, which
+makes four operations and rebuilds the model at each request; and the capability is made part of a copy of the agent,
+since one that is given to a run has all others composed anew: that halves what a journaled run takes beyond a bare one.
+This is the one file that knows any of it; `tests/agents/test_durable.py` is its contract. What crosses is JSON; what
+two equal runs would differ in (times, run ids) is left out of it, so that they leave the same records.
 
 Model steps are idempotent: asked again, a model may answer otherwise, and nothing that was recorded depends on it. A
-tool is not, unless its metadata says ``idempotent``. Tools run one after another, in the order in which the model named
-them, so that their paths are the same each time.
+tool is not, unless its metadata says ``idempotent``. Tools must run one after another, in the order in which the model
+named them, so that their paths are the same each time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
+import copy
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
+from pydantic_ai import Agent
+from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
 from pydantic_ai.capabilities.abstract import WrapToolExecuteHandler
-from pydantic_ai.durable_exec import (
-    JSON_CODEC,
-    BaseDurabilityCapability,
-    CallToolResult,
-    DurabilityEngineSpec,
-    DurableOperationId,
-    JournalCallableOperationBackend,
-    ModelRequestId,
-    RoleBasedOperationConfig,
-    durable_unit_scope,
-)
+from pydantic_ai.durable_exec import JSON_CODEC, CallToolResult, durable_unit_scope
 from pydantic_ai.durable_exec._toolset import unwrap_tool_call_result, wrap_tool_call_result
 from pydantic_ai.exceptions import ModelRetry, ToolFailed, ToolFailedError, ToolRetryError
 from pydantic_ai.messages import (
@@ -43,7 +40,9 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
+from pydantic_ai.models import CompletedStreamedResponse, Model, ModelRequestParameters
+from pydantic_ai.models.wrapper import WrapperModel
+from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import DeferredToolRequests, DeferredToolResults, RunContext, ToolDefinition, ToolDenied
 from pydantic_core import to_jsonable_python
 
@@ -52,7 +51,7 @@ from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import StepFailed
 from nbagora_lab.core.events import RecordType
 
-__all__ = ["AGENT", "IDEMPOTENT", "JournalDurability"]
+__all__ = ["AGENT", "IDEMPOTENT", "JournalDurability", "JournaledModel"]
 
 AGENT = "agent"
 """Key of a tool's metadata that names the agent that it asks, which minds the time by itself."""
@@ -61,108 +60,159 @@ IDEMPOTENT = "idempotent"
 """Key of a tool's metadata: whether it may be called again where nobody knows whether it was."""
 
 _OUTCOME = "nbagora:outcome"  # marks a tool's result that is something else than a value
-_LEFT_OUT = ("timestamp", "run_id", "conversation_id")
+_LEFT_OUT = {"timestamp", "run_id", "conversation_id"}  # what would be another each time
+_TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")
 _RESULT: TypeAdapter[Any] = TypeAdapter(CallToolResult)
 _TEXT = 2000  # characters of a text in a model step's input
 _YES = ("yes", "y", "approve", "approved", "ok", "是", "好", "同意", "批准", "可以", "确认")
 
 
-class _Backend(JournalCallableOperationBackend[None]):
-    """Makes a step of each durable operation that is a request to a model."""
+class JournaledModel(WrapperModel):
+    """A model each request to which is a step of a task.
 
-    def __init__(self, durability: JournalDurability) -> None:
-        super().__init__(
-            agent_name=durability.name,
-            config=RoleBasedOperationConfig(model=None, event=None, capability=None, tool=None),
-        )
-        self.durability = durability
+    A stream is heard to its end inside the step; who asked gets it whole.
 
-    async def execute(
+    Args:
+        wrapped: What answers.
+        journal: The task's journal.
+        kind: What records call it: `nbagora_lab.agents.models.kind_of`.
+        say: Is given the text of the answers, as it comes.
+    """
+
+    def __init__(self, wrapped: Model, journal: Journal, *, kind: str, say: Callable[[str], None]) -> None:
+        super().__init__(wrapped)
+        self.kind = kind
+        self._journal = journal
+        self._say = say
+        self._seen = 0  # messages that a step's record has told already
+
+    async def request(
         self,
-        *,
-        operation_id: DurableOperationId,
-        name: str,  # noqa: ARG002 -- its signature
-        body: Callable[[], Awaitable[object]],
-        cache_key: tuple[object, ...],
-        config: None,  # noqa: ARG002
-    ) -> object:
-        """Runs one operation."""
-        if not isinstance(operation_id, ModelRequestId):
-            return await body()
-        messages: Any = cache_key[1]
-        return await self.durability.model_step(messages, body)
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """Asks the model, unless it was asked."""
+        return await self._step(
+            messages, lambda: self.wrapped.request(messages, model_settings, model_request_parameters)
+        )
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncIterator[CompletedStreamedResponse]:
+        """Asks the model for a stream, unless it was asked; gives the whole of it."""
+
+        async def heard() -> ModelResponse:
+            async with self.wrapped.request_stream(
+                messages, model_settings, model_request_parameters, run_context
+            ) as stream:
+                async for event in stream:
+                    if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
+                        self._say(event.part.content)
+                    elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
+                        self._say(event.delta.content_delta)
+            return stream.get()
+
+        response = await self._step(messages, heard, streamed=True)
+        yield CompletedStreamedResponse(response, model_request_parameters=model_request_parameters, replay_events=True)
+
+    async def _step(
+        self, messages: list[ModelMessage], ask: Callable[[], Awaitable[ModelResponse]], *, streamed: bool = False
+    ) -> ModelResponse:
+        heard, asked = False, _asked(messages[self._seen :])
+        self._seen = len(messages)
+
+        async def call() -> ModelResponse:
+            nonlocal heard
+            with durable_unit_scope():
+                answer = await ask()
+            heard = streamed
+            return answer
+
+        response: ModelResponse = await self._journal.step(
+            RecordType.STEP_MODEL,
+            "model",
+            call,
+            input={"messages": len(messages), "new": asked},
+            idempotent=True,
+            returns=_ANSWER,
+            about={"model": self.kind},
+            tell=self._spent,
+        )
+        if not heard:
+            for part in response.parts:
+                if isinstance(part, TextPart):
+                    self._say(part.content)
+        return response
+
+    def _spent(self, response: ModelResponse) -> Mapping[str, Any]:
+        """What an answer took, for its record; the price of a live model's, where it is known."""
+        usage = response.usage
+        counted = {name: number for name in _TOKENS if (number := getattr(usage, name))}
+        cost = usage.cost
+        if cost is None and self.kind.startswith("live:"):
+            try:
+                cost = response.cost().total_price
+            except (LookupError, ValueError, AssertionError):  # nobody knows the model, or it told too little
+                cost = None
+        return ({"usage": counted} if counted else {}) | ({"cost": float(cost)} if cost is not None else {})
 
 
-class JournalDurability(BaseDurabilityCapability[Any]):
-    """Records the steps of one run of one agent.
+class _Answer:
+    """How an answer of a model stands in its record."""
+
+    _adapter: TypeAdapter[ModelResponse] = TypeAdapter(ModelResponse)
+
+    def dump_python(self, response: ModelResponse, *, mode: Literal["json"]) -> dict[str, Any]:
+        told: dict[str, Any] = self._adapter.dump_python(response, mode=mode, exclude=_LEFT_OUT, exclude_none=True)
+        told["usage"] = {name: value for name, value in told["usage"].items() if value}
+        return {name: value for name, value in told.items() if value not in ([], {})}
+
+    def validate_python(self, told: dict[str, Any]) -> ModelResponse:
+        response: ModelResponse = JSON_CODEC.load(ModelResponse, told)
+        return response
+
+
+_ANSWER = _Answer()
+
+
+class JournalDurability(AbstractCapability[Any]):
+    """Records the calls of tools of one run of one agent, and has the run be the same each time.
 
     Args:
         journal: The task's journal.
-        model: What answers.
-        kind: What records call it: `nbagora_lab.agents.models.kind_of`.
-        name: The agent's name.
         clock: The lab's clock.
         run_id: What the run is called; the same each time.
-        say: Is given the text of the answers, as it comes.
         tool_timeout: Seconds that a call of a tool may take; None: as long as it likes.
         result_limit: Bytes of a tool's result at most, as JSON.
     """
 
-    engine_spec = DurabilityEngineSpec(
-        engine_name="nbagora",
-        durable_unit_noun="step",
-        durable_container_noun="task",
-        codec=JSON_CODEC,
-        sequential_tools_in_durable_context=True,
-        accepts_cancellation_token=False,
-    )
-
     def __init__(
         self,
         journal: Journal,
-        model: Model,
         *,
-        kind: str,
-        name: str,
         clock: Clock,
         run_id: str,
-        say: Callable[[str], None],
         tool_timeout: float | None = None,
         result_limit: int = 1 << 20,
     ) -> None:
-        super().__init__(models={"run": model}, name=name)
         self._journal = journal
-        self._kind = kind
         self._clock = clock
         self._run_id = run_id
-        self._say = say
         self._tool_timeout = tool_timeout
         self._result_limit = result_limit
-        self._seen = 0  # messages that a model step's record has told already
-        self._streamed = False
-        self._backend: _Backend | None = None
 
-    @property
-    def in_durable_context(self) -> bool:
-        """It is made for one run, which is one."""
-        return True
-
-    def get_durable_operation_backend(self) -> _Backend:
-        """What makes steps of operations."""
-        if self._backend is None or self._backend.durability is not self:  # a bound copy has its own
-            self._backend = _Backend(self)
-        return self._backend
-
-    def _bind_to_agent(self, agent: Any) -> None:
-        """Tools become steps in `wrap_tool_execute`, whatever toolset they are of."""
-
-    def _bind_capability_operations(self, agent: Any) -> None:
-        """Operations of other capabilities are done as they come: to look for them took a tenth of a run."""
-
-    def _bind_models(self, agent: Any) -> None:  # noqa: ARG002 -- its signature
-        """The run's model is the only one; the agent itself may have none."""
-        self._default_model_id = None
-        self._models_by_id = dict(self._extra_models)
+    def part_of(self, agent: Agent[Any, Any]) -> Agent[Any, Any]:
+        """An agent that is this one for as long as a run, and has this among its capabilities."""
+        bound = copy.copy(agent)
+        everything = CombinedCapability([*agent.root_capability.capabilities, self])
+        bound._root_capability = everything  # noqa: SLF001 -- there is no other way to add to it
+        return bound
 
     def get_default_run_id(self) -> str:
         """The same each time."""
@@ -175,46 +225,6 @@ class JournalDurability(BaseDurabilityCapability[Any]):
     def get_run_clock(self) -> Callable[[], datetime]:
         """The lab's."""
         return lambda: datetime.fromtimestamp(self._clock.now(), UTC)
-
-    # -- models --------------------------------------------------------------------------------------------------------
-
-    async def model_step(self, messages: list[ModelMessage], body: Callable[[], Awaitable[object]]) -> object:
-        """A request to the model, as a step."""
-        self._streamed, asked = False, _asked(messages[self._seen :])
-        self._seen = len(messages)
-
-        async def call() -> Any:
-            payload: Any = await body()
-            return _bare(payload)
-
-        payload = await self._journal.step(
-            RecordType.STEP_MODEL,
-            "model",
-            call,
-            input={"messages": len(messages), "new": asked},
-            idempotent=True,
-            about={"model": self._kind},
-            tell=_spent,
-        )
-        if not self._streamed:
-            for part in payload["parts"]:
-                if part.get("part_kind") == "text":
-                    self._say(part["content"])
-        return payload
-
-    def _model_stream_event_handler(self) -> Any:
-        """Tells the words as the model says them."""
-        return self._hear
-
-    async def _hear(self, _context: RunContext[Any], events: AsyncIterable[Any]) -> None:
-        self._streamed = True
-        async for event in events:
-            if isinstance(event, PartStartEvent) and isinstance(event.part, TextPart):
-                self._say(event.part.content)
-            elif isinstance(event, PartDeltaEvent) and isinstance(event.delta, TextPartDelta):
-                self._say(event.delta.content_delta)
-
-    # -- tools ---------------------------------------------------------------------------------------------------------
 
     async def wrap_tool_execute(
         self,
@@ -316,20 +326,6 @@ async def _within(seconds: float | None, call: Awaitable[Any]) -> Any:
 
 async def _given(value: Any) -> Any:
     return value
-
-
-def _bare(payload: dict[str, Any]) -> dict[str, Any]:
-    """A response without what says nothing, or would be another each time."""
-    kept = {name: value for name, value in payload.items() if value not in (None, [], {}) and name not in _LEFT_OUT}
-    kept["parts"] = [{name: value for name, value in part.items() if value is not None} for part in payload["parts"]]
-    kept["usage"] = {name: value for name, value in payload.get("usage", {}).items() if value}
-    return kept
-
-
-def _spent(payload: dict[str, Any]) -> Mapping[str, Any]:
-    usage = {name: value for name, value in payload["usage"].items() if name != "cost"}
-    cost = payload["usage"].get("cost")
-    return ({"usage": usage} if usage else {}) | ({"cost": float(cost)} if cost is not None else {})
 
 
 def _asked(messages: list[ModelMessage]) -> list[dict[str, Any]]:

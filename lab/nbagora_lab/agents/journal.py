@@ -6,8 +6,8 @@ A record's type says what kind of step it is (`RecordType.STEP_MODEL`, `STEP_TOO
     {"step": "plan/find_trains", "parent": "plan", "name": "find_trains", "phase": "result", "output": ["G1", "G3"]}
     {"step": "plan/find_trains", …, "phase": "error", "error": {"kind": "Unreachable", "what": "…", "hint": "…"}}
 
-with what else is known beside these: ``model``, ``usage``, ``prompt``. How long it took is the difference of the two
-records' times.
+with what else is known beside these: ``model``, ``usage``, ``prompts``. How long it took is the difference of the two
+records' times. The first intent after an agent began has what makes it what it is under ``agents``.
 
 When a process dies, the run is called anew and asks the journal for the same steps by the same paths:
 
@@ -93,7 +93,8 @@ class Journal:
         self._ask_user = ask
         self._asking: asyncio.Lock | None = None
         self._counts: Counter[str] = Counter()
-        self._begun: set[str] = set()
+        self._begun: list[tuple[str, Mapping[str, Any]]] = []  # agents of this process, and what each is
+        self._told = 0  # of these, how many a record tells of
         self._fold = StepFold(log, live.topic)
         self._usage: Counter[str] = Counter()
         self._cost = 0.0
@@ -134,28 +135,33 @@ class Journal:
             self._cost += float(about.get("cost") or 0.0)
 
     def begin(self, agent: str, fingerprint: Mapping[str, Any]) -> None:
-        """Notes what an agent is, at the first of its steps; on resuming, it must still be that.
+        """Says what an agent is, before its steps; on resuming, it must still be that.
 
         Args:
             agent: Its name.
-            fingerprint: What makes it what it is: ``instructions``, ``prompts``, ``tools``, ``model``; JSON values,
-                where one level of names is compared one by one.
+            fingerprint: What makes it what it is: ``instructions``, ``tools``, ``model``; JSON values, where one level
+                of names is compared one by one.
 
         Raises:
             AgentChanged: It is another one now; names what differs.
         """
-        if agent in self._begun:
-            return
-        self._begun.add(agent)
-        now = json.loads(json.dumps(fingerprint))
-        before = self._fold.runs.get(self._live.id, {}).get(agent)
-        if before is None:
-            self._live.note(RecordType.RUN, {"agent": agent, "fingerprint": now})
-        elif before != now:
-            raise AgentChanged(
-                f"the agent '{agent}' has changed since the task {self._live.id} began: {_difference(before, now)}",
-                "put it back as it was to go on, or ask anew",
-            )
+        before = self._fold.runs.get(self._live.id, {}).get(agent, [])
+        if before and fingerprint not in before:
+            raise self._changed(f"the agent '{agent}'", _difference(before[-1], fingerprint))
+        if not before and (agent, fingerprint) not in self._begun:
+            self._begun.append((agent, fingerprint))
+
+    def _changed(self, what: str, difference: str) -> AgentChanged:
+        return AgentChanged(
+            f"{what} has changed since the task {self._live.id} began: {difference}",
+            "put it back as it was to go on, or ask anew",
+        )
+
+    def _intend(self, type_: str, about: dict[str, Any]) -> None:
+        """Writes the record before a step."""
+        new, self._told = self._begun[self._told :], len(self._begun)
+        agents = {"agents": [{"agent": name, "is": fingerprint} for name, fingerprint in new]} if new else {}
+        self._live.note(type_, about | {"phase": "intent"} | agents)
 
     async def step(
         self,
@@ -184,7 +190,7 @@ class Journal:
             parent: Path of the step that it is part of; None for the one that this code runs in.
             idempotent: Whether it may be done again where nobody knows whether it was; a step that is made of steps
                 is, and so is what asks a model.
-            returns: Type of what comes of it, for `pydantic.TypeAdapter`; None for plain JSON values.
+            returns: Type of what comes of it, for `pydantic.TypeAdapter`, or what stands for one; None for plain JSON.
             about: More for its records: ``model``, ``prompt``.
             tell: Gives more for the last record, from what came of it: ``usage``.
             heard: Is given what the records of a step hold that an earlier process did.
@@ -218,7 +224,7 @@ class Journal:
             return _load(returns, known.output)
         if known is not None and known.state == "failed":
             raise _error_of(known.error or {})
-        self._live.note(type_, head | {"phase": "intent", "input": _jsonable(input), **(about or {})})
+        self._intend(type_, head | {"input": _jsonable(input), **(about or {})})
         token = _current.set(path)
         try:
             value = await call()
@@ -260,7 +266,7 @@ class Journal:
             answer = next((message for offset, message in said if offset > known.began), None)
         if answer is None:
             async with self._questions():  # a task asks one question at a time
-                self._live.note(RecordType.FLOW_STEP, head | {"phase": "intent", "input": question})
+                self._intend(RecordType.FLOW_STEP, head | {"input": question})
                 answer = (await self._ask_user(question, metadata or {})).raw
         self._live.note(RecordType.FLOW_STEP, head | {"phase": "result", "output": answer})
         return Message(answer)
@@ -270,7 +276,7 @@ class Journal:
         step = self._given.get(head["step"])
         if step is None:
             return None
-        self._live.note(type_, head | {"phase": "intent", "input": step.input})
+        self._intend(type_, head | {"input": step.input})
         came = {"phase": "error", "error": step.error} if step.error else {"phase": "result", "output": step.output}
         told = {name: step.about[name] for name in ("model", "source", "member") if name in step.about}
         self._live.note(type_, head | came | told | {"from": {"task": step.task, "offset": step.ended}})
@@ -333,8 +339,8 @@ def _short(value: Any) -> str:
 
 
 @functools.lru_cache(256)
-def _adapter(type_: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(type_)
+def _adapter(type_: Any) -> Any:
+    return type_ if hasattr(type_, "dump_python") else TypeAdapter(type_)
 
 
 def _dump(type_: Any, value: Any) -> Any:

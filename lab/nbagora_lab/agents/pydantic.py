@@ -27,7 +27,7 @@ from pydantic_ai.toolsets import AbstractToolset, FunctionToolset
 from pydantic_ai.usage import UsageLimits
 
 from nbagora_lab.agents.defaults import Defaults
-from nbagora_lab.agents.durable import JournalDurability
+from nbagora_lab.agents.durable import JournalDurability, JournaledModel
 from nbagora_lab.agents.journal import current_step
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.models import ScriptedModel, choose, kind_of
@@ -144,12 +144,8 @@ async def run_steps(
     journal.begin(name, _fingerprint(agent, kind))
     durability = JournalDurability(
         journal,
-        chosen,
-        kind=kind,
-        name=name,
         clock=task.clock,
         run_id=f"{task.id}/{current_step()}",
-        say=say,
         tool_timeout=defaults.tool_timeout or None,
         result_limit=defaults.tool_result,
     )
@@ -157,15 +153,16 @@ async def run_steps(
     if _streams(chosen):
         options["event_stream_handler"] = _drain  # has it ask the model for a stream; the words go out in the step
     try:
-        result: AgentRunResult[Any] = await agent.run(
-            prompt,
-            message_history=list(history),
-            model=chosen,
-            capabilities=[durability, *search_tools(agent.toolsets)],
-            usage_limits=limits,
-            infer_name=False,  # it would name an agent without a name for a variable of ours, from its second run on
-            **options,
-        )
+        with agent.parallel_tool_call_execution_mode("sequential"):
+            result: AgentRunResult[Any] = await durability.part_of(agent).run(
+                prompt,
+                message_history=list(history),
+                model=JournaledModel(chosen, journal, kind=kind, say=say),
+                capabilities=search_tools(agent.toolsets) or None,
+                usage_limits=limits,
+                infer_name=False,  # it'd name an agent without a name for a variable of ours, from its second run on
+                **options,
+            )
     except UsageLimitExceeded as error:
         raise LimitReached(f"'{name}' may take no more: {error}", "raise the limit, or find what repeats") from None
     except UnexpectedModelBehavior as error:

@@ -77,7 +77,6 @@ class RecordType:
     WEBHOOK = "push.webhook"
     WEBHOOK_DUE = "push.due"
     RETURN = "task.return"
-    RUN = "agent.run"
     STEP_MODEL = "agent.step.model"
     STEP_TOOL = "agent.step.tool"
     FLOW_STEP = "flow.step"

@@ -58,6 +58,7 @@ Asked = Any
 _NESTED = re.compile(r"^'[^']*' failed: ")  # of calls within calls the innermost says what was wrong
 _F = TypeVar("_F", bound=Callable[..., Any])
 _REPEATABLE = "__nbagora_repeatable__"
+_NAMELESS = "agent"
 
 
 def repeatable(function: _F) -> _F:
@@ -121,7 +122,7 @@ def member_of(target: Asked, name: str = "") -> Member:
         return Member(name or target, target, "agent", repeatable=True)
     pydantic_ai = sys.modules.get("pydantic_ai")
     if pydantic_ai is not None and isinstance(target, pydantic_ai.Agent):
-        return Member(name or target.name or "agent", target, "model", repeatable=True)
+        return Member(name or target.name or _NAMELESS, target, "model", repeatable=True)
     try:
         return _function(target, name)
     except TypeError:  # it can't be hashed
@@ -318,9 +319,8 @@ async def _ask_model(member: Member, value: Any, **options: Any) -> Any:
     task, left = running_task(), tokens_left()
     defaults = options.pop("defaults", task.defaults)
     limits = UsageLimits(request_limit=defaults.requests, tool_calls_limit=defaults.tool_calls, total_tokens_limit=left)
-    result = await run_steps(
-        member.target, text_of_value(value), task, defaults, name=member.name, limits=limits, **options
-    )
+    name = member.name if member.name != _NAMELESS else current_step()  # there may be several that have none
+    result = await run_steps(member.target, text_of_value(value), task, defaults, name=name, limits=limits, **options)
     usage = result.usage
     counted = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
     spend({"usage": counted, "cost": float(usage.cost or 0.0)})

@@ -22,7 +22,7 @@ STEP_TYPES = frozenset({RecordType.STEP_MODEL, RecordType.STEP_TOOL, RecordType.
 """Types of the records that steps are made of."""
 
 _KINDS = {RecordType.STEP_MODEL: "model", RecordType.STEP_TOOL: "tool", RecordType.FLOW_STEP: "flow"}
-_OWN = frozenset({"step", "parent", "name", "phase", "input", "output", "error"})
+_OWN = frozenset({"step", "parent", "name", "phase", "input", "output", "error", "agents"})
 
 
 @dataclass(slots=True)
@@ -97,7 +97,8 @@ class StepFold:
     Attributes:
         offset: Offset that it is folded to.
         steps: The steps by task id and path, in the order in which they began.
-        runs: What each task's agents were when it began: their fingerprints by task id and agent name.
+        runs: What each task's agents were when they began: their fingerprints by task id and agent name; more than
+            one where a name stands for several.
         answers: Offsets and texts of the users' messages, by task id.
     """
 
@@ -106,7 +107,7 @@ class StepFold:
         self.topic = topic
         self.offset = -1
         self.steps: dict[str, dict[str, Step]] = {}
-        self.runs: dict[str, dict[str, dict[str, Any]]] = {}
+        self.runs: dict[str, dict[str, list[dict[str, Any]]]] = {}
         self.answers: dict[str, list[tuple[int, dict[str, Any]]]] = {}
         self._claims: dict[str, int] = {}
 
@@ -133,9 +134,6 @@ class StepFold:
                 self._claims[record.subject] = head.epoch
             elif record.type in STEP_TYPES:
                 self._step(record, self._body(record))
-            elif record.type == RecordType.RUN:
-                body = self._body(record)
-                self.runs.setdefault(record.subject, {}).setdefault(body["agent"], body["fingerprint"])
             elif record.type == RecordType.MESSAGE and not record.generation:
                 said = json.loads(record.body)["message"]
                 self.answers.setdefault(record.subject, []).append((offset, said))
@@ -156,6 +154,8 @@ class StepFold:
             agent = record.source.removeprefix("/agents/")
             kind = _KINDS[record.type]
             step = steps[key] = Step(key, body.get("parent", ""), body.get("name", ""), kind, record.subject, agent)
+        for run in body.get("agents", ()):
+            self.runs.setdefault(record.subject, {}).setdefault(run["agent"], []).append(run["is"])
         step.about |= {name: value for name, value in body.items() if name not in _OWN}
         if phase == "intent":
             step.state, step.attempts = "running", step.attempts + 1
