@@ -239,6 +239,47 @@ def test_a_changed_agent_does_not_go_on(crashes):
         crashes.run(asking(other))
 
 
+def test_a_server_that_offers_other_tools_does_not_go_on(crashes):
+    from mcp.server.mcpserver import MCPServer
+
+    from nbagora_lab.agents.task import running
+    from nbagora_lab.agents.tools import mcp
+
+    def asking_server(about):
+        server = MCPServer("sky")
+        server.tool(name="look", description=about)(lambda: "blue")
+        agent = Agent(scripted(call("look"), "blue it is"), name="a", toolsets=[mcp(server)])
+
+        async def body(journal):
+            running.set(SimpleNamespace(journal=journal))
+            return await asking(agent)(journal)
+
+        return body
+
+    with pytest.raises(Died):
+        crashes.run(asking_server("Looks up."), after=2)
+    with pytest.raises(AgentChanged, match=r"'mcp sky' has changed .*: tools: 'look' was"):
+        crashes.run(asking_server("Looks down."))
+    assert crashes.run(asking_server("Looks up.")) == "blue it is"
+
+
+def test_a_script_of_several_runs_goes_on_with_the_next_one(crashes):
+    def twice():
+        agent = Agent(scripted(["one"], ["two"]), name="a")  # as a process that comes after has it
+
+        async def body(journal):
+            async def ask():
+                return await asking(agent, name="a")(journal)
+
+            return [await journal.step(RecordType.FLOW_STEP, "a", ask, idempotent=True) for _ in range(2)]
+
+        return body
+
+    with pytest.raises(Died):
+        crashes.run(twice(), after=5)
+    assert crashes.run(twice()) == ["one", "two"]
+
+
 def test_a_tool_that_raises_fails_the_run_and_its_step(crashes):
     def broken() -> str:
         raise ValueError("no rails")

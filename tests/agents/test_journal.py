@@ -348,6 +348,20 @@ def test_a_changed_agent_is_refused_with_what_changed(crashes):
         assert told in refused.value.what
 
 
+def test_another_version_of_a_prompt_is_refused_and_the_same_one_goes_on(crashes):
+    async def plan(journal, version):
+        journal._live.use_prompt("weekend", version)
+        await journal.step(FLOW, "plan", lambda: value_of(1), idempotent=True)
+        journal._live.use_prompt("late", version)
+        return await journal.step(FLOW, "write", lambda: value_of(2), idempotent=True)
+
+    with contextlib.suppress(Died):
+        crashes.run(lambda journal: plan(journal, "0.0.1"), after=2)
+    with pytest.raises(AgentChanged, match=r"the prompt 'weekend' has changed .*: version 0\.0\.1, now 0\.0\.2"):
+        crashes.run(lambda journal: plan(journal, "0.0.2"))
+    assert crashes.run(lambda journal: plan(journal, "0.0.1")) == 2
+
+
 # -- what it took ------------------------------------------------------------------------------------------------------
 
 

@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Self
+from unittest import mock
 
 from crashes import Crashes, Died
 from nbagora_lab.a2a.task import Task
+from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.journal import Journal, current_step
 from nbagora_lab.agents.task import running
 from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import TaskFailed
 from nbagora_lab.flows import repeatable
 from nbagora_lab.inspect.steps import Step, read_steps
@@ -54,6 +58,20 @@ class Team:
         work.__name__ = name
         return repeatable(work) if again else work
 
+    def model(self, agent: Any) -> Any:
+        """A pydantic-ai `Agent` as a member; each request to its model, and each call of its tools, is noted."""
+        model = agent.model
+
+        def noted(call: Callable[..., Any]) -> Callable[..., Any]:
+            def answer(*args: Any, **named: Any) -> Any:
+                self.asked.append(current_step())
+                return call(*args, **named)
+
+            return answer
+
+        model.function, model.stream_function = noted(model.function), noted(model.stream_function)
+        return agent
+
     def agent(self, name: str, does: Callable[[Any], Any]) -> str:
         """An A2A agent as a member."""
         self.agents[name] = does
@@ -74,9 +92,12 @@ class Team:
 
 
 class _FlowTask:
+    id, agent, defaults = "ctx.t", "flow", Defaults()
+
     def __init__(self, journal: Journal, team: Team) -> None:
         self.journal = journal
         self.call = team.call
+        self.clock = VirtualClock()
 
 
 class FlowRuns:
@@ -148,36 +169,40 @@ def outcome(runs: FlowRuns, flow: Flow, **options: Any) -> tuple[str, Any]:
         return "raises", f"{type(error).__name__}: {error}"
 
 
+@contextlib.contextmanager
+def nobody_is_called() -> Iterator[None]:
+    """No socket opens inside."""
+    with mock.patch.object(socket, "socket", side_effect=AssertionError("a socket was opened")):
+        yield
+
+
 def prove(path: Path, build: Callable[[Team], Flow], *, every: int = 1) -> Counter[str]:
     """Crashes a flow behind each record, and once more behind each record of what then goes on.
 
-    Each time it ends as without a crash, its records tell the same, and no step that had a result was asked again; and
-    once it has ended, running it anew asks nobody.
+    Each process has members of its own. Each time it ends as without a crash, its records tell the same, and no step
+    that had a result was asked again. Once it has ended, running it anew asks nobody, and reading it opens no socket.
 
     Returns:
         How often each step was asked without a crash.
     """
     whole = FlowRuns(path / "whole")
     with whole:
-        flow = build(whole.team)
-        ended = outcome(whole, flow)
+        ended = outcome(whole, build(whole.team))
         records = len(whole.crashes.records())
         told, asked = whole.told(), Counter(whole.team.asked)
-        assert outcome(whole, flow) == ended
+        assert outcome(whole, build(whole.team)) == ended
+        with nobody_is_called():
+            assert whole.told() == told
         assert Counter(whole.team.asked) == asked, "replaying asked somebody"
     assert max(asked.values(), default=1) == 1
     for after in range(0, records, every):
         with FlowRuns(path / f"after-{after}") as runs:
-            flow = build(runs.team)
-            for crash in (after, 1):
+            for crash in (after, 1, None):
                 finished = {key for key, step in runs.steps().items() if step.ended >= 0}
                 before = len(runs.team.asked)
                 with contextlib.suppress(Died):
-                    outcome(runs, flow, after=crash)
+                    came = outcome(runs, build(runs.team), after=crash)
                 assert not finished & set(runs.team.asked[before:]), "a finished step was asked again"
-            finished = {key for key, step in runs.steps().items() if step.ended >= 0}
-            before = len(runs.team.asked)
-            assert outcome(runs, flow) == ended
-            assert not finished & set(runs.team.asked[before:]), "a finished step was asked again"
+            assert came == ended
             assert runs.told() == told
     return asked

@@ -26,26 +26,22 @@ Steps that run beside one another, and start others only after they have waited,
 from __future__ import annotations
 
 import asyncio
-import builtins
-import functools
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError, to_jsonable_python
-
 from nbagora_lab.a2a.live import LiveTask
 from nbagora_lab.agents.message import Message
+from nbagora_lab.agents.results import dump, error_of, jsonable, load, told_of
 from nbagora_lab.broker.api import Log
-from nbagora_lab.core import errors
-from nbagora_lab.core.errors import AgentChanged, BadYield, GivenUp, LabError, StepFailed, StoreError, TaskEnded
+from nbagora_lab.core.errors import AgentChanged, GivenUp, StoreError, TaskEnded
 from nbagora_lab.core.events import Record, RecordType, decode
 from nbagora_lab.inspect.steps import Step, StepFold
 
-__all__ = ["CHOICES", "Journal", "current_step"]
+__all__ = ["CHOICES", "Journal", "current_step", "digest"]
 
 CHOICES = ("done", "do it", "give up")
 """What the user may answer where nobody knows whether a step happened; ``done`` takes its result after a colon."""
@@ -59,6 +55,11 @@ _Asker = Callable[[str, Mapping[str, Any]], Coroutine[Any, Any, Message]]
 def current_step() -> str:
     """The path of the step that this code is part of; empty outside of one."""
     return _current.get()
+
+
+def digest(told: Any) -> str:
+    """A few characters that stand for a tool in a fingerprint: its schema is long, and says little in a record."""
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
 
 
 class Journal:
@@ -118,6 +119,11 @@ class Journal:
         """The steps that earlier calls left, by path."""
         return self._fold.steps.get(self._live.id, {})
 
+    def asked(self, name: str) -> list[str]:
+        """Paths of the steps of a name in which earlier calls asked a model, in order; "" for the task itself."""
+        paths = dict.fromkeys(step.parent for step in self.steps.values() if step.kind == "model")
+        return [path for path in paths if not path or self.steps[path].name == name]
+
     def spent(self) -> dict[str, Any]:
         """What the task's models, and the agents that it asked, took in all.
 
@@ -135,7 +141,7 @@ class Journal:
             self._cost += float(about.get("cost") or 0.0)
 
     def begin(self, agent: str, fingerprint: Mapping[str, Any]) -> None:
-        """Says what an agent is, before its steps; on resuming, it must still be that.
+        """Says what an agent, or a server of tools, is before its steps; on resuming, it must still be that.
 
         Args:
             agent: Its name.
@@ -147,7 +153,7 @@ class Journal:
         """
         before = self._fold.runs.get(self._live.id, {}).get(agent, [])
         if before and fingerprint not in before:
-            raise self._changed(f"the agent '{agent}'", _difference(before[-1], fingerprint))
+            raise self._changed(f"'{agent}'", _difference(before[-1], fingerprint))
         if not before and (agent, fingerprint) not in self._begun:
             self._begun.append((agent, fingerprint))
 
@@ -156,6 +162,14 @@ class Journal:
             f"{what} has changed since the task {self._live.id} began: {difference}",
             "put it back as it was to go on, or ask anew",
         )
+
+    def _same_prompts(self, known: Step) -> None:
+        """Looks that a step of an earlier process used the versions of prompts that are used now."""
+        for prompt in known.about.get("prompts", ()):
+            name, _, before = prompt.rpartition("@")
+            now = self._live.prompts.get(name, before)
+            if now != before:
+                raise self._changed(f"the prompt '{name}'", f"version {before}, now {now}")
 
     def _intend(self, type_: str, about: dict[str, Any]) -> None:
         """Writes the record before a step."""
@@ -204,13 +218,15 @@ class Journal:
                 were, also where a record tells of them.
             GivenUp: Nobody knew whether it had happened, and the user gave it up.
             BadYield: What came of it can't be recorded.
-            AgentChanged: It was asked something else before, and `same` is set.
+            AgentChanged: It was asked something else before, and `same` is set; or with another version of a prompt.
         """
         above = _current.get() if parent is None else parent
         path = self._path(above, key or name)
         head = {"step": path, "parent": above, "name": name}
         known = self.steps.get(path)
-        if known is not None and same and known.input != (now := _jsonable(input)):
+        if known is not None:
+            self._same_prompts(known)
+        if known is not None and same and known.input != (now := jsonable(input)):
             raise AgentChanged(
                 f"the step '{path}' was asked {_short(known.input)} before the crash, and {_short(now)} now",
                 "the code has changed, or doesn't do the same each time: put it back to go on, or ask anew",
@@ -221,20 +237,20 @@ class Journal:
         if known is not None and known.state != "running" and heard is not None:
             heard(known.about)
         if known is not None and known.state == "done":
-            return _load(returns, known.output)
+            return load(returns, known.output)
         if known is not None and known.state == "failed":
-            raise _error_of(known.error or {})
-        self._intend(type_, head | {"input": _jsonable(input), **(about or {})})
+            raise error_of(known.error or {})
+        self._intend(type_, head | {"input": jsonable(input), **(about or {})})
         token = _current.set(path)
         try:
             value = await call()
-            output = _dump(returns, value)
+            output = dump(returns, value)
         except (TaskEnded, StoreError):
             raise
         except Exception as error:
-            told = _told(error)
+            told = told_of(error)
             self._live.note(type_, head | {"phase": "error", "error": told})
-            again = _error_of(told)
+            again = error_of(told)
             if type(again) is type(error):
                 raise
             raise again from error
@@ -336,51 +352,6 @@ def _parsed(text: str) -> Any:
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 200 else text[:199] + "…"
-
-
-@functools.lru_cache(256)
-def _adapter(type_: Any) -> Any:
-    return type_ if hasattr(type_, "dump_python") else TypeAdapter(type_)
-
-
-def _dump(type_: Any, value: Any) -> Any:
-    if type_ is None:
-        return _jsonable(value)
-    return _adapter(type_).dump_python(value, mode="json")
-
-
-def _load(type_: Any, output: Any) -> Any:
-    return output if type_ is None else _adapter(type_).validate_python(output)
-
-
-def _jsonable(value: Any) -> Any:
-    try:
-        return to_jsonable_python(value, inf_nan_mode="null", bytes_mode="base64")
-    except (PydanticSerializationError, ValueError, RecursionError) as error:
-        raise BadYield(
-            f"a {type(value).__name__} can't be recorded: {error}", "give JSON values, or name the type by returns="
-        ) from None
-
-
-def _told(error: Exception) -> dict[str, str]:
-    if isinstance(error, LabError):
-        return {"kind": type(error).__name__, "what": error.what, "hint": error.hint}
-    return {"kind": type(error).__name__, "what": str(error), "hint": ""}
-
-
-def _error_of(told: Mapping[str, str]) -> Exception:
-    """An error as its record tells it: nbagora's and Python's own are what they were."""
-    kind, what, hint = told.get("kind", ""), told.get("what", ""), told.get("hint", "")
-    own = getattr(errors, kind, None)
-    if isinstance(own, type) and issubclass(own, LabError):
-        return own(what, hint)
-    python = getattr(builtins, kind, None)
-    if isinstance(python, type) and issubclass(python, Exception):
-        try:
-            return python(what)
-        except TypeError:  # such as UnicodeDecodeError, which takes more
-            pass
-    return StepFailed(f"{kind}: {what}" if what else kind, hint, kind)
 
 
 def _difference(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

@@ -17,6 +17,8 @@ from pydantic_ai.toolsets import AbstractToolset
 from pydantic_ai.toolsets.abstract import ToolsetTool
 from pydantic_core import SchemaValidator, core_schema
 
+from nbagora_lab.agents.journal import digest
+from nbagora_lab.agents.task import running
 from nbagora_lab.core.errors import Unreachable, UsageError
 
 __all__ = ["McpToolset"]
@@ -69,7 +71,8 @@ class McpToolset(AbstractToolset[Any]):
     @property
     def id(self) -> str:
         """Names it among an agent's toolsets."""
-        return f"mcp {self.name or self.server}"
+        called = self.server if isinstance(self.server, str) else getattr(self.server, "name", "server")
+        return f"mcp {self.name or called}"
 
     async def for_run(self, ctx: RunContext[Any]) -> AbstractToolset[Any]:  # noqa: ARG002 -- its signature
         """One with a connection of its own."""
@@ -112,7 +115,12 @@ class McpToolset(AbstractToolset[Any]):
             _why(connection)
 
     async def get_tools(self, ctx: RunContext[Any]) -> dict[str, ToolsetTool[Any]]:  # noqa: ARG002 -- its signature
-        """What it offers, asked once a run."""
+        """What it offers, asked once a run.
+
+        Raises:
+            Unreachable: It does not tell.
+            AgentChanged: It offers something else than before the crash of a process.
+        """
         if self._tools is None:
             found: dict[str, ToolsetTool[Any]] = {}
             cursor = None
@@ -129,6 +137,10 @@ class McpToolset(AbstractToolset[Any]):
                 if cursor is None:
                     break
             self._tools = found
+            if (task := running.get()) is not None:
+                offered = {name: one.tool_def for name, one in found.items()}
+                tools = {name: digest([one.description, one.parameters_json_schema]) for name, one in offered.items()}
+                task.journal.begin(self.id, {"tools": tools})
         return self._tools
 
     def _definition(self, tool: Any) -> ToolDefinition:

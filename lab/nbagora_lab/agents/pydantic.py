@@ -3,8 +3,6 @@ context is their history."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 from weakref import ref
@@ -28,7 +26,7 @@ from pydantic_ai.usage import UsageLimits
 
 from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.durable import JournalDurability, JournaledModel
-from nbagora_lab.agents.journal import current_step
+from nbagora_lab.agents.journal import current_step, digest
 from nbagora_lab.agents.message import Message
 from nbagora_lab.agents.models import ScriptedModel, choose, kind_of
 from nbagora_lab.agents.output import Output
@@ -142,6 +140,8 @@ async def run_steps(
     kind, name = kind_of(chosen), name or agent.name or task.agent
     journal = task.journal
     journal.begin(name, _fingerprint(agent, kind))
+    if isinstance(chosen, ScriptedModel):
+        chosen.resume(f"{task.id}/{path}" for path in journal.asked(name))
     durability = JournalDurability(
         journal,
         clock=task.clock,
@@ -184,7 +184,7 @@ async def _drain(_context: Any, events: Any) -> None:
 
 
 def _fingerprint(agent: Agent[Any, Any], kind: str) -> dict[str, Any]:
-    """What makes an agent what it is. Tools by digest: their schemas are long and say little in a record."""
+    """What makes an agent what it is; a server tells its tools once it is connected."""
     key = id(agent)
     known = _tools.get(key)
     if known is None:
@@ -201,7 +201,7 @@ def _digests(leaf: AbstractToolset[Any]) -> dict[str, str]:
     found = {}
     for name, tool in leaf.tools.items():
         told = [tool.description, tool.function_schema.json_schema, tool.requires_approval]
-        found[name] = hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:8]
+        found[name] = digest(told)
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -103,6 +103,11 @@ class ScriptedModel(FunctionModel):
                 yield chunk
 
         super().__init__(self._respond, stream_function=stream, model_name="scripted")
+
+    def resume(self, run_ids: Iterable[str]) -> None:
+        """Says which runs of the agent earlier processes began, in order: the script goes on after them."""
+        for run_id in run_ids:
+            self._number(run_id)
 
     def end(self, messages: Sequence[ModelMessage]) -> None:
         """Looks whether a run has used all of its script.
