@@ -23,11 +23,12 @@ def broker(log: FaultyLog, clock: VirtualClock) -> Broker:
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_a_receive_that_waits_is_woken_by_a_send(broker: Broker, kind: str) -> None:
-    watching = threading.Event()
+    watching, watches = threading.Event(), []
     when_ready = broker.group_engine.when_ready
 
     def watched(group: str, client: str, wake: object) -> object:
         end = when_ready(group, client, wake)  # type: ignore[arg-type]
+        watches.append(client)
         watching.set()
         return end
 
@@ -43,6 +44,7 @@ def test_a_receive_that_waits_is_woken_by_a_send(broker: Broker, kind: str) -> N
         found = consumer.receive(wait=20) if kind == "sync" else asyncio.run(consumer.areceive(wait=20))
         sending.join()
         assert [one.body for one in found] == [b"x"]
+        assert kind == "sync" or len(watches) == 1  # who is woken looks before it waits again
 
 
 def test_a_receive_that_waits_is_woken_by_the_time_at_which_something_comes_back(

@@ -86,6 +86,7 @@ def test_what_nobody_reads_is_counted_from_the_store_and_only_where_there_may_be
     publish(log, "chat/a", "x", tenant="甲")
     publish(log, "chat/b", "x", time=900.0)
     assert unread_of(known) == {"": (2, 900.0)}  # without shares tenants are nothing to it
+    assert (groups.stats("workers").unread, groups.stats("workers", unread=False).unread) == (2, 0)
     groups.subscribe("workers", "c", "*")
     assert (unread_of(known), known.strays) == ({}, False)
     groups.unsubscribe("workers", "c")

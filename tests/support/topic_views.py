@@ -81,7 +81,8 @@ class FakeGroups:
     def groups(self) -> dict[str, GroupSpec]:
         return dict(self.specs)
 
-    def stats(self, group: str) -> GroupStats:
+    def stats(self, group: str, *, unread: bool = True) -> GroupStats:
+        assert not unread  # which a view has no time for
         self.asked += 1
         if group not in self.told:
             raise GroupNotFound(f"no group '{group}'", "see %broker group")

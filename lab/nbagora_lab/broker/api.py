@@ -388,6 +388,9 @@ class Groups(Protocol):
         """
         ...
 
-    def stats(self, group: str) -> GroupStats:
-        """What the group has ready, leased and held, now, and has served since this process began."""
+    def stats(self, group: str, *, unread: bool = True) -> GroupStats:
+        """What the group has ready, leased and held, now, and has served since this process began.
+
+        What waits and nobody reads is counted by looking for it, which takes as long as much does; or not (`unread`).
+        """
         ...

@@ -332,14 +332,14 @@ class EmbeddedGroups:
             _check(known, topic)
             return progress_of(known, topic, self._log.info(topic).next)
 
-    def stats(self, group: str) -> GroupStats:
+    def stats(self, group: str, *, unread: bool = True) -> GroupStats:
         """See `Groups.stats`."""
         with self._store.lock, self._store.entered():
             known = self._entered(group)
         with self._store.rocks.edge:
-            unread = unread_of(known)
+            waiting = unread_of(known) if unread else {}
         with self._store.lock, self._store.entered():
-            return stats_of(self._entered(group), unread, self._store.clock.now())
+            return stats_of(self._entered(group), waiting, self._store.clock.now())
 
     def _entered(self, name: str, client: str | None = None) -> Dispatch:
         """A group, whole, with everything done that is due; a client that calls lives, and is back if it rested."""

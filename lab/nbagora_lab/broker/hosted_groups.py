@@ -176,9 +176,9 @@ class HostedGroups:
         """See `Groups.progress`."""
         return self._groups.progress(group, topic)
 
-    def stats(self, group: str) -> GroupStats:
+    def stats(self, group: str, *, unread: bool = True) -> GroupStats:
         """See `Groups.stats`."""
-        return self._groups.stats(group)
+        return self._groups.stats(group, unread=unread)
 
 
 class _Follower:

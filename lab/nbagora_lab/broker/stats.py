@@ -83,7 +83,7 @@ class GroupStats(NamedTuple):
         clients: Each client's number of subscriptions.
         ready: Topics (on a PRIORITY parent: records) that the next receive could be handed.
         held: Those held back, by rule.
-        unread: Those with something to read that nobody subscribes to; they are counted as often as this is asked for.
+        unread: Those with something to read that nobody subscribes to, where they were asked for.
         leases: Those that are out.
         received: Records handed out since this process began.
         acked: Records acked.

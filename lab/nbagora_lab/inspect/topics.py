@@ -146,7 +146,7 @@ class TopicInspector:
             for name, spec in sorted(self._groups.groups().items()):
                 if spec.topic == look.parent:
                     try:
-                        stats[name] = self._groups.stats(name)
+                        stats[name] = self._groups.stats(name, unread=False)
                     except GroupNotFound:
                         continue  # deleted meanwhile
         topics: tuple[TopicRow, ...] = ()

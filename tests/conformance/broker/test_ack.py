@@ -13,6 +13,19 @@ from nbagora_lab.core.errors import BadName, LeaseLost, TopicNotFound, UsageErro
 
 
 @pytest.mark.parametrize("topic", ["chat", "jobs"])
+def test_what_is_acked_can_be_read_again_by_offset_and_by_time(log: Log, groups: Groups, topic: str) -> None:
+    join(groups, topic)
+    for number in range(4):
+        publish(log, f"{topic}/a", str(number), time=1000.0 + number)
+    groups.ack("workers", handles(groups.receive("workers", "c")))
+    before = groups.progress("workers", f"{topic}/a")
+    assert bodies(log, f"{topic}/a", after=1) == ["2", "3"]
+    assert bodies(log, f"{topic}/a", after=log.seek(f"{topic}/a", 1002.5) - 1) == ["3"]
+    assert groups.progress("workers", f"{topic}/a") == before
+    assert groups.receive("workers", "c") == []
+
+
+@pytest.mark.parametrize("topic", ["chat", "jobs"])
 def test_twice_under_one_lease_does_no_harm(log: Log, groups: Groups, topic: str) -> None:
     join(groups, topic)
     publish(log, f"{topic}/a", *"12")
