@@ -79,6 +79,13 @@ def test_a_busy_server_is_asked_again(lab, chat):
     assert lab.ask("busy", "hello").text.startswith("I have no tool for that.")
 
 
+def test_a_server_that_names_a_pause_is_given_it(lab, chat):
+    lab.define("patient", Agent(), model=f"live:openai-chat:later-1@{chat.url}")
+    assert lab.ask("patient", "hello").text.startswith("I have no tool for that.")
+    refused, answered = chat.times[-2:]
+    assert answered - refused >= 1.0  # the client's own pause would be half a second at most
+
+
 def test_a_server_that_stays_busy_ends_the_task(lab, chat):
     lab.define("busier", Agent(), model=f"live:openai-chat:busy-9@{chat.url}")
     with pytest.raises(TaskFailed, match="429"):

@@ -150,13 +150,7 @@ def test_functions_servers_and_agents_stand_in_one_list(program):
     def find() -> str:
         return ""
 
-    one = (
-        tools(
-            find, repeatable(lambda: 1) if False else approve(find), mcp(f"stdio:{sys.executable} {program}"), "hotels"
-        )
-        if False
-        else tools(find, mcp(f"stdio:{sys.executable} {program}"), "hotels")
-    )
+    one = tools(find, mcp(f"stdio:{sys.executable} {program}"), "hotels")
     labels: list[str] = []
     one.apply(lambda leaf: labels.append(leaf.id))
     assert labels == ["functions", f"mcp stdio:{sys.executable} {program}", "agents hotels"]
@@ -170,6 +164,18 @@ def test_what_a_tool_declares_is_kept():
 
     assert approve(book).requires_approval
     assert repeatable(approve(book)).metadata == {"idempotent": True}
+
+
+def test_a_tool_that_needs_approval_names_the_answers_for_the_view(lab):
+    def book(hotel: str) -> str:
+        return f"booked {hotel}"
+
+    lab.define("books", Agent(scripted(call("book", hotel="Jade"), last), tools=[approve(book)]))
+    task = lab.ask("books", "x")
+    shown = lab.view_source().tasks(selected=None, agent="books", state=None, limit=9).rows[0]
+    assert (shown.question, shown.choices) == (task.question, ("yes", "no"))
+    assert lab.answer(task, "yes").text == "booked Jade"
+    assert lab.view_source().tasks(selected=None, agent="books", state=None, limit=9).rows[0].choices == ()
 
 
 def many():

@@ -261,6 +261,20 @@ def test_a_question_is_answered_by_enter(view):
     expect(box).to_be_hidden()
 
 
+def test_answers_that_a_question_names_are_buttons(view):
+    view.source.add("t1", state="INPUT_REQUIRED", question="May I call book?", choices=("yes", "不"))
+    view.source.add("t2", state="INPUT_REQUIRED", question="Which day?")
+    view.filters["selected"] = "t1"
+    view.mount()
+    answers = view.tab.get_by_role("group", name="Answers")
+    assert answers.get_by_role("button").all_text_contents() == ["yes", "不"]
+    answers.get_by_role("button", name="不").click()
+    [answer] = view.sent(Answer)
+    assert (answer.task_id, answer.text) == ("t1", "不")
+    view.select("t2")
+    expect(answers).to_be_hidden()
+
+
 @pytest.mark.thorough
 def test_enter_that_ends_a_chinese_word_does_not_send(view):
     view.source.add("t1", state="INPUT_REQUIRED", question="Which day?")

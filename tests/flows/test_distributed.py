@@ -6,7 +6,7 @@ from pydantic_ai import Agent
 from nbagora_lab.agents.models import call, scripted
 from nbagora_lab.agents.tools import remote, tools
 from nbagora_lab.core.errors import EndpointNotFound, TaskFailed
-from nbagora_lab.flows import ask, chain, parallel
+from nbagora_lab.flows import Discussion, ask, chain, discuss, parallel, person, repeatable
 from nbagora_lab.lab import Lab
 
 
@@ -175,3 +175,39 @@ def test_a_drained_endpoint_ends_what_it_has_and_a_flow_s_new_calls_go_elsewhere
         lab.define("hotel", version("here"), version="9.0")
         assert lab.ask("trip", "上海").text == "HERE"
         assert [one.state for one in there.tasks()] == ["COMPLETED"]
+
+
+# -- from other places -------------------------------------------------------------------------------------------------
+
+
+def test_a_discussion_is_read_and_joined_from_another_lab_and_waits_for_a_person(lab, tmp_path):
+    async def panel(message, task):
+        """Discusses."""
+        talk = repeatable(lambda asked: f"turn {len(asked['turns'])}")
+        found = await discuss(message, {"ruled": talk, "you": person()}, rounds=2)
+        return [turn["author"] for turn in found["turns"]]
+
+    lab.define("panel", panel)
+    task = lab.ask("panel", "去哪里")
+    with Lab(store=tmp_path / "elsewhere", join=lab.url, token="") as other:
+        heard = Discussion(other.broker, task.topic)
+        assert [word.author for word in heard.words] == ["ruled"]
+        heard.say("不要坐飞机", author="韩梅梅")
+        task = other.answer(task.id, "北京!")
+        assert "韩梅梅: 不要坐飞机" in task.question
+        task = other.answer(task.id, "By train, then.")
+        assert [word.author for word in heard.words] == ["ruled", "you", "韩梅梅", "ruled", "you"]
+    assert lab.task(task.id).data == [["ruled", "you", "韩梅梅", "ruled", "you"]]
+
+
+def test_the_records_of_a_flow_over_two_labs_have_one_trace_id(lab, tmp_path):
+    lab.define("trip", trip)
+    with Lab(store=tmp_path / "elsewhere", join=lab.url, token="") as other:
+        other.define("hotel", version("far"))
+        task = lab.ask("trip", "北京")
+        assert task.text == "FAR"
+        topics = {step.topic for step in lab.steps(task)}
+        records = [record for topic in topics for record in lab.broker.read(topic)]
+        assert len(topics) == 2
+        assert len({record.traceparent.split("-")[1] for record in records if record.traceparent}) == 1
+        assert {span["trace_id"] for span in lab.spans(task)} == {records[0].traceparent.split("-")[1]}

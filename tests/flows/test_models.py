@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 from pydantic_ai import Agent
+from pydantic_ai.messages import ModelResponse, TextPart
+from pydantic_ai.usage import RequestUsage
 
-from flow_runs import Flow, Team, prove
-from nbagora_lab.agents.models import call, router, rules, scripted
+from flow_runs import Flow, FlowRuns, Team, prove
+from nbagora_lab.agents.models import call, function, router, rules, scripted
+from nbagora_lab.core.errors import LimitReached
 from nbagora_lab.flows import (
+    Limits,
     chain,
     discuss,
     escalate,
@@ -170,6 +175,41 @@ def ruled_discuss(team: Team) -> Flow:
 
 
 FLOWS = {name: value for name, value in globals().items() if name.startswith(("scripted_", "ruled_"))}
+
+
+# -- limits ------------------------------------------------------------------------------------------------------------
+
+
+def pays(team: Team, name: str) -> Any:
+    """An agent whose answers take 15 tokens and two cents."""
+
+    def answer(messages: Any, info: Any) -> ModelResponse:
+        usage = RequestUsage(input_tokens=10, output_tokens=5, cost=Decimal("0.02"))
+        return ModelResponse(parts=[TextPart("so")], usage=usage)
+
+    return team.model(Agent(function(answer), name=name))
+
+
+@pytest.mark.parametrize(
+    ("limit", "told"),
+    [
+        ({"steps": 2}, "limit of 2 steps is reached, after 2 steps"),
+        ({"tokens": 15}, "limit of 15 tokens is reached, after 1 step, 15 tokens"),
+        ({"cost": 0.03}, "limit of a cost of \\$0.03 is reached, after 2 steps, 30 tokens, \\$0.04"),
+    ],
+)
+def test_a_limit_ends_a_flow_at_the_same_step_over_a_crash(tmp_path: Path, limit: Any, told: str) -> None:
+    def build(team: Team) -> Flow:
+        async def flow() -> Any:
+            async with Limits(**limit):
+                return await chain("x", pays(team, "a"), pays(team, "b"), pays(team, "c"))
+
+        return flow
+
+    asked = prove(tmp_path, build, every=2)
+    assert sorted(asked) == ["chain/a/model", "chain/b/model"][: 1 if "tokens" in limit else 2]
+    with FlowRuns(tmp_path / "told") as runs, pytest.raises(LimitReached, match=told):
+        runs.run(build(runs.team))
 
 
 QUICK = [scripted_parallel, scripted_supervise, ruled_chain]

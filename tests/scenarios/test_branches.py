@@ -1,12 +1,16 @@
 """The order in which a trace tells of branches that ran side by side."""
 
+import asyncio
 import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from nbagora_lab.core.events import Record, RecordType
+from nbagora_lab.flows import parallel, repeatable
+from nbagora_lab.lab import Lab
 from nbagora_lab.scenarios.branches import side_by_side
+from nbagora_lab.scenarios.trace import write_trace
 
 
 def step(path, phase="intent", type_=RecordType.FLOW_STEP, subject="t", **more):
@@ -77,3 +81,37 @@ def test_what_is_in_no_branch_or_of_another_task_stays_where_it_was():
 def test_without_branches_nothing_moves():
     records = placed([step("b"), step("a"), step("b", "result")])
     assert side_by_side(records) == records
+
+
+def test_ten_branches_that_end_in_any_order_leave_the_same_trace_under_a_seed(tmp_path):
+    traces, orders = [], set()
+    for number, ends in enumerate(([*range(10)], [*reversed(range(10))], [5, 0, 9, 1, 8, 2, 7, 3, 6, 4])):
+        with Lab(store=tmp_path / str(number), seed=7, clock="virtual", port=0) as lab:
+            _sections(lab, ends, orders)
+        path = tmp_path / f"{number}.trace"
+        write_trace(path, tmp_path / str(number), notebook="x", parameters={}, seed=7, clock="virtual")
+        traces.append(path.read_text(encoding="utf-8").splitlines())
+    assert len(orders) == 3
+    assert traces[0] == traces[1] == traces[2]
+
+
+def _sections(lab, ends, orders):
+    """Ten branches of which each waits until those before it have ended."""
+    done = []
+
+    def branch(name):
+        async def work(value):
+            while len(done) < ends.index(name):
+                await asyncio.sleep(0)
+            done.append(name)
+            return f"{value} {name}"
+
+        return repeatable(work)
+
+    @lab.agent
+    async def sections(message, task):
+        return await parallel(message, **{f"b{name}": branch(name) for name in range(10)})
+
+    task = lab.ask("sections", "北京")
+    assert list(task.data[0]) == [f"b{name}" for name in range(10)]
+    orders.add(tuple(done))

@@ -26,7 +26,7 @@ class FakeTasks:
         self.changes = 0
         self.asked = []  # what the view asked for, in order
 
-    def add(self, task, agent="weather", state="WORKING", text="", question=""):
+    def add(self, task, agent="weather", state="WORKING", text="", question="", choices=()):
         with self.lock:
             created = T0 + len(self.rows)
             self.rows[task] = TaskRow(
@@ -36,6 +36,7 @@ class FakeTasks:
                 state=state,
                 text=text,
                 question=question,
+                choices=choices,
                 created=created,
                 updated=created,
             )

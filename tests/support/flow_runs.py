@@ -69,7 +69,8 @@ class Team:
 
             return answer
 
-        model.function, model.stream_function = noted(model.function), noted(model.stream_function)
+        model.function = noted(model.function)
+        model.stream_function = model.stream_function and noted(model.stream_function)
         return agent
 
     def agent(self, name: str, does: Callable[[Any], Any]) -> str:

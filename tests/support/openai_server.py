@@ -5,6 +5,7 @@ calls; its brain is the model made of rules. What goes wrong depends on the mode
 |---|---|
 | ``rules`` | answers |
 | ``busy-N`` | answers 429 with Retry-After N times, then as ``rules`` |
+| ``later-N`` | the same, and asks for a second's pause each time |
 | ``broken`` | answers 500 |
 | ``cut`` | cuts the connection in mid-answer |
 | ``no-tools`` | answers 400 where tools are given, as small local servers do |
@@ -17,6 +18,7 @@ import asyncio
 import json
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -51,12 +53,14 @@ class ChatServer:
         url: Its base URL, ``http://127.0.0.1:port/v1``.
         requests: The bodies that it was sent.
         keys: The Authorization headers that it was sent.
+        times: When they came, in seconds of a clock that only goes on.
     """
 
     def __init__(self) -> None:
         self.url = ""
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
+        self.times: list[float] = []
         self._refused: Counter[str] = Counter()
         self.app = Starlette(routes=[Route("/v1/chat/completions", self._complete, methods=["POST"])])
 
@@ -65,9 +69,12 @@ class ChatServer:
         self.requests.append(body)
         self.keys.append(request.headers.get("authorization", ""))
         model = body["model"]
-        if model.startswith("busy-") and self._refused[model] < int(model.removeprefix("busy-")):
+        self.times.append(time.monotonic())
+        kind, _, number = model.partition("-")
+        if kind in {"busy", "later"} and self._refused[model] < int(number):
             self._refused[model] += 1
-            return JSONResponse({"error": {"message": "busy"}}, 429, headers={"Retry-After": "0"})
+            pause = "1" if kind == "later" else "0"
+            return JSONResponse({"error": {"message": "busy"}}, 429, headers={"Retry-After": pause})
         if model == "broken":
             return JSONResponse({"error": {"message": "out of order"}}, 500)
         if model == "no-tools" and body.get("tools"):

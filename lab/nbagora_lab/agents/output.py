@@ -165,7 +165,10 @@ class Output:
         """Asks: the task is in `state` until somebody answers. Metadata tells a view which answers there are."""
         self.close()
         self._begun = True
-        self._live.status(state, self.message(question), metadata)
+        asked = self.message(question)
+        if metadata and "choices" in metadata:  # beside the words, so that they go with this question
+            asked["metadata"] = {"choices": metadata["choices"]}
+        self._live.status(state, asked, metadata)
 
     def complete(self, said: object = None) -> None:
         """Ends the task COMPLETED; in the mode ``message``, with the reply."""

@@ -164,7 +164,8 @@ async def run_steps(
                 **options,
             )
     except UsageLimitExceeded as error:
-        raise LimitReached(f"'{name}' may take no more: {error}", "raise the limit, or find what repeats") from None
+        why = str(error).partition(". Consider ")[0]  # its own hint is of its own settings
+        raise LimitReached(f"'{name}' may take no more: {why}", "raise the limit, or find what repeats") from None
     except UnexpectedModelBehavior as error:
         raise AgentError(
             f"the model of '{name}' ({kind}) failed it: {error.message}", "see the task's steps"

@@ -116,6 +116,7 @@ class TaskRow(_Model):
         updated: When it last changed.
         events: Number of its events.
         question: What a task that waits for input or a login asks for; empty otherwise.
+        choices: Answers that it names, if any.
     """
 
     id: str
@@ -127,6 +128,7 @@ class TaskRow(_Model):
     updated: float
     events: int = Field(0, ge=0)
     question: _Text = ""
+    choices: tuple[_Words, ...] = ()
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from nbagora_lab.broker.api import Log
 from nbagora_lab.core.errors import TaskNotFound, TopicNotFound
@@ -21,6 +21,7 @@ from nbagora_lab.inspect.topicview import Payload
 __all__ = ["Sessions", "TaskInspector", "checked_row", "event_row"]
 
 _MESSAGES = frozenset({RecordType.MESSAGE, RecordType.TASK, RecordType.STATUS, RecordType.ARTIFACT})
+_CHOICES = 10  # answers that are shown of a question
 _KEPT_ROWS = 2000  # rows of ended tasks, which never change
 
 
@@ -125,7 +126,8 @@ class TaskInspector:
         except (TopicNotFound, KeyError):
             return None  # its session has expired
         task = fold.as_json(history=0)
-        said = _text(task["status"].get("message", {})) if fold.reply is None else _text(fold.reply)
+        message = task["status"].get("message", {})
+        said = _text(message) if fold.reply is None else _text(fold.reply)
         answer = "".join(_text(artifact) for artifact in task.get("artifacts", []))
         state = "COMPLETED" if fold.reply is not None else fold.state.removeprefix("TASK_STATE_")
         row = TaskRow(
@@ -138,6 +140,7 @@ class TaskInspector:
             updated=fold.updated,
             events=fold.generation,
             question=said if state in {"INPUT_REQUIRED", "AUTH_REQUIRED"} else "",
+            choices=_choices(message) if state == "INPUT_REQUIRED" else (),
         )
         if fold.terminal:
             if len(self._ended) >= _KEPT_ROWS:
@@ -231,6 +234,12 @@ def event_row(record: Record) -> EventRow:
     return EventRow(
         offset=record.offset, generation=record.generation, kind=kind, state=state, text=text, time=record.time
     )
+
+
+def _choices(message: dict[str, Any]) -> tuple[str, ...]:
+    """The answers that a question names; whoever wrote it, and however."""
+    told = message.get("metadata", {}).get("choices", ())
+    return tuple(one for one in told if isinstance(one, str))[:_CHOICES] if isinstance(told, list) else ()
 
 
 def _text(holder: dict[str, object]) -> str:

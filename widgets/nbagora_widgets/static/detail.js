@@ -92,7 +92,8 @@ export function panel({ id: name, signal, answer, inspect, panes }) {
   const question = h("label", { for: `${name}-answer` });
   const box = h("textarea", { id: `${name}-answer`, rows: "2" });
   const send = h("button", { type: "submit", class: "main" }, "Answer");
-  const form = h("form", {}, question, h("div", {}, box, send));
+  const choices = h("div", { class: "choices", role: "group", "aria-label": "Answers" });
+  const form = h("form", {}, question, choices, h("div", {}, box, send));
   const skips = h("p", { class: "skips" });
   const feed = h("ol");
   const live = { role: "log", "aria-live": "polite", "aria-relevant": "additions", tabindex: "0" };
@@ -112,6 +113,7 @@ export function panel({ id: name, signal, answer, inspect, panes }) {
       if (shown === id) box.value = "";
     });
   }
+  const makeChoice = (/** @type {string} */ text) => h("button", { type: "button" }, text);
   function paintFeed(/** @type {TaskDetail} */ { events, skipped }) {
     fed = performance.now();
     const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 8;
@@ -140,6 +142,8 @@ export function panel({ id: name, signal, answer, inspect, panes }) {
     say(close.lastChild, " the task's events");
     form.hidden = !["INPUT_REQUIRED", "AUTH_REQUIRED"].includes(task.state) || !alive;
     say(question, task.question || "The task asks for input.");
+    choices.hidden = !task.choices?.length; // what was stored before there were any has none
+    patch(choices, task.choices ?? [], (text) => text, makeChoice, () => {});
     for (const pane of panes) pane.paint(full);
     const rest = fed + FEED - performance.now();
     if (full && rest > 0) timer = setTimeout(paintFeed, rest, full);
@@ -150,6 +154,12 @@ export function panel({ id: name, signal, answer, inspect, panes }) {
   box.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also ends a Chinese word
     event.preventDefault();
+    submit();
+  }, { signal });
+  choices.addEventListener("click", (/** @type {any} */ { target }) => {
+    const text = target.closest("button")?.dataset.key;
+    if (!text) return;
+    box.value = text;
     submit();
   }, { signal });
   feed.addEventListener("click", (/** @type {any} */ { target }) => {

@@ -486,6 +486,7 @@
  * @property {number} updated
  * @property {number} events
  * @property {string} question
+ * @property {string[]} choices
  * @property {boolean} open
  */
 
