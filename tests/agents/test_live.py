@@ -92,6 +92,15 @@ def test_a_server_that_stays_busy_ends_the_task(lab, chat):
         lab.ask("busier", "hello")
 
 
+def test_what_its_answers_cost_is_on_record_where_the_price_is_known(lab, chat):
+    for name in ("gpt-4o-mini", "rules"):
+        lab.define(f"priced-{name}", Agent(), model=f"live:openai-chat:{name}@{chat.url}")
+    dear, unknown = (lab.ask(f"priced-{name}", "hello") for name in ("gpt-4o-mini", "rules"))
+    [step] = [step for step in lab.steps(dear) if step.kind == "model"]
+    assert (step.tokens, step.cost) == (18, pytest.approx((11 * 0.15 + 7 * 0.6) / 1e6))
+    assert [step.cost for step in lab.steps(unknown) if step.kind == "model"] == [None]
+
+
 def test_structured_output_comes_back(chat):
     class City(BaseModel):
         city: str
