@@ -37,7 +37,7 @@ from nbagora_lab.broker.delivery import Delivery
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.errors import Suspend, TaskNotFound, UsageError
-from nbagora_lab.core.events import RecordType, encode, head_of
+from nbagora_lab.core.events import Flags, RecordType, encode, head_of
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 from nbagora_lab.core.vault import Vault
@@ -219,7 +219,10 @@ class Outbox:
                 for at, stored in batch:
                     head = head_of(stored)
                     if head.subject == subject and head.generation == generation and head.epoch >= fold.claim_at(at):
-                        self._read[target] = at - 1
+                        if head.flags & Flags.TERMINAL:  # its last
+                            self._read.pop(target, None)
+                        else:
+                            self._read[target] = at - 1
                         return frame_of(at, head, stored).body
         return None
 
