@@ -1,9 +1,11 @@
 """Lanes: the steps of a task and of those that it called, in one order, by who did them."""
 
 import pytest
+from pydantic_ai import Agent
 
+from nbagora_lab.agents.models import call, scripted
 from nbagora_lab.core.errors import TaskNotFound
-from nbagora_lab.flows import ask, chain, parallel, repeatable
+from nbagora_lab.flows import ask, chain, parallel, person, repeatable
 from nbagora_lab.inspect.lanes import LanesInspector
 from nbagora_lab.lab import Lab
 
@@ -83,6 +85,25 @@ def test_a_step_that_failed_says_why(lab):
     [row] = [row for row in shot.steps if row.name == "divide"]
     assert (row.state, row.output) == ("failed", "division by zero")
     assert shot.steps[0].state == "failed"
+
+
+def test_what_a_model_and_a_person_say_is_shown_in_words(lab):
+    def find(city: str) -> str:
+        return f"hotel in {city}"
+
+    guide = Agent(scripted(call("find", city="北京"), "The Jade."), tools=[find], name="guide")
+
+    @lab.agent
+    async def talks(message, task):
+        return await chain(message, guide, person())
+
+    task = lab.answer(lab.ask("talks", "去北京"), "好")
+    rows = [(row.input, row.output) for row in lab.steps(task) if row.kind == "model" or row.name == "answer"]
+    assert rows == [
+        ("user: 去北京", 'calls find with {"city":"北京"}'),
+        ("tool: find", "The Jade."),
+        ("The Jade.", "好"),
+    ]
 
 
 def test_one_step_is_shown_whole_and_only_so_many_are_shown(lab):

@@ -176,7 +176,7 @@ class Steps(Command, noun="task", verb="steps"):
         return Table(
             face.lab.steps(self.task),
             {
-                "step": lambda row: "  " * row.depth + row.name,
+                "step": lambda row: "\u2003" * row.depth + row.name,  # HTML would take other spaces for one
                 "who": lambda row: row.lane,
                 "kind": lambda row: row.pattern or row.kind,
                 "state": lambda row: row.state,

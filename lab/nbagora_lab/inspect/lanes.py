@@ -243,6 +243,25 @@ def _said(step: Step, *, indent: int | None = None) -> str:
     return _text(step.output, indent=indent)
 
 
+def _in_words(step: Step, value: Any) -> str:
+    """What went into a step or came of it, as a line: of a model's what is new to it, what it says and calls."""
+    if not isinstance(value, dict):
+        return _text(value)
+    if step.kind == "model" and isinstance(value.get("new"), list):
+        return "; ".join(f"{name}: {one}" for new in value["new"] for name, one in new.items())
+    if step.kind == "model" and isinstance(value.get("parts"), list):
+        return "; ".join(filter(None, map(_part_in_words, value["parts"])))
+    if "messageId" in value and isinstance(value.get("parts"), list):  # what a person answered
+        return " ".join(one["text"] for one in value["parts"] if "text" in one)
+    return _text(value)
+
+
+def _part_in_words(part: dict[str, Any]) -> str:
+    if "tool_name" in part:
+        return f"calls {part['tool_name']} with {_text(part.get('args'))}"
+    return str(part.get("content", ""))
+
+
 def _row(draft: _Draft) -> StepRow:
     step = draft.step
     usage = step.about.get("usage", {}) if step else {}
@@ -267,8 +286,8 @@ def _row(draft: _Draft) -> StepRow:
         output_tokens=usage.get("output_tokens", 0),
         cost=step.cost if step else None,
         model=step.model if step else "",
-        input=_text(step.input) if step else "",
-        output=_said(step) if step else "",
+        input=_in_words(step, step.input) if step else "",
+        output=_in_words(step, step.output) if step and step.error is None else _said(step) if step else "",
     )
 
 
