@@ -19,3 +19,8 @@ def test_of_many_the_oldest_is_forgotten() -> None:
     for number in range(4097):
         ended.add(Grant(number, "c", ""))
     assert (ended.lost(0), ended.lost(1), ended.lost(4096)) == (None, frozenset(), frozenset())
+
+
+def test_a_grant_knows_whose_it_is_and_by_which_call() -> None:
+    grant = Grant(7, "c", "x")
+    assert (grant.number, grant.client, grant.attempt_id, grant.turns) == (7, "c", "x", {})
