@@ -21,6 +21,7 @@ from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.keys import store_lab_id
 from nbagora_lab.lab import Lab
 from nbagora_lab.registry import Registry
+from nbagora_lab.registry.card import CARD_LIMIT
 from nbagora_lab.registry.nacos import NacosCatalog
 from nbagora_lab.registry.nacos_agents import GROUPS, Agents
 from nbagora_lab.registry.nacos_follow import Follower
@@ -402,3 +403,21 @@ def test_a_store_that_goes_takes_what_it_has_there_with_it(nacos: Any, server: A
     assert agents.spaces(own) == set()
     for space in (own, f"{own}-else"):
         assert [file for kind in GROUPS for file in agents.files(space, kind)] == []
+
+
+def test_a_real_server_refuses_a_wrong_password_and_the_two_lines_name_server_and_settings(nacos: Any) -> None:
+    server = connect(nacos, password="battery staple")
+    with pytest.raises(UsageError) as caught:
+        server.check()
+    server.close()
+    told = caught.value._render_traceback_()
+    assert len(told) == 2
+    assert nacos.endpoints["url"] in told[0]
+    assert "nacos_user and nacos_password" in told[1]
+    assert "battery staple" not in "".join(told)
+
+
+def test_a_card_as_large_as_one_may_be_goes_there_and_comes_back_whole(open_registry: Open) -> None:
+    large = "大" * (CARD_LIMIT // 3 - 1000)
+    open_registry().publish(card(description=large), version="1.0")
+    assert open_registry().get("weather").description == large

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
+from nacos_labs import lab_of
 from nbagora.show import html, plain
-from nbagora_lab.core.errors import AgentNotFound, BadName, InUse, UsageError, VersionNotFound
+from nbagora_lab.core.errors import AgentNotFound, BadName, InUse, ServerGone, UsageError, VersionNotFound
 
 
 @pytest.fixture
@@ -117,3 +120,35 @@ def test_a_view_shows_what_is_published_and_closes_with_the_lab(two: None, run: 
     view.close()
     with pytest.raises(AgentNotFound):
         run("%registry view nobody")
+
+
+@pytest.mark.thorough
+def test_a_sync_carries_it_to_a_real_nacos_and_back_and_says_what_differed(
+    nacos: Any, tmp_path: Path, shell: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NBAGORA_NACOS_USER", nacos.endpoints["username"])
+    monkeypatch.setenv("NBAGORA_NACOS_PASSWORD", nacos.endpoints["password"])
+    target = f"nacos://{urlsplit(nacos.endpoints['url']).netloc}/{lab_of(tmp_path)}"
+    run("%lab start --store one")
+    run("%%agent echo --skill 'again: 再说一遍'\ndef echo(message): return message.text")
+    run("%registry label echo stable 0.0.1")
+
+    def told(command: str) -> set[tuple[str, str, str, str]]:
+        return {(one.name, one.what, one.there, one.done) for one in run(f"%registry sync {target} {command}")}
+
+    lacking = {("echo", "version", "", "sent"), ("echo", "label", "", "sent")}
+    assert told("--dry-run") == lacking
+    assert told("") == lacking
+    assert told("") == set()
+    run("%lab stop")
+    run("%lab start --store two")
+    run("%%prompt plan\nPlan {{city}}.")
+    assert ("echo", "version", "0.0.1", "only the other has it") in told("")
+    assert ("echo", "version", "0.0.1", "taken") in told("--both")
+    assert run("%registry show echo stable").version == "0.0.1"
+    for wrong in ("http://127.0.0.1:1/x", "nacos://127.0.0.1:1"):
+        with pytest.raises(UsageError, match="names no registry"):
+            run(f"%registry sync {wrong}")
+    with pytest.raises(ServerGone) as caught:
+        run("%registry sync nacos://127.0.0.1:1/x")
+    assert len(caught.value._render_traceback_()) == 2
