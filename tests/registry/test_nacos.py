@@ -417,6 +417,7 @@ def test_a_real_server_refuses_a_wrong_password_and_the_two_lines_name_server_an
     assert "battery staple" not in "".join(told)
 
 
+@pytest.mark.campaign
 def test_a_card_as_large_as_one_may_be_goes_there_and_comes_back_whole(open_registry: Open) -> None:
     large = "大" * (CARD_LIMIT // 3 - 1000)
     open_registry().publish(card(description=large), version="1.0")
