@@ -9,7 +9,15 @@ from nbagora_lab.core import errors
 from nbagora_lab.core.errors import GroupNotFound, LabError, LeaseLost, StoreClosed, UsageError
 from nbagora_lab.core.problem import PROBLEM, Problem, misfit, problem_of, refuse, status_of
 
-CALLERS = (errors.UsageError, errors.NotFound, errors.Conflict, errors.Forbidden, errors.TooLarge, errors.QuotaExceeded)
+CALLERS = (
+    errors.UsageError,
+    errors.NotFound,
+    errors.NotJoined,
+    errors.Conflict,
+    errors.Forbidden,
+    errors.TooLarge,
+    errors.QuotaExceeded,
+)
 
 
 class Point(BaseModel):
