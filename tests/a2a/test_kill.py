@@ -65,6 +65,7 @@ def check(stream):
     assert numbers == list(range(len(numbers)))
 
 
+@pytest.mark.thorough
 def test_killed_between_cut_and_resume(tmp_path, seed):
     kill_and_resume(tmp_path, seed, KILLS)
 

@@ -379,6 +379,7 @@ def test_the_stock_sdk_is_led_inside_by_a_name_that_is_bound_anew(monkeypatch):
         assert len(hook.told) == 1
 
 
+@pytest.mark.thorough
 def test_the_stock_sdk_cuts_a_slow_reader_off_without_a_word():
     """E3; here: `test_a_slow_reader_is_given_all`."""
 

@@ -11,6 +11,8 @@ CHILD = """
 import os, sys, threading
 from pathlib import Path
 from pydantic_ai import Agent
+import pytest
+
 from nbagora_lab.agents.models import call, scripted
 from nbagora_lab.agents.tools import repeatable
 from nbagora_lab.inspect.steps import read_steps
@@ -47,6 +49,7 @@ with Lab(store=store / "lab") as lab:
 """
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_killed_goes_on_in_the_next_process(tmp_path):
     program = tmp_path / "child.py"
     program.write_text(CHILD, encoding="utf-8")
