@@ -7,12 +7,12 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 CHILD = """
 import os, sys, threading
 from pathlib import Path
 from pydantic_ai import Agent
-import pytest
-
 from nbagora_lab.agents.models import call, scripted
 from nbagora_lab.agents.tools import repeatable
 from nbagora_lab.inspect.steps import read_steps
