@@ -40,6 +40,7 @@ __all__ = [
 _GROUP = "/broker/groups/{group}"
 _DIGITS = 18  # of an offset
 _LONGEST = 300.0  # seconds of a wait; proxies end requests that take longer
+_TURNS = 5  # of the loop, until it has heard that a caller hung up, where that was before the batch came
 
 
 class _Body(BaseModel):
@@ -212,6 +213,8 @@ async def _receive(call: Call, evictions: Evictions) -> bytes:
     gone = asyncio.create_task(call.gone())
     try:
         batch = await _waited(call, body, group, gone)
+        for _ in range(_TURNS if batch else 0):
+            await asyncio.sleep(0)
         if gone.done() and batch:
             await asyncio.to_thread(_give_back, call, group, batch)
     finally:
