@@ -100,6 +100,7 @@ def test_what_a_servers_tool_raises_is_told_to_the_model(lab, program):
     assert lab.ask("sky-fails", "x").text == "Error executing tool fail"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["stdio", "http"])
 def test_a_server_that_is_killed_in_mid_call_is_told_and_the_run_goes_on(lab, program, over_http, tmp_path, how):
     file = tmp_path / "pid"

@@ -3,6 +3,7 @@
 import xml.etree.ElementTree as ET
 
 import nbformat
+import pytest
 
 from lanes_shots import HOSTILE, row, trip
 from nbagora_lab.inspect.lanesview import LaneRow, LanesSnapshot
@@ -71,6 +72,7 @@ async def trip(message, task):
 )
 
 
+@pytest.mark.thorough
 def test_an_executed_notebook_keeps_them_for_who_has_no_kernel(tmp_path):
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
     nbformat.write(book, tmp_path / "flow.ipynb")
