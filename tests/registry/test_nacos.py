@@ -16,7 +16,7 @@ from _server import free_ports
 from cards import card, skill
 from nacos_labs import connect, lab_of
 from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.errors import BadName, UsageError, VersionExists
+from nbagora_lab.core.errors import BadName, TooLarge, UsageError, VersionExists
 from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.keys import store_lab_id
 from nbagora_lab.lab import Lab
@@ -417,8 +417,10 @@ def test_a_real_server_refuses_a_wrong_password_and_the_two_lines_name_server_an
     assert "battery staple" not in "".join(told)
 
 
-@pytest.mark.campaign
-def test_a_card_as_large_as_one_may_be_goes_there_and_comes_back_whole(open_registry: Open) -> None:
-    large = "大" * (CARD_LIMIT // 3 - 1000)
-    open_registry().publish(card(description=large), version="1.0")
-    assert open_registry().get("weather").description == large
+def test_a_card_goes_there_whole_up_to_what_nacos_reads_of_a_form(open_registry: Open) -> None:
+    registry, fits = open_registry(), "大" * 100_000
+    registry.publish(card(description=fits), version="1.0")
+    assert open_registry().get("weather").description == fits
+    with pytest.raises(TooLarge, match="as a form"):
+        registry.publish(card(description="大" * (CARD_LIMIT // 3 - 1000)), version="1.1")
+    assert [one.version for one in open_registry().versions("weather")] == ["1.0"]

@@ -221,3 +221,14 @@ def test_a_lab_that_can_t_reach_its_registry_leaves_nothing_open(tmp_path: Path,
     refusal(lambda: open_catalog(tmp_path, SystemClock(), RandomIds(), settings))
     assert (tmp_path / "keys.json").stat().st_mode & 0o777 == 0o600
     assert list(tmp_path.glob("*.db")) == []
+
+
+def test_a_form_that_is_larger_than_nacos_reads_is_not_sent(double: Double, connect: Callable[..., Nacos]) -> None:
+    double.version("3.1.0")
+    nacos = connect(double.address)
+    asked = len(double.asked)
+    error = refusal(lambda: nacos.send("POST", "/x", {"agentCard": "大" * 300_000}))
+    assert isinstance(error, TooLarge)
+    assert double.address in error.what
+    assert "nine bytes" in str(error.hint)
+    assert len(double.asked) == asked

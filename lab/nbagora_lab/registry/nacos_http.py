@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 from nbagora_lab.core.errors import ServerGone, StoreClosed, StoreError, TooLarge, UsageError
 
@@ -42,6 +43,7 @@ UNKNOWN_INSTANCE = 21003
 
 _LOGIN = "/v3/auth/user/login"
 _PATIENCE = 15.0  # seconds
+_FORM = 2 << 20  # bytes that Tomcat reads (maxPostSize); of a larger form it says that a parameter is missing
 _HINT = "see the setting nacos; ./scripts/engines up nacos starts one here"
 _OLDEST = (3, 1)
 
@@ -131,6 +133,11 @@ class Nacos:
             TooLarge: It is above the server's limit.
         """
         params, form = (values, {}) if method in {"GET", "DELETE"} else ({}, values)
+        if (size := len(urlencode(form))) > _FORM:
+            raise TooLarge(
+                f"what is sent to {path} is {size} bytes as a form, the Nacos at {self.url} reads {_FORM}",
+                "make it smaller; a Chinese character takes nine bytes there",
+            )
         answer = self._ask(method, path, params, form)
         if answer.status_code in {401, 403} and self._user:
             self._log_in()

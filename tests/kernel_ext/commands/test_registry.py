@@ -122,7 +122,7 @@ def test_a_view_shows_what_is_published_and_closes_with_the_lab(two: None, run: 
         run("%registry view nobody")
 
 
-@pytest.mark.campaign
+@pytest.mark.thorough
 def test_a_sync_carries_it_to_a_real_nacos_and_back_and_says_what_differed(
     nacos: Any, tmp_path: Path, shell: Any, run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
