@@ -126,6 +126,19 @@ def test_who_waits_is_told_as_it_stops_and_not_before(tasks, live, state):
     asyncio.run(asyncio.wait_for(live.stopped(), 20))  # it is at a stop now
 
 
+def test_to_wait_holds_up_no_loop_while_an_append_waits(tasks, live):
+    async def wait():
+        waiting = asyncio.create_task(live.stopped())
+        await asyncio.sleep(0)
+        assert live.awaited == 1  # it got as far as that although the task's lock is held
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+
+    with live._lock:
+        asyncio.run(wait())
+    assert live.awaited == 0
+
+
 def test_who_waits_no_longer_is_forgotten(tasks, live):
     async def leave():
         with contextlib.suppress(TimeoutError):

@@ -109,6 +109,7 @@ class LiveTask:
         self._noted = 0  # offset up to which the session's growth was told
         self._asked = state in INTERRUPTED_STATES
         self._waiting: list[Callable[[], None]] = []
+        self._waiting_lock = threading.Lock()  # of its own: the other is held while an append waits for disk or server
         self._chunks = Chunks(self._more)
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
@@ -157,21 +158,21 @@ class LiveTask:
             with contextlib.suppress(RuntimeError):  # the loop has closed
                 loop.call_soon_threadsafe(stopped.set)
 
-        with self._lock:
-            if self._ended or self.state in INTERRUPTED_STATES:
-                return
+        with self._waiting_lock:
             self._waiting.append(wake)
         try:
-            await stopped.wait()
+            if not (self._ended or self.state in INTERRUPTED_STATES):  # else it may have stopped before it knew of us
+                await stopped.wait()
         finally:
-            with self._lock, contextlib.suppress(ValueError):
+            with self._waiting_lock, contextlib.suppress(ValueError):
                 self._waiting.remove(wake)
 
     def _stop(self) -> None:
-        """Tells who waits for it. Under the lock."""
-        for wake in self._waiting:
+        """Tells who waits for it, once its state says so."""
+        with self._waiting_lock:
+            waiting, self._waiting = self._waiting, []
+        for wake in waiting:
             wake()
-        self._waiting.clear()
 
     def status(self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> int:
         """Appends a status; a terminal one ends the task.
