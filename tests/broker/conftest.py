@@ -59,3 +59,11 @@ def process() -> Iterator[Process]:
     process = Process()
     yield process
     process.close()
+
+
+@pytest.fixture(params=["LITE", "PRIORITY"])
+def either_log(open_log: Callable[..., FaultyLog], request: pytest.FixtureRequest) -> FaultyLog:
+    """A store with the parent `chat`, which is of either type."""
+    log = open_log()
+    log.create_topic("chat", TopicSpec(type=request.param))
+    return log

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,18 +13,15 @@ from nbagora_lab.broker.delivery import Handle
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.leases import lost_leases
-from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.broker.turn import Turn
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import LeaseLost, StoreCorrupt
 from nbagora_lab.core.events import decode
 
 
-@pytest.fixture(params=["LITE", "PRIORITY"])
-def log(open_log: Callable[..., FaultyLog], request: pytest.FixtureRequest) -> FaultyLog:
-    log = open_log()
-    log.create_topic("chat", TopicSpec(type=request.param))
-    return log
+@pytest.fixture
+def log(either_log: FaultyLog) -> FaultyLog:
+    return either_log
 
 
 @pytest.fixture

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from deliveries import handles, publish
 from faults import FaultyLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.group import GroupSpec
-from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.broker.report import unread_of
 from nbagora_lab.core.clock import VirtualClock
 
 
-@pytest.fixture(params=["LITE", "PRIORITY"])
-def log(open_log: Callable[..., FaultyLog], request: pytest.FixtureRequest) -> FaultyLog:
-    log = open_log()
-    log.create_topic("chat", TopicSpec(type=request.param))
-    return log
+@pytest.fixture
+def log(either_log: FaultyLog) -> FaultyLog:
+    return either_log
 
 
 @pytest.fixture
