@@ -164,7 +164,13 @@ def test_thorough_tests_run_under_strict_and_in_a_campaign(run: Run, options: li
 
 
 @pytest.mark.parametrize(
-    ("options", "env", "same"), [([], {}, True), (["--strict-env"], {}, True), ([], {"NBAGORA_CAMPAIGN": "1"}, False)]
+    ("options", "env", "same"),
+    [
+        ([], {}, True),
+        (["--strict-env"], {}, True),
+        ([], {"NBAGORA_CAMPAIGN": "1"}, False),
+        ([], {"NBAGORA_CAMPAIGN": "1", "CI": "1"}, False),
+    ],
 )
 def test_examples_are_random_in_a_campaign_only(run: Run, options: list[str], env: dict[str, str], same: bool) -> None:
     source = (
