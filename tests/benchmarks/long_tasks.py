@@ -25,7 +25,8 @@ from nbagora_lab.lab import Lab
 
 SMALL, LARGE = 100, 100_000
 TIMES = 15
-QUIET = 2.0  # seconds that a session is left alone, so that its snapshot is there
+TURNS = 5  # of writing a small task and a large one, each while nothing else is going on
+QUIET = 2.0  # seconds that a session is left alone, so that its snapshot is begun
 
 
 class Labs:
@@ -69,6 +70,15 @@ class Labs:
         assert self.reached[task_id].wait(280)
         return task_id
 
+    def rest(self) -> None:
+        """Returns once the process does nothing any more, snapshots of what was written included."""
+        time.sleep(QUIET)
+        while True:
+            spent = time.process_time()
+            time.sleep(0.5)
+            if time.process_time() - spent < 0.05:
+                return
+
     def url(self, agent: str) -> str:
         """An agent's doors."""
         return f"{self.lab.url}/agents/{agent}"
@@ -103,9 +113,7 @@ def main() -> int:
         ids = {
             (agent, count): labs.begin(agent, count) for agent in ("statuses", "artifacts") for count in (SMALL, large)
         }
-        for _ in range(3):
-            labs.begin("artifacts", 1000)
-        time.sleep(QUIET)
+        labs.rest()
         rows, firsts = [], {}
         for (agent, count), task_id in ids.items():
             offset = labs.get(agent, task_id)[1]["metadata"]["urn:nbagora:a2a-log:1"]["offset"]
@@ -120,6 +128,11 @@ def main() -> int:
             while labs.get(agent, task_id)[1]["status"]["state"] != "TASK_STATE_COMPLETED":
                 time.sleep(0.02)
         time.sleep(QUIET)
+        labs.rates.clear()
+        for _ in range(TURNS):
+            for count in (1000, large):
+                labs.rest()
+                labs.begin("artifacts", count)
         rates = {key: median(values) for key, values in labs.rates.items()}
         labs.lab.stop()
         again = Labs(store)
