@@ -86,7 +86,6 @@ def plan(folder: Path, *, ports: dict[str, int] | None, brokers: int, fsync: boo
             storePathCommitLog=folder / name / "commitlog",
             enableLmq="true",
             enableMultiDispatch="true",
-            enableLmqQuota="true",
             storeType="defaultRocksDB",
             mappedFileSizeCommitLog=128 << 20,
             maxMessageSize=LARGEST + (1 << 20),

@@ -55,7 +55,7 @@ GRACE = 3.0
 _DAY = 86400.0  # seconds
 _LARGEST = 256 << 20  # bytes of a call
 _QUICK = frozenset({"get", "groups", "info", "labels", "parents", "progress", "revision", "rule", "scan"})
-"""Calls that read so little that they run on the service loop."""
+"""Calls that read so little that they run on the service loop, unless what they read is on servers."""
 
 _WHERE = "GET /engine/openapi.json tells what there is"
 
@@ -304,7 +304,7 @@ class Guests:
             return refuse(404, f"nothing is at {request.url.path[:200]}", _WHERE)
         session = self._session(request.headers.get(SESSION, ""))
         body = await _read(request)
-        if method.name in _QUICK:
+        if method.name in _QUICK and (engine is self._catalog or "remote" not in self._log.capabilities):
             told, answer = self._run(session, engine, method, body)
         else:
             told, answer = await asyncio.to_thread(self._run, session, engine, method, body)

@@ -2,8 +2,10 @@
 and two equal runs leave the same records."""
 
 import asyncio
+import contextlib
 import itertools
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -16,10 +18,13 @@ from crashes import Crashes, Died
 from nbagora_lab.agents.defaults import Defaults
 from nbagora_lab.agents.models import call, calls, function, scripted
 from nbagora_lab.agents.pydantic import run_steps
+from nbagora_lab.broker.embedded import EmbeddedLog
+from nbagora_lab.broker.hosted import HostedLog
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.errors import AgentChanged, AgentError, BadAgent, LimitReached
 from nbagora_lab.core.events import RecordType
 from nbagora_lab.inspect.steps import STEP_TYPES, read_steps
+from servers import server_options
 
 
 @pytest.fixture
@@ -120,27 +125,52 @@ def test_a_run_that_is_done_is_given_without_any_call(crashes):
     assert again == []
 
 
-def test_after_a_crash_behind_any_record_nothing_finished_is_done_again(tmp_path):
-    whole = Crashes(tmp_path / "whole")
-    whole.run(asking(trip([])))
-    wanted = {key: step.output for key, step in steps(whole).items()}
-    whole.close()
+@contextlib.contextmanager
+def embedded(folder):
+    log = EmbeddedLog(folder, clock=VirtualClock())
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+@contextlib.contextmanager
+def on_rocketmq(folder):
+    from nbagora_lab.broker.rocketmq.log import RocketLog
+
+    shared = RocketLog(**server_options("rocketmq"), lab=f"lab{os.urandom(6).hex()}", clock=VirtualClock())
+    log = HostedLog(shared, EmbeddedLog(folder, clock=VirtualClock()))
+    try:
+        yield log
+        shared.remove()
+    finally:
+        log.close()
+
+
+ON_ROCKETMQ = pytest.param(on_rocketmq, marks=[pytest.mark.campaign, pytest.mark.server("rocketmq")])
+
+
+@pytest.mark.parametrize("store", [embedded, ON_ROCKETMQ])
+def test_after_a_crash_behind_any_record_nothing_finished_is_done_again(tmp_path, store):
+    with store(tmp_path / "whole") as log:
+        whole = Crashes(tmp_path, log=log)
+        whole.run(asking(trip([])))
+        wanted = {key: step.output for key, step in steps(whole).items()}
     crashed = 0
     for after in itertools.count():
-        crashes = Crashes(tmp_path / str(after))
-        try:
-            crashes.run(asking(trip([])), after=after)
-        except Died:
-            crashed += 1
-        else:
-            crashes.close()
-            break
-        before = {key for key, step in steps(crashes).items() if step.state == "done"}
-        done = []
-        assert crashes.run(asking(trip(done))) == "The trip stands."
-        assert {key: step.output for key, step in steps(crashes).items()} == wanted
-        assert not {PATHS[what] for what in done} & before
-        crashes.close()
+        with store(tmp_path / str(after)) as log:
+            crashes = Crashes(tmp_path, log=log)
+            try:
+                crashes.run(asking(trip([])), after=after)
+            except Died:
+                crashed += 1
+            else:
+                break
+            before = {key for key, step in steps(crashes).items() if step.state == "done"}
+            done = []
+            assert crashes.run(asking(trip(done))) == "The trip stands."
+            assert {key: step.output for key, step in steps(crashes).items()} == wanted
+            assert not {PATHS[what] for what in done} & before
     assert crashed == 12  # six steps of two records
 
 

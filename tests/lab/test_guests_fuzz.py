@@ -165,6 +165,7 @@ def test_the_other_doors_answer_whatever_comes(joined: Joined, door: httpx.Clien
         answer = door.request(
             method, at.replace("{number}", number), content=body, headers={"Content-Type": CALL, SESSION: session}
         )
-        assert answer.status_code < 500, (method, at, body, answer.text)
+        missing = answer.status_code == 503 and answer.json()["type"] == "urn:nbagora:error:StoreCorrupt"  # a body
+        assert answer.status_code < 500 or missing, (method, at, body, answer.text)
 
     run()

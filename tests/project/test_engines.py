@@ -184,6 +184,27 @@ def test_every_jar_of_a_server_is_listed_with_its_hash(engine: str) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+(-bugfix)?", _jars.version(engine))
 
 
+def test_the_containers_are_set_as_the_servers_that_the_script_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "compose.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"image: apache/rocketmq:(\S+)", text)) == {_jars.version("rocketmq")}
+    assert re.findall(r"image: nacos/nacos-server:v(\S+)", text) == [_jars.version("nacos").partition("-")[0]]
+    published = re.findall(r'"([\d.:]+:\d+)"', text)
+    assert len(published) == 5
+    assert all(port.startswith("127.0.0.1:") for port in published)
+    monkeypatch.setattr(_rocketmq, "fetched", lambda _: tmp_path)
+    monkeypatch.setattr(_rocketmq, "java", lambda: "java")
+    monkeypatch.setattr(_rocketmq, "_logbacks", lambda *_: None)
+    _rocketmq.plan(tmp_path, ports=_rocketmq.PORTS, brokers=1, fsync=False, conf={})
+    lines = (tmp_path / "conf" / "broker-a.conf").read_text(encoding="utf-8").splitlines()
+    theirs = dict(
+        re.findall(r"\b(\w+)=(\S+)", text[text.index("brokerClusterName=") : text.index("> /tmp/broker.conf")])
+    )
+    assert len(theirs) > 10
+    assert theirs.items() <= dict(line.split("=", 1) for line in lines).items()
+
+
 class TestCommand:
     """`scripts/engines`."""
 

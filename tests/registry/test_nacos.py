@@ -317,6 +317,21 @@ def test_what_nacos_has_no_place_for_is_refused_by_its_name(open_registry: Open)
     assert registry.labels("weather") == {"latest": "1"}
 
 
+def test_six_endpoints_at_one_host_and_port_are_there_for_others_and_a_seventh_is_refused(open_registry: Open) -> None:
+    registry = open_registry()
+    registry.publish(card(), version="1.0")
+    urls = [f"http://127.0.0.1:40123/agents/weather/{number}" for number in range(7)]
+    for url in urls[:6]:
+        registry.register_endpoint("weather", "1.0", url, lease=60)
+    with pytest.raises(TooLarge) as caught:
+        registry.register_endpoint("weather", "1.0", urls[6], lease=60)
+    assert len(caught.value._render_traceback_()) == 2
+    other = open_registry()
+    wait_for(lambda: other.catalog.look() is None and len(other.endpoints("weather")) == 6)  # type: ignore[attr-defined]
+    assert sorted(place.url for place in other.endpoints("weather")) == urls[:6]
+    assert sorted(place.url for place in registry.endpoints("weather")) == urls[:6]
+
+
 def test_a_sync_carries_a_registry_there_and_back(open_registry: Open, tmp_path: Path) -> None:
     with Lab(store=tmp_path / "lab", token="", probe=0) as lab:
         lab.registry.publish(card("天气", description="一"), version="1.0")

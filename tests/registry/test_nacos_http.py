@@ -144,6 +144,21 @@ def test_a_token_that_the_server_forgot_is_taken_anew_once(double: Double, conne
     assert nacos.get("/x", {}) == 5
 
 
+@pytest.mark.parametrize(("lifetime", "logins"), [(18000, 0), (0, 3)])
+def test_a_token_is_taken_anew_before_it_runs_out(
+    double: Double, connect: Callable[..., Nacos], lifetime: int, logins: int
+) -> None:
+    double.version("3.1.0")
+    double.answers["/v3/auth/user/login"] = (200, {"accessToken": "t-1", "tokenTtl": lifetime})
+    double.answers["/x"] = (200, {"code": 0, "data": 5})
+    nacos = connect(double.address)
+    nacos.check()
+    double.asked.clear()
+    for _ in range(3):
+        assert nacos.get("/x", {}) == 5
+    assert [path for path, _ in double.asked].count("/v3/auth/user/login") == logins
+
+
 def test_a_refusal_in_an_envelope_is_one_whatever_its_status(double: Double, connect: Callable[..., Nacos]) -> None:
     double.version("3.1.0")
     nacos = connect(double.address)

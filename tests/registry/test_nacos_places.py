@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from nbagora_lab.core.errors import TooLarge
+from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.registry.model import Endpoint
 from nbagora_lab.registry.nacos_places import instance, places_of
 
@@ -56,6 +57,24 @@ def test_an_endpoint_comes_back_as_it_was(more: dict[str, Any]) -> None:
 def test_several_at_one_host_and_port_are_one_instance_that_tells_of_all() -> None:
     four = [endpoint(number) for number in range(4)]
     assert [one.id for one in read(given(*four))] == [one.id for one in four]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "room"),
+    [("weather", {}, 6), ("weather", {"zone": "eu-1", "tenant": "acme", "weight": 2.0}, 4), ("a" * 64, {}, 3)],
+    ids=["usual", "with zone, tenant and weight", "long name"],
+)
+def test_one_host_and_port_has_room_for(name: str, more: dict[str, Any], room: int) -> None:
+    where, ids = f"http://127.0.0.1:40123/agents/{name}", RandomIds()
+    places = [
+        endpoint(number, url=f"{where}/{number}", registered=1_795_876_543.123456, **more).model_copy(
+            update={"id": ids.new("endpoint")}
+        )
+        for number in range(room + 1)
+    ]
+    assert len(read(given(*places[:room]))) == room
+    with pytest.raises(TooLarge):
+        instance("lab", "agent", places)
 
 
 def test_what_nacos_has_no_room_for_is_refused_with_what_to_do() -> None:

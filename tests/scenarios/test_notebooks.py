@@ -23,6 +23,10 @@ ON_SERVERS = {"00_quickstart", "05_agents", "09_engines"}
 
 ONLY_EMBEDDED = {"01_lite_topics": "Unsupported: RocketMQ can't hold 'chat' to its settings: expiring is None"}
 """Those that need what servers lack, here to be told of a TTL that is about to end, and what is said then."""
+NEEDS_AN_AUDIT = {"04_discovery": "UsageError: the nacos 3.* registry has no a sealed audit"}
+"""Those that need what the registry at Nacos lacks, after all else that they show."""
+ON_BOTH = {"00_quickstart": pytest.mark.thorough, "09_engines": pytest.mark.campaign}
+"""Those that run on RocketMQ and Nacos at once, and when."""
 
 
 @pytest.fixture
@@ -59,11 +63,26 @@ def test_a_notebook_is_green_on_rocketmq(notebook: Path, tmp_path: Path) -> None
     assert _engines_of(result)["broker"].startswith(f"rocketmq {running_server('rocketmq').version}, client ")
 
 
-@pytest.mark.thorough
+@pytest.mark.campaign
+@pytest.mark.server("nacos")
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_green_with_its_registry_at_nacos(notebook: Path, tmp_path: Path) -> None:
+    result = _run_on(tmp_path, notebook, registry="nacos")
+    if lacking := NEEDS_AN_AUDIT.get(notebook.stem):
+        with pytest.raises(CellFailed, match=lacking):
+            result.check()
+        return
+    result.check()
+    assert _engines_of(result)["registry"].startswith("nacos 3.1.0")
+
+
 @pytest.mark.server("rocketmq")
 @pytest.mark.server("nacos")
-def test_the_quickstart_is_green_on_both_servers_and_its_trace_says_which_they_are(tmp_path: Path) -> None:
-    [notebook] = [path for path in NOTEBOOKS if path.stem == "00_quickstart"]
+@pytest.mark.parametrize(
+    "notebook",
+    [pytest.param(path, id=path.stem, marks=ON_BOTH[path.stem]) for path in NOTEBOOKS if path.stem in ON_BOTH],
+)
+def test_it_is_green_on_both_servers_and_its_trace_says_which_they_are(notebook: Path, tmp_path: Path) -> None:
     result = _run_on(tmp_path, notebook, broker="rocketmq", registry="nacos")
     result.check()
     told = _engines_of(result)

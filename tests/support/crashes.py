@@ -1,8 +1,8 @@
 """A task whose process dies between any two records, and goes on in another one.
 
-`Crashes` has one task on an embedded log. `run` gives a body the task's journal, as a process does that opened the
-store; with ``after=n`` that process dies once it has written n records. Bodies are called anew each time, and tell by
-what they keep outside which of their effects happened.
+`Crashes` has one task on a log, by itself an embedded one. `run` gives a body the task's journal, as a process does
+that opened the store; with ``after=n`` that process dies once it has written n records. Bodies are called anew each
+time, and tell by what they keep outside which of their effects happened.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import INPUT_REQUIRED, WORKING, message_of
 from nbagora_lab.agents.journal import Journal
 from nbagora_lab.agents.message import Message
+from nbagora_lab.broker.api import Log
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.core.clock import VirtualClock
 from nbagora_lab.core.events import Record, decode
@@ -34,7 +35,7 @@ class Died(BaseException):
 class _Mortal:
     """A log that lets so many appends through, and then ends the process, before the next one is written."""
 
-    def __init__(self, log: EmbeddedLog, epoch: int, after: int | None) -> None:
+    def __init__(self, log: Log, epoch: int, after: int | None) -> None:
         self._log = log
         self.epoch = epoch
         self.left = after
@@ -60,10 +61,13 @@ class Crashes:
     Args:
         path: Where its store is.
         answers: What the user answers to the questions, in order; a callable gets question and metadata.
+        log: What it is on instead.
     """
 
-    def __init__(self, path: Path, answers: Callable[[str, Mapping[str, Any]], str] | None = None) -> None:
-        self._log = EmbeddedLog(path, clock=VirtualClock())
+    def __init__(
+        self, path: Path, answers: Callable[[str, Mapping[str, Any]], str] | None = None, *, log: Log | None = None
+    ) -> None:
+        self._log: Log = log or EmbeddedLog(path, clock=VirtualClock())
         self._processes = 0
         self._answers = answers or (lambda question, metadata: "yes")
         self.questions: list[str] = []

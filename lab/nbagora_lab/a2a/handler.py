@@ -117,14 +117,15 @@ class LogRequestHandler(ReadOperations):
             return {"task": self._opening(owner, accepted, history)}
         if not at_once and (live := self.tasks.live(task_id)) is not None:
             await live.stopped()  # nobody is woken for the words before
-            if (answer := self._answer(owner, accepted, history)) is not None:
+            if (answer := await self.aside(partial(self._answer, owner, accepted, history))) is not None:
                 return answer
         async for batch in self._read(owner, task_id, after=accepted.start):
             for offset, head, _ in batch:
                 if head.flags & Flags.MESSAGE:
-                    return {"message": self.tasks.find(owner, task_id).reply or {}}
+                    return {"message": (await self.aside(partial(self.tasks.find, owner, task_id))).reply or {}}
                 if at_once or head.flags & _STOPS_SEND:
-                    return {"task": self.tasks.task_json(owner, task_id, at=offset, history=history)}
+                    told = partial(self.tasks.task_json, owner, task_id, at=offset, history=history)
+                    return {"task": await self.aside(told)}
         raise AssertionError("a task's events end with a stop")  # pragma: no cover
 
     def _answer(self, owner: str, accepted: _Accepted, history: int) -> dict[str, Any] | None:
@@ -192,17 +193,23 @@ class LogRequestHandler(ReadOperations):
             given = params.configuration.task_push_notification_config
             config = await self.checked_config(given, message.task_id)
         named = message.context_id or message.task_id
-        if named and (known := self._repeated(owner, message, content)) is not None:
+        if named and (known := await self.aside(partial(self._repeated, owner, message, content))) is not None:
             return known
         refer = partial(self._entries, plan_of(params, context, owner), config, blobs)
         if message.task_id:
-            return self._follow_up(owner, message, content, refer, context.state.get("if_generation"))
+            expected = context.state.get("if_generation")
+            live, answer, accepted = await self.aside(
+                partial(self._follow_up, owner, message, content, refer, expected)
+            )
+            self._runner().start(live, answer, live.generation)
+            return accepted
         if context.state.get("if_generation") is not None:
             raise InvalidParamsError("ifGenerationMatch is of a task, and the message names none")
         runner = self._runner()
         withheld = runner.reply != "task"
         try:
-            live, offset, task = self.tasks.open(
+            opened = partial(
+                self.tasks.open,
                 owner,
                 self.agent,
                 content,
@@ -215,6 +222,7 @@ class LogRequestHandler(ReadOperations):
                 version=self._card().version,
                 **limits_of(context, self.tasks.clock.now()),
             )
+            live, offset, task = await self.aside(opened)
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None
         runner.start(live, task["history"][0], 1)
@@ -255,7 +263,7 @@ class LogRequestHandler(ReadOperations):
 
     def _follow_up(
         self, owner: str, message: pb.Message, content: dict[str, Any], refer: Refer, expected: int | None
-    ) -> _Accepted:
+    ) -> tuple[LiveTask, dict[str, Any], _Accepted]:
         live = self.tasks.live(message.task_id)  # before the fold: without a writer no end can come after it
         fold = self._find(owner, message.task_id)
         if expected is not None and expected != fold.generation:
@@ -271,15 +279,13 @@ class LogRequestHandler(ReadOperations):
         revived = live is None
         live = live or self.tasks.revive(self.tasks.directory()[fold.id], fold)
         answer = {**content, "contextId": context_id}
-        runner = self._runner()
         try:
             offset = live.answer(answer, refer, claim=revived, expected=expected)
         except TaskEnded as error:
             raise UnsupportedOperationError(error.what) from None
         if offset is None:
             raise at_work
-        runner.start(live, answer, live.generation)
-        return _Accepted(fold.id, offset)
+        return live, answer, _Accepted(fold.id, offset)
 
     def _owner(self, context: ServerCallContext) -> str:
         check_request(context, self._card())
@@ -316,18 +322,23 @@ class LogRequestHandler(ReadOperations):
     async def on_cancel_task(self, params: pb.CancelTaskRequest, context: ServerCallContext) -> pb.Task:
         """CancelTask: a task that waits or runs ends CANCELED; the agent is given a moment to end by itself."""
         owner = self._owner(context)
-        live = self.tasks.live(params.id)  # before the fold: without a writer no end can come after it
-        fold = self._find(owner, params.id)
+        live = await self.aside(partial(self._to_cancel, owner, params.id))
+        await self._runner().cancel(live)
+        task = await self.aside(partial(self.tasks.task_json, owner, live.id))
+        if task["status"]["state"] != CANCELED:
+            raise TaskNotCancelableError(f"the task {live.id} ended before it could be canceled")
+        return filled(task, pb.Task())
+
+    def _to_cancel(self, owner: str, task_id: str) -> LiveTask:
+        """The task with what can write it."""
+        live = self.tasks.live(task_id)  # before the fold: without a writer no end can come after it
+        fold = self._find(owner, task_id)
         if fold.terminal:
             raise TaskNotCancelableError(f"the task {fold.id} has ended")
         if live is None:
             live = self.tasks.revive(self.tasks.directory()[fold.id], fold)
             self.tasks.log.append([(live.topic, live.claim_record())])
-        await self._runner().cancel(live)
-        task = self.tasks.task_json(owner, fold.id)
-        if task["status"]["state"] != CANCELED:
-            raise TaskNotCancelableError(f"the task {fold.id} ended before it could be canceled")
-        return filled(task, pb.Task())
+        return live
 
     async def on_get_extended_agent_card(
         self, _params: pb.GetExtendedAgentCardRequest, context: ServerCallContext

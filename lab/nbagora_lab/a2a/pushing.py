@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from a2a.server.context import ServerCallContext
 from a2a.server.request_handlers.request_handler import RequestHandler, validate_request_params
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from nbagora_lab.inspect.fold import TaskFold
 
 __all__ = ["PushOperations"]
+
+T = TypeVar("T")
 
 _PAGE = 100
 _WEBHOOKS = 20  # of one task
@@ -43,6 +47,10 @@ class PushOperations(RequestHandler):
     def _find(self, owner: str, task_id: str) -> TaskFold:
         """An owner's task of this agent."""
         raise NotImplementedError
+
+    async def aside(self, do: Callable[[], T]) -> T:
+        """Does what may wait for servers on a thread, so that the doors go on; where the log is here, at once."""
+        return await asyncio.to_thread(do) if "remote" in self.tasks.log.capabilities else do()
 
     async def checked_config(self, config: pb.TaskPushNotificationConfig, task_id: str) -> dict[str, Any]:
         """A configuration that may be taken, as ProtoJSON.
@@ -79,7 +87,8 @@ class PushOperations(RequestHandler):
             raise InvalidParamsError(f"the task has {_WEBHOOKS} webhooks, which is the limit")
         records = [outbox.removed(live, fold, config["id"]), outbox.added(live, fold.id, config)]
         topic = self.tasks.topic(owner, fold.id)
-        self.tasks.log.append([(topic, record) for record in records if record is not None])
+        entries = [(topic, record) for record in records if record is not None]
+        await self.aside(lambda: self.tasks.log.append(entries))
         return self._shown(self._find(owner, fold.id), config["id"])
 
     async def on_get_task_push_notification_config(
@@ -123,7 +132,8 @@ class PushOperations(RequestHandler):
         fold = self._find(owner, params.task_id)
         record = outbox.removed(self.tasks.live(fold.id), fold, params.id)
         if record is not None:
-            self.tasks.log.append([(self.tasks.topic(owner, fold.id), record)])
+            entries = [(self.tasks.topic(owner, fold.id), record)]
+            await self.aside(lambda: self.tasks.log.append(entries))
 
     def _outbox(self) -> Outbox:
         if self.outbox is None:

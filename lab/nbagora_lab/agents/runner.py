@@ -11,11 +11,11 @@ import asyncio
 import functools
 import threading
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import wait
 from contextvars import Context
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from nbagora_lab.a2a.live import Entries, LiveTask, current_task
 from nbagora_lab.a2a.task import Task
@@ -37,6 +37,8 @@ from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 
 __all__ = ["Caller", "Runner", "Runs"]
+
+T = TypeVar("T")
 
 _WORKERS = 64  # sync functions that run at once
 _log = logger.getChild("agents")
@@ -160,12 +162,12 @@ class Runs:
         live.cancelled.set()
         run = self._runs.get(live.id)
         if run is None:
-            live.end_if_open(CANCELED)
+            await _aside(live, live.end_if_open, CANCELED)
             return
-        live.note("task.cancel", {})
+        await _aside(live, live.note, "task.cancel", {})
         self._cancel(run)
         ended, _ = await asyncio.wait([asyncio.wrap_future(run.done)], timeout=self.cancel_grace)
-        if live.end_if_open(CANCELED) and not ended:
+        if await _aside(live, live.end_if_open, CANCELED) and not ended:
             _log.warning("the agent %s did not end when its task %s was cancelled", live.agent, live.id)
         if not ended:
             run.interrupt(self._blocked_by(run))
@@ -373,6 +375,11 @@ class Runner:
     async def cancel(self, live: LiveTask) -> None:
         """See `AgentRunner.cancel`."""
         await self._runs.cancel(live)
+
+
+async def _aside(live: LiveTask, write: Callable[..., T], *args: Any) -> T:
+    """Writes, on a thread where that may wait for servers."""
+    return await asyncio.to_thread(write, *args) if live.remote else write(*args)
 
 
 def _users_part(lines: list[str]) -> list[str]:

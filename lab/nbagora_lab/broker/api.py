@@ -159,8 +159,7 @@ class Log(Protocol):
         """A large body, to be read in pieces or from any place; each chunk is checked as it is read.
 
         Raises:
-            BodyNotFound: No record refers to it, or its servers have removed it.
-            StoreCorrupt: It is damaged.
+            StoreCorrupt: It is missing or damaged.
         """
         ...
 

@@ -173,8 +173,7 @@ class Topics:
         """A record's body, also where it is stored apart.
 
         Raises:
-            BodyNotFound: The record has expired meanwhile.
-            StoreCorrupt: It is damaged.
+            StoreCorrupt: It is missing or damaged.
         """
         if not record.flags & Flags.REFERENCE:
             return record.body

@@ -17,7 +17,7 @@ import inspect
 import threading
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from nbagora_lab.core.errors import NotStarted, StartTimeout, WrongThread
@@ -31,6 +31,7 @@ __all__ = ["ServiceLoop"]
 T = TypeVar("T")
 
 _SLICE = 0.5  # seconds
+_THREADS = 64  # at most; each may wait for a server that is away, and others are not to wait for it
 
 _log = logger.getChild("service")
 
@@ -126,6 +127,7 @@ class _Life:
         if not self.ready.set_running_or_notify_cancel():
             return
         self._loop.set_exception_handler(_told)
+        self._loop.set_default_executor(ThreadPoolExecutor(_THREADS, thread_name_prefix="asyncio"))
         self.ready.set_result(None)
         await self._stopping.wait()
         for scope in self._scopes:

@@ -94,7 +94,8 @@ class Nacos:
         number = tuple(int(part) for part in self.version.partition("-")[0].split(".")[:2] if part.isdigit())
         if number < _OLDEST:
             raise UsageError(
-                f"the Nacos at {self.url} is {self.version or 'of no version that it tells'}", "it takes 3.1 or later"
+                f"the Nacos at {self.url} is {self.version or 'of no version that it tells'}",
+                "it takes 3.1 or later: upgrade it, or name another one in the setting nacos",
             )
         if "a2a" not in self._abilities():
             raise UsageError(
@@ -121,7 +122,10 @@ class Nacos:
         """
         code, data = self.call(method, path, form)
         if code:
-            raise StoreError(f"Nacos refuses {method} {path}: {data} (code {code})", "nothing was written here")
+            raise StoreError(
+                f"the Nacos at {self.url} refuses {method} {path}: {data} (code {code})",
+                "nothing was written here; its logs say more",
+            )
         return data
 
     def call(self, method: str, path: str, values: Mapping[str, object]) -> tuple[int, Any]:
@@ -201,7 +205,7 @@ class Nacos:
             except (ValueError, KeyError, TypeError):
                 raise UsageError(
                     f"the Nacos at {self.url} does not let {self._user} in",
-                    "see the settings nacos_user and nacos_password",
+                    "see the settings nacos_user and nacos_password, and the setting nacos, which names the server",
                 ) from None
             self._until = time.monotonic() + 0.8 * lifetime
 

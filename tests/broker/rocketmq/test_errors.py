@@ -15,6 +15,7 @@ from logs import record
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.broker.rocketmq.cluster import Cluster
 from nbagora_lab.broker.rocketmq.log import RocketLog
+from nbagora_lab.broker.rocketmq.remoting import Answer, Remote
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import Forbidden, LabError, ServerGone, StoreError, TooLarge, Unsupported
 from servers import server_options
@@ -107,6 +108,36 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used_again() -> No
         thread.join()
         links[1].close()
         cluster.close()
+
+
+def test_a_server_that_hangs_is_given_up_and_the_connection_is_not_used_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:  # nobody accepts, let alone answers
+        remote = Remote(f"127.0.0.1:{server.getsockname()[1]}", "see that it runs", timeout=0.05)
+        for _ in range(2):
+            with pytest.raises(ServerGone) as caught:
+                remote.call(106)
+            assert f"RocketMQ at {remote.address} does not answer: timed out" in told(caught)
+        assert not remote._all
+        remote.close()
+
+
+@pytest.mark.parametrize(("wait", "seconds"), [(0.0, None), (15.0, 25.0)])
+def test_a_pull_that_a_broker_forgets_is_given_up_some_time_after_it_was_to_come(
+    monkeypatch: pytest.MonkeyPatch, wait: float, seconds: float | None
+) -> None:
+    limits: list[float | None] = []
+
+    def ask(self: Remote, code: int, fields: Any, *, timeout: float | None) -> Any:
+        limits.append(timeout)
+        raise ServerGone("timed out", "")
+
+    answer = Answer(0, {}, b'{"brokerAddrTable":{"broker-a":{"brokerAddrs":{"0":"there:1"}}}}', "")
+    monkeypatch.setattr(Remote, "call", lambda *_: answer)
+    monkeypatch.setattr(Remote, "ask", ask)
+    cluster = Cluster("there:0", reader="r")
+    with pytest.raises(ServerGone):
+        cluster.pull("lab-chat", 0, wait=wait)
+    assert limits == [seconds]
 
 
 def test_another_part_of_rocketmq_is_told_from_a_name_server(fakes: Any) -> None:

@@ -9,12 +9,13 @@ from typing import Any, Self
 import pytest
 
 from nbagora_lab.broker.rocketmq import feed as module
-from nbagora_lab.broker.rocketmq.cluster import Page
+from nbagora_lab.broker.rocketmq.cluster import PAGE, Page
 from nbagora_lab.broker.rocketmq.feed import Feed
 from nbagora_lab.broker.rocketmq.life import Life
 from nbagora_lab.broker.rocketmq.remoting import Message
 from nbagora_lab.core.errors import ServerGone
 from nbagora_lab.core.events import encode
+from waiting import until
 
 
 class Broker:
@@ -46,17 +47,19 @@ def page(*offsets: int) -> Page:
 class Hearing:
     """A feed on a `Broker`, and what it told."""
 
-    def __init__(self, broker: Broker, crowded: bool = False) -> None:
+    def __init__(self, broker: Broker, crowded: bool = False, waiting: bool = False) -> None:
         self.broker = broker
         self.heard: queue.Queue[int] = queue.Queue()
         self.missed = threading.Event()
-        self.looks = 0
         self.crowd = crowded
-        self.feed = Feed(broker, "broker-a", "lab-chat", self.hear, self.missed.set, self.crowded)  # type: ignore[arg-type]
+        self.waiting = waiting
+        self.looks = 0
+        asked: Any = (self.hear, self.missed.set, lambda: self.crowd, self.awaited)
+        self.feed = Feed(broker, "broker-a", "lab-chat", *asked)  # type: ignore[arg-type]
 
-    def crowded(self) -> bool:
+    def awaited(self) -> bool:
         self.looks += 1
-        return self.crowd
+        return self.waiting
 
     def hear(self, message: Message) -> None:
         self.heard.put(message.offset)
@@ -80,6 +83,24 @@ def test_each_is_told_once_and_a_fault_stops_none(crowded: bool) -> None:
         assert [hearing.heard.get(timeout=20) for _ in range(4)] == [5, 6, 7, 8]
         assert hearing.broker.asked[:2] == [5, 8]
         assert not hearing.missed.is_set()
+
+
+def test_behind_a_full_page_it_does_not_wait_for_more_to_gather(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GATHER", 3600.0)
+    with Hearing(Broker()) as hearing:
+        hearing.crowd = True
+        hearing.broker.answers.put(page(*range(5, 5 + PAGE)))
+        hearing.broker.answers.put(page(5 + PAGE))
+        assert [hearing.heard.get(timeout=20) for _ in range(PAGE + 1)] == list(range(5, 6 + PAGE))
+
+
+@pytest.mark.parametrize(("waiting", "times"), [(True, 1), (False, 5)])
+def test_more_is_gathered_while_nobody_waits_for_it(monkeypatch: pytest.MonkeyPatch, waiting: bool, times: int) -> None:
+    monkeypatch.setattr(module, "_GATHER", 0.0)
+    with Hearing(Broker(), crowded=True, waiting=waiting) as hearing:
+        hearing.broker.answers.put(page(5))
+        until(lambda: len(hearing.broker.asked) == 2)
+        assert hearing.looks == 2 * times
 
 
 def test_a_broker_that_was_away_is_asked_where_it_stopped_and_all_are_woken(

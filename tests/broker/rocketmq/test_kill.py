@@ -6,6 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +21,7 @@ from nbagora_lab.broker.rocketmq.owners import bucket, is_stray
 from nbagora_lab.broker.tail import tail
 from nbagora_lab.core.clock import SystemClock
 from nbagora_lab.core.errors import ServerGone
+from nbagora_lab.lab import Lab
 
 pytestmark = [
     pytest.mark.timeout(1500),
@@ -97,6 +100,36 @@ def test_nothing_acknowledged_is_lost_or_there_twice(cluster: Server, log: Rocke
         thread.join()
     for topic in topics:
         assert bodies(log, topic) == acknowledged[topic]
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("name", ["broker-a", "proxy"])
+def test_a_task_under_way_goes_on_and_its_stream_has_every_word_once(
+    cluster: Server, tmp_path: Path, name: str
+) -> None:
+    with Lab(store=tmp_path, broker="rocketmq", patience=PATIENCE, merge_chunks=False, **cluster.settings) as lab:
+        spoken = threading.Event()
+
+        @lab.agent(name="say")
+        async def say(message: Any, task: Any) -> Any:
+            for number in range(200):
+                if number == 20:
+                    spoken.set()  # most of it is said while a server is away, or afterwards
+                yield f"{message.text}{number} "
+
+        heard: list[str] = []
+        listening = threading.Thread(target=lambda: heard.extend(event.text for event in lab.stream("say", "词")))
+        listening.start()
+        assert spoken.wait(PATIENCE)
+        killed(cluster, name)
+        listening.join(PATIENCE)
+        assert not listening.is_alive()
+        said = "".join(f"词{number} " for number in range(200))
+        assert "".join(heard) == said
+        [task] = lab.tasks()
+        done = lab.task(task.id)
+        assert (done.state, done.text) == ("COMPLETED", said)
+        lab.broker.log.shared.remove()  # type: ignore[attr-defined]
 
 
 @pytest.mark.campaign

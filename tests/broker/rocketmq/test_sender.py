@@ -121,6 +121,16 @@ def test_a_proxy_that_is_away_refuses_nothing_however_well_the_brokers_are(serve
     assert [number for _, number in server.taken] == ["w-0-0", "w-0-1"]
 
 
+def meant_for_b(send: Send, came: Callable[[], bool]) -> Send:
+    async def home() -> str:
+        return "broker-b"
+
+    async def arrived() -> bool:
+        return came()
+
+    return send._replace(home=home, arrived=arrived)
+
+
 def test_what_came_to_another_broker_is_sent_again_once_all_are_there_and_before_what_is_behind_it(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -128,7 +138,7 @@ def test_what_came_to_another_broker_is_sent_again_once_all_are_there_and_before
     arrived, alive = iter([False, False, True, True]), iter([False, True, True])
     one = Sender("there:8081", access_key="", secret_key="", patience=60, alive=lambda: next(alive))
     [chain] = chains(1, 2)
-    one.send([[send._replace(home=lambda: "broker-b", arrived=lambda: next(arrived)) for send in chain]])
+    one.send([[meant_for_b(send, lambda: next(arrived)) for send in chain]])
     assert [number for _, number in server.taken] == ["w-0-0", "w-0-0", "w-0-0", "w-0-1"]
     assert server.meant == ["broker-b"] * 4
     assert next(alive, None) is None, "with one of them away it is not sent"
@@ -137,7 +147,7 @@ def test_what_came_to_another_broker_is_sent_again_once_all_are_there_and_before
 def test_where_it_never_comes_to_its_broker_that_one_is_named(server: Server) -> None:
     [[send]] = chains(1, 1)
     with pytest.raises(ServerGone) as caught:
-        opened(server, patience=0).send([[send._replace(home=lambda: "broker-b", arrived=lambda: False)]])
+        opened(server, patience=0).send([[meant_for_b(send, lambda: False)]])
     told = caught.value._render_traceback_()
     assert len(told) == 2
     assert "puts messages of p/s-0 elsewhere than on broker-b" in told[0]

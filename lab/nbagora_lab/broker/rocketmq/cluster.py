@@ -7,21 +7,23 @@ import hashlib
 import hmac
 import json
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from nbagora_lab.broker.rocketmq.owners import Owners
-from nbagora_lab.broker.rocketmq.remoting import Answer, Message, Remote, loads, messages_in
-from nbagora_lab.core.errors import Forbidden, ServerGone, StoreError, Unsupported
+from nbagora_lab.broker.rocketmq.remoting import Answer, Asked, Message, Remote, loads, messages_in
+from nbagora_lab.core.errors import Forbidden, QuotaExceeded, ServerGone, StoreError, Unsupported
 
-__all__ = ["Cluster", "Page", "Server"]
+__all__ = ["PAGE", "Cluster", "Page", "Pull", "Server", "no_room"]
 
 _PULL, _MAX, _MIN, _CONFIG, _RUNTIME, _BROKERS, _TOPICS = 11, 30, 31, 26, 28, 106, 206
-_NOTE, _NOTED, _UNNOTE = 100, 101, 102
+_NOTE, _NOTED, _UNNOTE, _LITE = 100, 101, 102, 200074
 _CREATE_TOPIC, _CREATE_GROUP, _DELETE_TOPIC, _FORGET_TOPIC, _DELETE_GROUP, _TOPIC = 17, 200, 215, 216, 207, 351
 _FOUND, _NOTHING, _AGAIN, _MOVED, _DENIED, _UNKNOWN = 0, 19, 20, 21, 16, 3
 _KEPT = "nbagora"  # the name server's namespace in which each lab's brokers are noted
-_PAGE = 32  # messages that a broker gives at once at most
+PAGE = 32
+"""Messages that a broker gives at once at most."""
+
 _OLDEST = (5, 5)
 _NAMESRV = "see that it runs and that the setting rocketmq_namesrv names it; scripts/engines up rocketmq starts one"
 _BROKER = "see that this broker runs: scripts/engines status; the name server in the setting rocketmq_namesrv lists it"
@@ -50,6 +52,29 @@ class Page(NamedTuple):
     end: int
 
 
+class Pull:
+    """A pull that is under way. Its page is taken once, or it is dropped."""
+
+    def __init__(self, asked: Asked, offset: int, refuse: Callable[[Answer], object]) -> None:
+        self._asked = asked
+        self._offset = offset
+        self._refuse = refuse
+
+    def page(self) -> Page:
+        """Waits for it; errors as for `Cluster.pull`."""
+        answer = self._asked.answer()
+        if answer.code not in {_FOUND, _NOTHING, _AGAIN, _MOVED}:
+            self._refuse(answer)
+        fields = answer.fields
+        first, end = int(fields.get("minOffset", 0)), int(fields.get("maxOffset", 0))
+        found = messages_in(answer.body) if answer.code == _FOUND else []
+        return Page(found, int(fields.get("nextBeginOffset", self._offset)), first, end)
+
+    def drop(self) -> None:
+        """Gives up; nobody's progress is moved either way."""
+        self._asked.drop()
+
+
 class Cluster:
     """The brokers that a name server lists. Any thread may call.
 
@@ -72,6 +97,7 @@ class Cluster:
         self._reader = reader
         self._lock = threading.Lock()
         self._brokers: dict[str, Remote] = {}
+        self._bounded: set[str] = set()  # brokers that have no more lite topics than they may
         self.owners = Owners(self)
         self.closed = False
         try:
@@ -139,7 +165,7 @@ class Cluster:
             if numbers < _OLDEST:
                 raise Unsupported(
                     f"the RocketMQ broker {name} at {remote.address} is {version}, lite topics came with 5.5.0",
-                    "upgrade it, or start one by scripts/engines up rocketmq",
+                    "upgrade it, or name another one in the settings rocketmq and rocketmq_namesrv",
                 )
             lines = self._call(remote, _CONFIG).body.decode().splitlines()
             settings = dict(line.split("=", 1) for line in lines if "=" in line)
@@ -156,6 +182,8 @@ class Cluster:
                     f"the RocketMQ broker {name} keeps messages for {hours:g} h, a topic is to live for {ttl / 3600:g}",
                     f"set fileReservedTime={int(ttl // 3600) + 24} in its broker.conf and restart it",
                 )
+            if settings.get("enableLmqQuota") == "true":
+                self._bounded.add(name)
             found.append(Server(name, version, settings))
         return found
 
@@ -237,6 +265,22 @@ class Cluster:
             self._ask(self._namesrv, _FORGET_TOPIC, topic=name)
             self._ask(self._namesrv, _UNNOTE, namespace=_KEPT, key=name)
 
+    def check_room(self, queue: str) -> None:
+        """Makes sure that a lite topic's broker may have one more.
+
+        Where `enableLmqQuota` is set a broker refuses by itself what is new, but takes a topic whose end was ever asked
+        for to be there (5.5.0, `RocksDBConsumeQueueOffsetTable.isLmqExist`), and a lab asks before it opens one.
+
+        Raises:
+            QuotaExceeded: It has as many as it may.
+        """
+        if not self._bounded or (name := self.owners.of(queue)) not in self._bounded:
+            return
+        remote = self._brokers[name]
+        told = loads(self._call(remote, _LITE).body)
+        if told["currentLmqNum"] >= told["maxLmqNum"]:
+            raise no_room(f"the broker {name} of RocketMQ at {remote.address}", f"{told['currentLmqNum']} of them")
+
     def ends(self, queue: str) -> tuple[int, int]:
         """First offset of a queue, and the one past its last; 0 and 0 where it has nothing."""
         remote = self._brokers[self.owners.of(queue)]
@@ -246,7 +290,7 @@ class Cluster:
         """The offset past a queue's last one on one broker."""
         return self._end(self._brokers[broker], queue, _MAX)
 
-    def pull(self, queue: str, offset: int, *, limit: int = _PAGE, broker: str | None = None, wait: float = 0) -> Page:
+    def pull(self, queue: str, offset: int, *, limit: int = PAGE, broker: str | None = None, wait: float = 0) -> Page:
         """Messages of a queue from an offset on; moves nobody's progress.
 
         Args:
@@ -257,11 +301,15 @@ class Cluster:
             wait: Seconds that the broker may hold the answer back until there is something. A lite topic's queue does
                 not wake it, its parent's does.
         """
+        return self.pulling(queue, offset, limit=limit, broker=broker, wait=wait).page()
+
+    def pulling(
+        self, queue: str, offset: int, *, limit: int = PAGE, broker: str | None = None, wait: float = 0
+    ) -> Pull:
+        """The same, under way: it is to be waited for, or dropped."""
         remote = self._brokers[broker or self.owners.of(queue)]
-        answer = self._ask(
-            remote,
-            _PULL,
-            timeout=wait + 10 if wait else None,
+        fields = self._fields(
+            b"",
             consumerGroup=self._reader,
             topic=queue,
             queueId=0,
@@ -274,12 +322,8 @@ class Cluster:
             subVersion=0,
             expressionType="TAG",
         )
-        if answer.code not in {_FOUND, _NOTHING, _AGAIN, _MOVED}:
-            self._refuse(remote, answer)
-        fields = answer.fields
-        first, end = int(fields.get("minOffset", 0)), int(fields.get("maxOffset", 0))
-        found = messages_in(answer.body) if answer.code == _FOUND else []
-        return Page(found, int(fields.get("nextBeginOffset", offset)), first, end)
+        asked = remote.ask(_PULL, fields, timeout=wait + 10 if wait else None)
+        return Pull(asked, offset, lambda answer: self._refuse(remote, answer))
 
     def close(self) -> None:
         """Ends all connections; calls under way fail."""
@@ -290,15 +334,15 @@ class Cluster:
     def _end(self, remote: Remote, queue: str, code: int) -> int:
         return int(self._call(remote, code, topic=queue, queueId=0).fields["offset"])
 
-    def _ask(
-        self, remote: Remote, code: int, body: bytes = b"", *, timeout: float | None = None, **fields: Any
-    ) -> Answer:
-        if self._key:
-            fields = _signed(fields, body, self._key, self._secret)
-        return remote.call(code, fields, body, timeout=timeout)
+    def _fields(self, body: bytes, /, **fields: Any) -> dict[str, Any]:
+        """What goes into a request's header, signed where the servers want a user."""
+        return _signed(fields, body, self._key, self._secret) if self._key else fields
+
+    def _ask(self, remote: Remote, code: int, body: bytes = b"", **fields: Any) -> Answer:
+        return remote.call(code, self._fields(body, **fields), body)
 
     def _call(self, remote: Remote, code: int, body: bytes = b"", **fields: Any) -> Answer:
-        answer = self._ask(remote, code, body, timeout=None, **fields)
+        answer = self._ask(remote, code, body, **fields)
         if answer.code:
             self._refuse(remote, answer)
         return answer
@@ -313,7 +357,15 @@ class Cluster:
         raise StoreError(f"RocketMQ at {remote.address} refuses: {remark}", "its logs say more")
 
 
-def _signed(fields: dict[str, object], body: bytes, key: str, secret: str) -> dict[str, object]:
+def no_room(where: str, told: str) -> QuotaExceeded:
+    """What is said of a server that has as many lite topics as it may."""
+    return QuotaExceeded(
+        f"{where} holds as many lite topics as it may: {told}",
+        "raise maxLmqConsumeQueueNum in its broker.conf, or let topics end sooner",
+    )
+
+
+def _signed(fields: dict[str, Any], body: bytes, key: str, secret: str) -> dict[str, Any]:
     """Fields with the signature of RocketMQ's access control: HMAC-SHA1 over the values, by name, and the body."""
     told: dict[str, Any] = {
         name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in fields.items()

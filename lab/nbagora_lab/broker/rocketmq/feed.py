@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from nbagora_lab.broker.rocketmq.cluster import Cluster
+from nbagora_lab.broker.rocketmq.cluster import PAGE, Cluster
 from nbagora_lab.broker.rocketmq.remoting import Message
 from nbagora_lab.core.errors import LabError
 from nbagora_lab.core.log import logger
@@ -22,6 +22,7 @@ LITE, LITE_OFFSET = "__LITE_TOPIC", "INNER_MULTI_QUEUE_OFFSET"
 _log = logger.getChild("broker")
 _HOLD = 15.0  # seconds that a broker holds an answer back
 _GATHER = 0.01  # seconds between two looks while many messages come; a call for each of them would cost as much as it
+_LONGER = 5  # times as long, while nobody waits to hear of one
 _PAUSES = (0.2, 0.5, 1.0)  # seconds between tries while a broker is away; the last one repeats
 
 
@@ -35,6 +36,7 @@ class Feed:
         heard: Called, in the feed's thread, with each message; must be quick and must not raise.
         missed: Called where messages may have gone by unseen: the broker was away.
         crowded: Whether many messages are about to come: then it looks less often and finds more at a time.
+        awaited: Whether somebody waits to hear of one; while nobody does, less often still.
 
     Attributes:
         position: Offset of what comes next; it grows with every message.
@@ -48,6 +50,7 @@ class Feed:
         heard: Callable[[Message], None],
         missed: Callable[[], None],
         crowded: Callable[[], bool],
+        awaited: Callable[[], bool],
     ) -> None:
         self._cluster = cluster
         self._broker = broker
@@ -55,6 +58,7 @@ class Feed:
         self._heard = heard
         self._missed = missed
         self._crowded = crowded
+        self._awaited = awaited
         self._closed = threading.Event()
         self.position = cluster.end_on(broker, topic)
         self._thread = threading.Thread(target=self._run, name=f"nbagora-feed-{topic}", daemon=True)
@@ -68,11 +72,17 @@ class Feed:
         """Waits until it has ended."""
         self._thread.join()
 
+    def _gather(self) -> None:
+        """Waits for more, where many are about to come."""
+        for _ in range(_LONGER):
+            if not self._crowded() or self._closed.wait(_GATHER) or self._awaited():
+                return
+
     def _run(self) -> None:
-        failures = 0
+        failures, full = 0, False
         while not self._closed.is_set():
-            if self._crowded():
-                self._closed.wait(_GATHER)
+            if not full:
+                self._gather()
             try:
                 page = self._cluster.pull(self._topic, self.position, broker=self._broker, wait=_HOLD)
             except LabError as error:
@@ -83,6 +93,7 @@ class Feed:
                 self._closed.wait(_PAUSES[min(failures, len(_PAUSES) - 1)])
                 failures += 1
                 continue
+            full = len(page.messages) >= PAGE
             if failures:
                 failures = 0
                 _log.info("the broker %s is back", self._broker)

@@ -190,6 +190,8 @@ class RocketLog:
             if place is not None and place.open and end >= place.base + place.least:
                 bases[topic] = place.base
                 continue
+            if not end:
+                self.cluster.check_room(parent.queue(lite))
             foreign = place is None and end > 0  # another client wrote there first: its records are the topic's
             bases[topic] = base = 0 if foreign else end
             told = {"topic": topic, "base": base} | ({"anew": True} if place is not None and place.open else {})

@@ -36,13 +36,17 @@ class Owners:
         self._lock = threading.Lock()
         self._known: OrderedDict[str, str] = OrderedDict()
 
+    def known(self, queue: str) -> str | None:
+        """The broker that a queue's messages are on, as far as nobody has to be asked."""
+        return self._known.get(queue)
+
     def of(self, queue: str) -> str:
         """The broker that a queue's messages are on, or will be where it has none.
 
         Raises:
             ServerGone: It is not known, and a broker that could tell is away.
         """
-        if (known := self._known.get(queue)) is not None:
+        if (known := self.known(queue)) is not None:
             return known
         brokers = sorted(self._cluster.brokers)
         if len(brokers) == 1:

@@ -208,6 +208,7 @@ class Parents:
                 lambda message, broker=broker: self._heard(parent, message, broker),  # type: ignore[misc]
                 lambda: self._missed(parent),
                 self._writer.crowded,
+                self._writer.awaited,
             )
         self._parents[name] = parent
         return parent

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import OrderedDict
+from collections.abc import Generator
 
 from nbagora_lab.broker.api import Stored
 from nbagora_lab.broker.model import EVENTS
-from nbagora_lab.broker.rocketmq.cluster import Cluster
+from nbagora_lab.broker.rocketmq.cluster import PAGE, Cluster, Pull
 from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET
 from nbagora_lab.broker.rocketmq.life import Place
 from nbagora_lab.broker.rocketmq.packing import sender_of, stored_of
@@ -16,7 +18,6 @@ from nbagora_lab.broker.rocketmq.remoting import Message
 
 __all__ = ["Reader"]
 
-_PAGE = 32  # messages that a broker gives at once
 _KNOWN = 100_000  # topics that are remembered to be there
 _FRESH = 300.0  # seconds for which that is believed
 
@@ -74,28 +75,48 @@ class Reader:
         senders: dict[str, int] = {}
         base, after = place.base, max(after, -1)
         at = base + after + (after < 0)  # the message before says who was last: a second one of the same is no record
-        while len(found) < limit and max_bytes > 0:
-            page, end = self._pull(parent.queue(lite), at, limit=min(_PAGE, limit - len(found) + 1))
-            for offset, message in page:
-                writer, number = sender_of(message)
-                second = bool(writer) and number <= senders.get(writer, -1)
-                if writer and not second:
-                    senders[writer] = number
-                if second or offset - base <= after:
-                    continue
-                stored = stored_of(message)
-                found.append((offset - base, stored))
-                max_bytes -= len(stored)
-                if len(found) >= limit or max_bytes <= 0:
-                    break
-            if not page or page[-1][0] + 1 >= end:
-                break
-            at = page[-1][0] + 1
+        with contextlib.closing(self._pages(parent.queue(lite), at, limit + 1)) as pages:
+            for page in pages:
+                for message in page:
+                    offset = int(message.properties[LITE_OFFSET]) - base
+                    writer, number = sender_of(message)
+                    second = bool(writer) and number <= senders.get(writer, -1)
+                    if writer and not second:
+                        senders[writer] = number
+                    if second or offset <= after:
+                        continue
+                    stored = stored_of(message)
+                    found.append((offset, stored))
+                    max_bytes -= len(stored)
+                    if len(found) >= limit or max_bytes <= 0:
+                        return found
         return found
 
-    def _pull(self, queue: str, offset: int, *, limit: int) -> tuple[list[tuple[int, Message]], int]:
-        """Messages of a lite topic's queue, with their offsets on it, and the queue's end."""
-        page = self._cluster.pull(queue, offset, limit=limit)
-        if not page.messages and offset < page.first < page.end:  # what was there is gone with the server's oldest
-            page = self._cluster.pull(queue, page.first, limit=limit)
-        return [(int(message.properties[LITE_OFFSET]), message) for message in page.messages], page.end
+    def _pages(self, queue: str, at: int, most: int) -> Generator[list[Message]]:
+        """Pages of a lite topic's queue from an offset on, as many as are taken, whose messages are some `most` in all.
+
+        Where a page is full, which bounds how large it is, the next one comes while that one is looked at.
+        """
+        pull: Pull | None = None
+        try:
+            while True:
+                size = min(PAGE, max(2, most))
+                if pull is None:
+                    page = self._cluster.pull(queue, at, limit=size)
+                else:
+                    taken, pull = pull, None
+                    page = taken.page()
+                if not page.messages and at < page.first < page.end:  # what was there is gone with the server's oldest
+                    page = self._cluster.pull(queue, page.first, limit=size)
+                if not page.messages:
+                    return
+                at = int(page.messages[-1].properties[LITE_OFFSET]) + 1
+                most -= len(page.messages)
+                if len(page.messages) == PAGE and most > 0 and at < page.end:
+                    pull = self._cluster.pulling(queue, at, limit=min(PAGE, max(2, most)))
+                yield page.messages
+                if at >= page.end:
+                    return
+        finally:
+            if pull is not None:
+                pull.drop()

@@ -17,11 +17,12 @@ import struct
 import threading
 import zlib
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from nbagora_lab.core.errors import ServerGone
 
-__all__ = ["Answer", "Message", "Remote", "loads", "messages_in"]
+__all__ = ["Answer", "Asked", "Message", "Remote", "loads", "messages_in"]
 
 _VERSION = 521  # the protocol's number of 5.5.0
 _LARGEST = 256 << 20  # an answer above this is none
@@ -94,6 +95,12 @@ class Remote:
         Raises:
             ServerGone: It can't be reached, or broke off; the request may have been carried out.
         """
+        return self.ask(code, fields, body, timeout=timeout).answer()
+
+    def ask(
+        self, code: int, fields: dict[str, Any] | None = None, body: bytes = b"", *, timeout: float | None = None
+    ) -> Asked:
+        """The same, without waiting for the answer; what is given must be asked for it, or dropped."""
         header = {
             "code": code,
             "language": "OTHER",
@@ -105,24 +112,12 @@ class Remote:
         }
         packed = json.dumps(header).encode()
         frame = b"".join((struct.pack(">II", 4 + len(packed) + len(body), len(packed)), packed, body))
-        link = None
-        try:
+        with self._told(None):
             link = self._link()
+        with self._told(link):
             link.settimeout(timeout or self._timeout)
             link.sendall(frame)
-            answer = _read(link)
-        except (OSError, ValueError) as error:
-            self._drop(link)
-            raise ServerGone(f"RocketMQ at {self.address} does not answer: {error}", self._hint) from None
-        except BaseException:  # interrupted: what comes on this connection is no answer to the next call
-            self._drop(link)
-            raise
-        with self._lock:
-            if not self._closed:
-                self._idle.append(link)
-                return answer
-        self._drop(link)
-        return answer
+        return Asked(self, link)
 
     def close(self) -> None:
         """Ends all connections; calls under way fail."""
@@ -151,11 +146,51 @@ class Remote:
             self._all.add(link)
         return link
 
-    def _drop(self, link: socket.socket | None) -> None:
+    def take(self, link: socket.socket) -> Answer:
+        """The answer to what was sent on a connection, which is idle then; see `Asked`."""
+        with self._told(link):
+            answer = _read(link)
+        with self._lock:
+            if not self._closed:
+                self._idle.append(link)
+                return answer
+        self.drop(link)
+        return answer
+
+    @contextlib.contextmanager
+    def _told(self, link: socket.socket | None) -> Iterator[None]:
+        """Ends a connection on which something goes wrong, and says so."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            self.drop(link)
+            raise ServerGone(f"RocketMQ at {self.address} does not answer: {error}", self._hint) from None
+        except BaseException:  # interrupted: what comes on this connection is no answer to the next call
+            self.drop(link)
+            raise
+
+    def drop(self, link: socket.socket | None) -> None:
+        """Ends a connection."""
         if link is not None:
             with self._lock:
                 self._all.discard(link)
             link.close()
+
+
+class Asked:
+    """A request that is under way, on a connection of its own. Its answer is taken once, or it is dropped."""
+
+    def __init__(self, remote: Remote, link: socket.socket) -> None:
+        self._remote = remote
+        self._link = link
+
+    def answer(self) -> Answer:
+        """Waits for it; errors as for `Remote.call`."""
+        return self._remote.take(self._link)
+
+    def drop(self) -> None:
+        """Gives up; the server may have carried it out."""
+        self._remote.drop(self._link)
 
 
 def _open(link: socket.socket) -> bool:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
+from nbagora_lab.broker.rocketmq.cluster import no_room
 from nbagora_lab.broker.rocketmq.official import client, producer
 from nbagora_lab.broker.rocketmq.packing import ID, ON, packed
 from nbagora_lab.core.errors import Forbidden, LabError, QuotaExceeded, ServerGone, StoreClosed, StoreError, TooLarge
@@ -40,7 +41,7 @@ class Send(NamedTuple):
         number: The message's id over all tries.
         seen: Whether it was seen to be stored.
         home: Which broker its topic is on; None where there is but one.
-        arrived: Whether it came there; waits until that is known.
+        arrived: Whether it came there; waits until that is known. None likewise.
     """
 
     topic: str
@@ -48,8 +49,8 @@ class Send(NamedTuple):
     stored: bytes
     number: str
     seen: Callable[[], bool]
-    home: Callable[[], str] | None = None
-    arrived: Callable[[], bool] = bool
+    home: Callable[[], Awaitable[str]] | None = None
+    arrived: Callable[[], Awaitable[bool]] | None = None
 
 
 class Sender:
@@ -146,9 +147,9 @@ class Sender:
         try:
             if astray and not await self._aside(self._alive):
                 return self._misplaced(one, astray), astray
-            home = await self._aside(one.home) if one.home is not None else ""
+            home = await one.home() if one.home is not None else ""
             await self._producer.deliver(_message(one, home))
-            if not home or await self._aside(one.arrived):
+            if one.arrived is None or await one.arrived():
                 return None, ""
         except Exception as error:  # noqa: BLE001 -- gRPC's, asyncio's and the client's own
             return error, astray
@@ -185,10 +186,7 @@ class Sender:
                 "set NBAGORA_ROCKETMQ_ACCESS_KEY and NBAGORA_ROCKETMQ_SECRET_KEY to a user that may do so",
             )
         if kind == "LiteTopicQuotaExceededException":
-            return QuotaExceeded(
-                f"{where} holds as many lite topics as it may: {text}",
-                "raise maxLmqConsumeQueueNum in its broker.conf, or let topics end sooner",
-            )
+            return no_room(where, text)
         if kind == "PayloadTooLargeException" or "size exceeds" in text:
             return TooLarge(
                 f"{where} takes no message of that size: {text}",

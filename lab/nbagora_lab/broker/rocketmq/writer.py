@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import itertools
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from nbagora_lab.broker.rocketmq.cluster import Cluster
+from nbagora_lab.broker.rocketmq.cluster import PAGE, Cluster
 from nbagora_lab.broker.rocketmq.feed import LITE_OFFSET
 from nbagora_lab.broker.rocketmq.names import lite_spelt
 from nbagora_lab.broker.rocketmq.owners import is_stray
@@ -24,7 +25,6 @@ from nbagora_lab.core.errors import ServerGone, StoreClosed
 __all__ = ["Writer"]
 
 _HEARD = 0.5  # seconds after which an offset that the feed did not tell is looked for
-_PAGE = 32
 _MANY = 8
 _PAUSE = 0.5  # seconds between two looks at servers that are away
 _Seen = TypeVar("_Seen")
@@ -34,22 +34,33 @@ class _Pending:
     """A send whose offset is awaited.
 
     Attributes:
-        heard: Once it is where it belongs.
-        told: Once it is anywhere.
+        told: Set once it is anywhere.
+        heard: Whether it is where it belongs.
         offset: On its queue.
+        wake: Called once it is anywhere.
     """
 
-    __slots__ = ("heard", "offset", "told")
+    __slots__ = ("heard", "offset", "told", "wake")
 
     def __init__(self) -> None:
-        self.heard = threading.Event()
         self.told = threading.Event()
+        self.heard = False
         self.offset = -1
+        self.wake: Callable[[], object] = bool
 
     def tell(self) -> None:
         """It is where it belongs."""
-        self.heard.set()
+        self.heard = True
+        self.tell_stray()
+
+    def tell_stray(self) -> None:
+        """It is elsewhere."""
         self.told.set()
+        self.wake()
+
+    def is_heard(self) -> bool:
+        """Whether it was told to be where it belongs."""
+        return self.heard
 
 
 class Writer:
@@ -68,6 +79,7 @@ class Writer:
         self._name = secrets.token_hex(6)
         self._numbers = itertools.count()
         self._pending: dict[str, _Pending] = {}
+        self._awaited: set[_Pending] = set()
         self._closed = False
 
     def store(self, sends: list[tuple[Parent, str, bytes]]) -> list[int]:
@@ -85,11 +97,11 @@ class Writer:
         chains: dict[tuple[str, str], list[Send]] = {}
         for (parent, lite, stored), number, one in zip(sends, numbers, pending, strict=True):
             self._pending[number] = one
-            send = Send(parent.spelt, lite_spelt(lite), stored, number, one.heard.is_set)
+            send = Send(parent.spelt, lite_spelt(lite), stored, number, one.is_heard)
             if several:
                 queue = parent.queue(lite)
-                home = functools.partial(self._cluster.owners.of, queue)
-                send = send._replace(home=home, arrived=functools.partial(self._find, queue, number, one))
+                home = functools.partial(self._home, queue)
+                send = send._replace(home=home, arrived=functools.partial(self._arrived, queue, number, one))
             chains.setdefault((parent.spelt, lite), []).append(send)
         try:
             self._sender.send(list(chains.values()))
@@ -121,7 +133,7 @@ class Writer:
         if pending is None:
             return lambda: None
         if is_stray(message, broker):
-            return pending.told.set
+            return pending.tell_stray
         pending.offset = int(message.properties[LITE_OFFSET])
         return pending.tell
 
@@ -129,9 +141,35 @@ class Writer:
         """Whether many sends await their offsets."""
         return len(self._pending) > _MANY
 
+    def awaited(self) -> bool:
+        """Whether somebody who has sent waits for an offset."""
+        return bool(self._awaited)
+
     def close(self) -> None:
         """Has those who wait give up."""
         self._closed = True
+
+    async def _home(self, queue: str) -> str:
+        """The broker that a topic is on; off the loop only where one has to be asked."""
+        owners = self._cluster.owners
+        if (known := owners.known(queue)) is not None:
+            return known
+        return await asyncio.get_running_loop().run_in_executor(None, owners.of, queue)
+
+    async def _arrived(self, queue: str, number: str, pending: _Pending) -> bool:
+        """`_find`, off the loop only where the notice is late."""
+        loop, told = asyncio.get_running_loop(), asyncio.Event()
+        pending.wake = lambda: loop.call_soon_threadsafe(told.set)
+        self._awaited.add(pending)
+        try:
+            if not pending.told.is_set():
+                async with asyncio.timeout(_HEARD):
+                    await told.wait()
+        except TimeoutError:
+            return await loop.run_in_executor(None, self._find, queue, number, pending)
+        finally:
+            self._awaited.discard(pending)
+        return self._find(queue, number, pending)
 
     def _find(self, queue: str, number: str, pending: _Pending) -> bool:
         """Waits until a message that is stored was told of, and looks for it where that takes long.
@@ -141,12 +179,12 @@ class Writer:
         """
         deadline = time.monotonic() + self._patience
         wait = _HEARD
-        while not (pending.heard.is_set() or pending.told.wait(wait)):
+        while not (pending.heard or self._waits(pending, wait)):
             wait = 0.05
             with contextlib.suppress(ServerGone):
                 owner = self._cluster.owners.of(queue)
                 _, end = self._cluster.ends(queue)
-                for message in self._cluster.pull(queue, max(0, end - _PAGE)).messages:
+                for message in self._cluster.pull(queue, max(0, end - PAGE)).messages:
                     if message.properties.get(ID) == number:
                         self.place(message, owner)()
             if self._closed:
@@ -156,6 +194,14 @@ class Writer:
                     "RocketMQ has taken a message and does not show it",
                     "see that its brokers run: scripts/engines status",
                 )
-        if not pending.heard.is_set():
+        if not pending.heard:
             pending.told.clear()
-        return pending.heard.is_set()
+        return pending.heard
+
+    def _waits(self, pending: _Pending, seconds: float) -> bool:
+        """Waits until a message is told of; whether it was."""
+        self._awaited.add(pending)
+        try:
+            return pending.told.wait(seconds)
+        finally:
+            self._awaited.discard(pending)
