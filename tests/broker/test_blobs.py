@@ -17,7 +17,7 @@ from nbagora_lab.broker.blobs import CHUNK, BlobRef
 from nbagora_lab.broker.broker import Broker
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.core.clock import VirtualClock
-from nbagora_lab.core.errors import StoreCorrupt, StoreError, TooLarge, TopicNotFound, UsageError
+from nbagora_lab.core.errors import BodyNotFound, StoreCorrupt, StoreError, TooLarge, TopicNotFound, UsageError
 from nbagora_lab.core.events import Flags
 
 
@@ -210,6 +210,15 @@ def test_damage_is_told_and_never_read(broker: Broker, log: FaultyLog, damage: s
         path.unlink()
     [record] = broker.read("chat/a")
     with pytest.raises(StoreCorrupt) as caught:
+        broker.body(record)
+    assert len(caught.value._render_traceback_()) == 2
+
+
+def test_a_body_is_not_found_once_no_record_refers_to_it(broker: Broker, log: FaultyLog) -> None:
+    broker.send("chat/a", LARGE)
+    [record] = broker.read("chat/a")
+    broker.rm("chat/a")
+    with pytest.raises(BodyNotFound) as caught:
         broker.body(record)
     assert len(caught.value._render_traceback_()) == 2
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,12 +14,14 @@ import pytest
 from cards import draft
 from joined import TOKEN, Joined, join_engines
 from logs import Bell, record, scratch
+from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.broker.embedded import EmbeddedLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.clock import VirtualClock
-from nbagora_lab.core.errors import TopicNotFound
+from nbagora_lab.core.errors import StoreCorrupt, TopicNotFound
+from nbagora_lab.core.events import Flags, encode
 from nbagora_lab.core.ids import RandomIds
 from nbagora_lab.core.problem import PROBLEM
 from nbagora_lab.core.protocol import CALL
@@ -28,15 +31,20 @@ from waiting import until
 
 
 @pytest.fixture
-def joined() -> Iterator[Joined]:
+def store() -> Iterator[Path]:
     with scratch() as folder:
-        clock = VirtualClock(1000)
-        log = EmbeddedLog(folder / "store", clock=clock)
-        log.create_topic("chat", TopicSpec())
-        catalog = EmbeddedCatalog(folder / "registry.db", clock=clock, ids=RandomIds())
-        joined = join_engines(log, EmbeddedGroups(log), catalog, grace=0.2)
-        yield joined
-        joined.link.close()
+        yield folder / "store"
+
+
+@pytest.fixture
+def joined(store: Path) -> Iterator[Joined]:
+    clock = VirtualClock(1000)
+    log = EmbeddedLog(store, clock=clock)
+    log.create_topic("chat", TopicSpec())
+    catalog = EmbeddedCatalog(store.parent / "registry.db", clock=clock, ids=RandomIds())
+    joined = join_engines(log, EmbeddedGroups(log), catalog, grace=0.2)
+    yield joined
+    joined.link.close()
 
 
 class Away(EmbeddedLog):
@@ -173,7 +181,8 @@ def test_what_a_guest_that_left_holds_comes_again_by_itself_and_at_once_where_it
         ("/sessions", b"[]", 400, "no JSON object"),
         ("/bodies/xx", None, 400, "no body's name"),
         ("/bodies/ab/bytes?start=-1&size=1", None, 400, "no range of a body"),
-        ("/bodies/ab", None, 503, "missing"),
+        ("/bodies/ab", None, 404, "no body ab… is stored"),
+        ("/bodies/ab/bytes?start=0&size=1", None, 404, "no body ab… is stored"),
     ],
 )
 def test_what_does_not_fit_is_a_problem(
@@ -187,6 +196,25 @@ def test_what_does_not_fit_is_a_problem(
     answer = door.get(path) if body is None else door.post(path, content=body, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, PROBLEM), answer.text
     assert says in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_a_damaged_body_is_told_as_damaged_and_not_as_unknown(
+    joined: Joined, door: httpx.Client, damage: str, store: Path
+) -> None:
+    ref = joined.log.stage([bytes(CHUNK + 9)])
+    joined.log.append([("chat/a", encode("note", ref.body(), flags=Flags.REFERENCE))])
+    path = store / "blobs" / ref.sha256
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1] + b"x" if damage == "flip" else raw[:-5])
+    if damage == "gone":
+        path.unlink()
+    about, piece = door.get(f"/bodies/{ref.sha256}"), door.get(f"/bodies/{ref.sha256}/bytes?start={CHUNK}&size=9")
+    assert about.status_code == (503 if damage == "gone" else 200)
+    assert (piece.status_code, piece.headers["content-type"]) == (503, PROBLEM)
+    assert piece.json()["type"] == "urn:nbagora:error:StoreCorrupt"
+    with pytest.raises(StoreCorrupt), joined.log.open_body(ref) as reader:
+        reader.readall()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from nbagora_lab.a2a.sessions import parse_context_key
 from nbagora_lab.broker.blobs import BlobRef
 from nbagora_lab.broker.model import TopicSpec, join_topic
-from nbagora_lab.core.errors import LabError, StoreCorrupt, TopicNotFound
+from nbagora_lab.core.errors import BodyNotFound, LabError, StoreCorrupt, TopicNotFound
 from nbagora_lab.core.events import Flags, RecordType, decode, encode
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
@@ -72,7 +72,7 @@ class Snapshots:
             try:
                 with log.open_body(ref) as body:
                     fold = restored(topic, io.BufferedReader(body))
-            except StoreCorrupt as error:
+            except (BodyNotFound, StoreCorrupt) as error:
                 _log.warning("the snapshot of %s at %s is left aside: %s", topic, at, error.what)
                 continue
             if fold is not None:

@@ -159,7 +159,8 @@ class Log(Protocol):
         """A large body, to be read in pieces or from any place; each chunk is checked as it is read.
 
         Raises:
-            StoreCorrupt: It is missing or damaged.
+            BodyNotFound: No record refers to it, or its servers have removed it.
+            StoreCorrupt: It is damaged.
         """
         ...
 

@@ -26,7 +26,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from nbagora_lab.core.errors import StoreCorrupt, TooLarge, UsageError
+from nbagora_lab.core.errors import BodyNotFound, StoreCorrupt, TooLarge, UsageError
 
 if TYPE_CHECKING:
     from nbagora_lab.broker.rocks import Rocks
@@ -177,18 +177,19 @@ class Blobs:
         """A body, to be read in pieces or from any place.
 
         Raises:
-            StoreCorrupt: It is missing.
+            BodyNotFound: No record refers to it.
+            StoreCorrupt: One does, and its file is missing.
         """
         with self._rocks.edge:
             value = self._value(name)
+        if value is None:
+            raise BodyNotFound(f"no body {name[:12]}… is stored", "its records have expired, or never were")
         try:
-            if value is None:
-                raise FileNotFoundError(name)
             file = (self._folder / name).open("rb", buffering=0)
         except OSError:
-            raise StoreCorrupt(
-                f"the body {name[:12]}… is missing", "its records have expired, or restore the store from a copy"
-            ) from None
+            if self._value(name) is None:  # its last record went meanwhile
+                return self.open(name)
+            raise StoreCorrupt(f"the body {name[:12]}… is missing", "restore the store from a copy") from None
         _, size = _COUNT.unpack_from(value)
         return BlobReader(file, size, value[_COUNT.size :], name)
 

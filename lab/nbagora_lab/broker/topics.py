@@ -173,7 +173,8 @@ class Topics:
         """A record's body, also where it is stored apart.
 
         Raises:
-            StoreCorrupt: It is missing or damaged.
+            BodyNotFound: The record has expired meanwhile.
+            StoreCorrupt: It is damaged.
         """
         if not record.flags & Flags.REFERENCE:
             return record.body

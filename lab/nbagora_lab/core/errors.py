@@ -6,6 +6,7 @@
     │   └── BadName             a topic, agent or other name that breaks the rules for names
     ├── NotFound                the thing named does not exist (says which name is near)
     │   ├── AgentNotFound
+    │   ├── BodyNotFound        a large body that no record refers to
     │   ├── EndpointNotFound
     │   ├── GroupNotFound
     │   ├── NotSubscribed       a client that its consumer group does not know
@@ -77,6 +78,7 @@ __all__ = [
     "BadAgent",
     "BadName",
     "BadYield",
+    "BodyNotFound",
     "CellFailed",
     "CellsPending",
     "Conflict",
@@ -203,6 +205,10 @@ class NotFound(LabError):
 
 class AgentNotFound(NotFound):
     """No agent of that name is registered."""
+
+
+class BodyNotFound(NotFound):
+    """No large body of that name is stored: no record refers to it, or none does any more."""
 
 
 class EndpointNotFound(NotFound):

@@ -14,7 +14,7 @@ from nbagora_lab.broker.blobs import CHUNK, BlobReader, BlobRef
 from nbagora_lab.broker.rocketmq.cluster import Cluster
 from nbagora_lab.broker.rocketmq.packing import stored_of
 from nbagora_lab.broker.rocketmq.parent import Parent
-from nbagora_lab.core.errors import StoreCorrupt, TooLarge
+from nbagora_lab.core.errors import BodyNotFound, TooLarge
 from nbagora_lab.core.events import Record, decode, encode
 
 __all__ = ["Bodies"]
@@ -83,12 +83,12 @@ class Bodies:
         """A body, to be read in pieces.
 
         Raises:
-            StoreCorrupt: It is missing.
+            BodyNotFound: It was never whole there, or the servers have removed it.
         """
         end = self._end(ref)
         if end is None:
-            raise StoreCorrupt(
-                f"the body {ref.sha256[:12]}… is missing", "the servers remove bodies with their oldest messages"
+            raise BodyNotFound(
+                f"no body {ref.sha256[:12]}… is stored", "the servers remove bodies with their oldest messages"
             )
         return BlobReader(_Chunks(lambda index: self._chunk(ref, index)), ref.size, end.body, ref.sha256)
 
