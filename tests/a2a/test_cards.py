@@ -3,6 +3,7 @@
 import pytest
 from a2a.compat.v0_3.types import AgentCard as AgentCard03
 from a2a.types import a2a_pb2 as pb
+from a2a.utils.proto_utils import validate_proto_required_fields
 from google.protobuf.json_format import ParseDict
 
 from nbagora_lab.a2a.cards import build_card, card_v03, parse_skill, with_interfaces
@@ -38,6 +39,7 @@ def test_a_skill_without_an_id_is_refused(text):
 def test_a_card_is_whole(token, skills):
     card = build_card("weather", "", AgentOptions(version="0.0.1", skills=skills, tags=("travel",)), token=token)
     message = ParseDict(with_interfaces(card, "http://127.0.0.1:1/agents/weather"), pb.AgentCard())
+    validate_proto_required_fields(message)  # which the SDK leaves out of what it signs where they are empty
     assert (message.name, message.description, message.version) == ("weather", "weather", "0.0.1")
     assert all((one.id, one.name, one.description, list(one.tags)) for one in message.skills)
     assert len(message.skills) == (len(skills) or 1)

@@ -20,7 +20,12 @@ from a2a.server.agent_execution import AgentExecutor, RequestContext
 from a2a.server.events import EventQueue
 from a2a.server.request_handlers import DefaultRequestHandler
 from a2a.server.routes import create_agent_card_routes, create_jsonrpc_routes, create_rest_routes
-from a2a.server.tasks import BasePushNotificationSender, InMemoryPushNotificationConfigStore, InMemoryTaskStore
+from a2a.server.tasks import (
+    BasePushNotificationSender,
+    InMemoryPushNotificationConfigStore,
+    InMemoryTaskStore,
+    TaskStore,
+)
 from a2a.types import a2a_pb2 as pb
 from starlette.applications import Starlette
 
@@ -81,8 +86,10 @@ class StockAgent:
         signed: What its card is given to before it is served.
         compat: Whether it has its 0.3 face, too.
         required: URI of an extension that its card requires of callers.
+        store: Where its tasks are; in memory unless given.
 
     Attributes:
+        store: Where its tasks are.
         advertised: Port that its card names instead of its own; 0 for its own.
     """
 
@@ -94,10 +101,12 @@ class StockAgent:
         signed: Callable[[pb.AgentCard], pb.AgentCard] = lambda card: card,
         compat: bool = False,
         required: str = "",
+        store: TaskStore | None = None,
     ) -> None:
         self._bindings = bindings or ("JSONRPC", "HTTP+JSON")
         self._streaming, self._pushing, self._signed = streaming, pushing, signed
         self._compat = compat
+        self.store = store or InMemoryTaskStore()
         self._extensions = [pb.AgentExtension(uri=required, required=True)] if required else []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -130,9 +139,7 @@ class StockAgent:
         configs = InMemoryPushNotificationConfigStore()
         http = httpx.AsyncClient(trust_env=False)
         sender = BasePushNotificationSender(http, configs) if self._pushing else None
-        handler = DefaultRequestHandler(
-            self._executor, InMemoryTaskStore(), card, push_config_store=configs, push_sender=sender
-        )
+        handler = DefaultRequestHandler(self._executor, self.store, card, push_config_store=configs, push_sender=sender)
         routes = [
             *create_agent_card_routes(card),
             *create_jsonrpc_routes(handler, "/", enable_v0_3_compat=self._compat),
@@ -163,6 +170,10 @@ class StockAgent:
     def __exit__(self, *_: object) -> None:
         for gate in list(self._executor.gates):
             self.go(gate)
+        self.kill()
+
+    def kill(self) -> None:
+        """Ends it with its tasks wherever they are."""
         self._server.should_exit = self._server.force_exit = True
         self._thread.join(20)
         self._listener.close()

@@ -279,6 +279,8 @@ class Dispatch:
                     self.make_ready([turn], until)
 
         self.timers.at(until, over)
+        if why != "topic quota" and self.timers.first == until:  # sooner than those who wait were told
+            self.wake_all()
 
     def unpark(self, turn: Turn) -> None:
         """Ends what keeps a turn back; it is not ready yet."""

@@ -75,7 +75,13 @@ class Timers:
 
     def next(self, now: float) -> float | None:
         """Seconds until something is due; None: nothing ever is."""
+        first = self.first
+        return max(0.0, first - now) if first is not None else None
+
+    @property
+    def first(self) -> float | None:
+        """When something is due next; None: nothing ever is."""
         while self._due and self._due[0][2].action is None:
             heapq.heappop(self._due)
             self._off -= 1
-        return max(0.0, self._due[0][0] - now) if self._due else None
+        return self._due[0][0] if self._due else None

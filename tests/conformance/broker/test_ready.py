@@ -1,4 +1,4 @@
-"""Who waits is woken by just what makes something ready, and no wake-up is lost or goes round for ever."""
+"""Who waits is woken by just what makes something ready, or ready sooner; no wake-up is lost or goes round for ever."""
 
 from __future__ import annotations
 
@@ -93,6 +93,28 @@ def test_each_thing_wakes_one_and_who_gives_up_passes_it_on(log: Log, groups: Gr
     assert bells[other].rung == 1
     assert places(groups.receive("workers", other)) == [("a", 0)]
     ends[other]()
+
+
+@pytest.mark.parametrize("how", ["fail", "suspend"])
+def test_who_waits_is_told_of_what_comes_back_sooner_than_anything_did(log: Log, groups: Groups, how: str) -> None:
+    join(groups, "chat", "c", "d", lease=60)
+    publish(log, "chat/a")
+    publish(log, "chat/b")
+    first, second = (groups.receive("workers", "c", limit=1) for _ in range(2))
+    assert groups.receive("workers", "d").wake == 60
+    bells = [Bell(), Bell()]
+    end = groups.when_ready("workers", "d", bells[0])
+    if how == "fail":
+        groups.fail("workers", handles(first), pause=5)
+    else:
+        groups.suspend("workers", first[0].topic, 5)
+    assert bells[0].rung == 1
+    assert groups.receive("workers", "d").wake == 5
+    end()
+    end = groups.when_ready("workers", "d", bells[1])
+    groups.fail("workers", handles(second), pause=10)
+    assert bells[1].rung == 0
+    end()
 
 
 def test_under_an_empty_quota_waiters_do_not_wake_each_other_for_ever(
