@@ -78,7 +78,7 @@ class Calls:
         self.on_cut: Callable[[str], None] | None = None
         self.members: Callable[[], Collection[str]] = lambda: [url]
         self.pushed = Pushed(url)
-        self.trust: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+        self.trust: Callable[[dict[str, Any], str], Awaitable[None]] | None = None
         self.recorded: Callable[[str, str, int], Sequence[TaskEvent]] = lambda _url, _task_id, _after: ()
 
     def http(self) -> httpx.AsyncClient:

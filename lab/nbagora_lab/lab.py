@@ -147,9 +147,10 @@ class Lab(Asking):
         outcomes = Outcomes(log, self.registry, self.url)
         self.keyring = Keyring(self.vault)
         calls = RoutedCalls(self.registry, self.keyring, outcomes, tasks, self.service, self.url, self.token, ids)
-        calls.trust = CardTrust(settings.card_signatures, settings.card_keys, calls.keys_at).check
+        cards = WellKnown(calls.http, private=settings.private_cards)
+        calls.trust = CardTrust(settings.card_signatures, settings.card_keys, calls.keys_at, cards.inside).check
         calls.members, calls.pushed.public, self._calls = members, settings.public_url, calls
-        self.discovery = Discovery(self.registry, WellKnown(calls.http, private=settings.private_cards))
+        self.discovery = Discovery(self.registry, cards)
         self.upkeep = Upkeep(self.registry, self.discovery, calls.http, self.url, settings.probe)
         self._runs = Runs(tasklog, engines.groups, self._calls.call, settings.cancel_grace)
         server = Server(settings, self.token)

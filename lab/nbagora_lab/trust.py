@@ -1,4 +1,4 @@
-"""Which cards are believed: their signatures are checked before their agents are called."""
+"""Which cards are believed: where they lead and their signatures are checked before their agents are called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from nbagora_lab.cardcheck import key_places
 from nbagora_lab.core.errors import LabError, RemoteError, Unreachable, UsageError
@@ -26,12 +27,16 @@ class CardTrust:
     |---|---|
     | ``checked`` | whose signature by a key that its own server publishes does not hold |
     | ``required`` | that has none that holds, too: by one of the trusted keys, where some are named |
-    | ``ignored`` | never |
+    | ``ignored`` | never for that |
+
+    Whatever the policy, a card that was found in the open Internet may not lead to a private address: whoever wrote it
+    would have this machine call what it can't reach itself.
 
     Args:
         policy: Which cards are refused.
         trusted: A JWKS file with the keys that count; None: those that a card's own server publishes.
         keys_at: Gives the JWKs that are published at a URL, by their ids.
+        inside: Gives the private address that a URL leads to; empty where it leads to none.
 
     Raises:
         UsageError: There are no keys in that file.
@@ -42,17 +47,21 @@ class CardTrust:
         policy: Literal["checked", "required", "ignored"],
         trusted: Path | None,
         keys_at: Callable[[str], Awaitable[Keys]],
+        inside: Callable[[str], Awaitable[str]],
     ) -> None:
         self._policy = policy
         self._trusted = _keys_in(trusted) if trusted is not None else None
         self._keys_at = keys_at
+        self._inside = inside
 
-    async def check(self, card: dict[str, Any]) -> None:
-        """Checks a card, in ProtoJSON.
+    async def check(self, card: dict[str, Any], found: str) -> None:
+        """Checks a card, in ProtoJSON, and the URL that its agent was looked for at.
 
         Raises:
             RemoteError: It is refused.
+            Unreachable: The host of one of its interfaces has no address.
         """
+        await self._stays_outside(card, found)
         if self._policy == "ignored":
             return
         required, places = self._policy == "required", key_places(card)
@@ -69,6 +78,18 @@ class CardTrust:
             self._hold(card, keys, f"the key at {places[0]}")
         elif required:
             raise _refused(card, "it has no signature by a key that its server publishes")
+
+    async def _stays_outside(self, card: dict[str, Any], found: str) -> None:
+        places = {str(one.get("url", "")) for one in card.get("supportedInterfaces", [])}
+        elsewhere = sorted(place for place in places if urlsplit(place).hostname != urlsplit(found).hostname)
+        if not elsewhere or await self._inside(found):
+            return
+        for place in elsewhere:
+            if address := await self._inside(place):
+                raise RemoteError(
+                    f"the card of '{card.get('name', '')}' leads from {found} inside, to {address}",
+                    "call it at that address if you mean to, or allow it with the setting private_cards",
+                )
 
     @staticmethod
     def _hold(card: dict[str, Any], keys: Keys, whose: str) -> None:

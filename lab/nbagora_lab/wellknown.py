@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from nbagora_lab.a2a.webhooks import is_public
 from nbagora_lab.core.errors import TooLarge, Unreachable, UsageError
 
 if TYPE_CHECKING:
@@ -93,6 +94,16 @@ class WellKnown:
             self._fetched[place] = (tag, card)
         return card, place
 
+    async def inside(self, url: str) -> str:
+        """The first address of a URL's host that is not public; empty where all are, or private ones are allowed.
+
+        Raises:
+            Unreachable: The host has no address.
+        """
+        if self._private:
+            return ""
+        return next((str(ip) for ip in await _addresses(url) if not is_public(str(ip))), "")
+
     async def pin(self, url: str, *, private: bool = True) -> Pinned:
         """A URL at one of the addresses that its host has now.
 
@@ -106,15 +117,11 @@ class WellKnown:
         """
         import httpx
 
-        try:
-            parsed = httpx.URL(url)
-            host = parsed.host
-            found = await asyncio.to_thread(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
-        except (httpx.InvalidURL, OSError, UnicodeError, ValueError):
-            raise Unreachable(f"the host of {url} has no address", "check the URL") from None
-        addresses = [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
+        addresses = await _addresses(url)
+        parsed = httpx.URL(url)
+        host = parsed.host
         for ip in addresses:
-            if not (private or ip.is_loopback or ip.is_global):
+            if not (private or ip.is_loopback or is_public(str(ip))):
                 raise UsageError(
                     f"{host} is at the private address {ip}",
                     "fetch it yourself and give the card, or allow it with the setting private_cards",
@@ -126,6 +133,16 @@ class WellKnown:
         headers = {"Host": parsed.netloc.decode("ascii").rpartition("@")[2], "Connection": "close"}
         name = parsed.raw_host.decode("ascii")
         return Pinned(str(parsed.copy_with(host=str(first))), headers, {"sni_hostname": name})
+
+
+async def _addresses(url: str) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
+    import httpx
+
+    try:
+        found = await asyncio.to_thread(socket.getaddrinfo, httpx.URL(url).host, None, type=socket.SOCK_STREAM)
+    except (httpx.InvalidURL, OSError, UnicodeError, ValueError):
+        raise Unreachable(f"the host of {url} has no address", "check the URL") from None
+    return [ipaddress.ip_address(str(address[0]).partition("%")[0]) for *_, address in found]
 
 
 def _object(body: bytes, place: str) -> dict[str, Any]:

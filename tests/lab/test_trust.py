@@ -47,7 +47,9 @@ def card(*signers: tuple[dict[str, Any], str], **changed: str) -> dict[str, Any]
 HOME, AWAY = f"{SERVER}/keys", "https://evil.example/keys"
 
 
-def check(policy: Any, shown: dict[str, Any], trusted: Path | None = None, *, up: bool = True) -> None:
+def check(
+    policy: Any, shown: dict[str, Any], trusted: Path | None = None, *, up: bool = True, found: str = f"{SERVER}/x"
+) -> None:
     """Checks a card where the server publishes `OWN`, and a stranger `OTHER`."""
 
     async def keys_at(url: str) -> Any:
@@ -55,7 +57,10 @@ def check(policy: Any, shown: dict[str, Any], trusted: Path | None = None, *, up
             raise Unreachable("nothing answers", "wait")
         return {HOME: public(OWN), AWAY: public(OTHER)}[url]
 
-    asyncio.run(CardTrust(policy, trusted, keys_at).check(shown))
+    async def inside(url: str) -> str:
+        return next((url for part in ("//10.", "//localhost") if part in url), "")
+
+    asyncio.run(CardTrust(policy, trusted, keys_at, inside).check(shown, found))
 
 
 HELD, CHANGED = card((OWN, HOME)), card((OWN, HOME), description="weather")
@@ -106,6 +111,33 @@ def test_keys_that_can_not_be_had_refuse_where_a_signature_is_required() -> None
         check("required", HELD, up=False)
 
 
+LEADS = "the card of 'x' leads from .* inside, to"
+
+
+@pytest.mark.parametrize(
+    ("found", "place", "refused"),
+    [
+        (SERVER, "https://10.0.0.1/x", True),
+        (SERVER, "http://localhost:8888/x", True),
+        (SERVER, "https://other.example/x", False),
+        ("http://localhost:1/x", "http://10.0.0.1/x", False),
+        ("http://10.0.0.2/x", "http://localhost:1/x", False),
+        ("http://10.0.0.2/x", "http://10.0.0.2:8080/y", False),
+    ],
+)
+@pytest.mark.parametrize("policy", ["ignored", "checked"])
+def test_a_card_of_the_open_internet_may_not_lead_inside(policy: str, found: str, place: str, refused: bool) -> None:
+    """SSRF: an interface is followed without anybody looking at it."""
+    public = {"url": f"{SERVER}/x", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+    shown = card() | {"supportedInterfaces": [public, public | {"url": place}]}
+    if not refused:
+        check(policy, shown, found=found)
+        return
+    with pytest.raises(RemoteError, match=LEADS) as caught:
+        check(policy, shown, found=found)
+    assert len(caught.value._render_traceback_()) == 2
+
+
 # -- before a call -----------------------------------------------------------------------------------------------------
 
 
@@ -137,3 +169,22 @@ def test_an_agent_elsewhere_is_called_if_its_card_holds_and_not_if_it_was_change
         lab.define("own", lambda message: message.text)
         assert lab.ask(f"{theirs.url}/agents/echo", "x").text == "x"
         assert lab.ask("own", "x").text == "x"
+
+
+def test_an_interface_that_leads_inside_is_refused_before_anything_is_sent(tmp_path: Path) -> None:
+    """The host was looked up where it is a name; these are addresses, so that nothing is looked up here."""
+    places = [
+        {"url": f"http://{host}/x", "protocolBinding": binding, "protocolVersion": "1.0"}
+        for host, binding in (("93.184.216.34", "HTTP+JSON"), ("10.255.255.1", "JSONRPC"))
+    ]
+    shown = card() | {
+        "supportedInterfaces": places,
+        "capabilities": {},
+        "defaultInputModes": ["text/plain"],
+        "defaultOutputModes": ["text/plain"],
+        "skills": [{"id": "s", "name": "s", "description": "s", "tags": ["s"]}],
+    }
+    with Lab(store=tmp_path) as lab, pytest.raises(RemoteError, match=LEADS):
+        lab.ask(shown, "x")
+    with Lab(store=tmp_path, private_cards=True) as lab:
+        assert lab.service.call(lambda: lab.discovery._cards.inside("http://10.0.0.1/")) == ""

@@ -71,3 +71,9 @@ def test_a_pinned_url_keeps_its_name_for_host_and_certificate(lab: Lab, monkeypa
 def test_private_addresses_may_be_allowed(lab: Lab) -> None:
     allowed = WellKnown(lab._calls.http, private=True)
     assert lab.service.call(lambda: allowed.pin("http://10.0.0.1/")).url == "http://10.0.0.1/"
+
+
+@pytest.mark.parametrize("host", ["[64:ff9b::a00:1]", "[::ffff:10.0.0.1]", "[2002:a00:1::]", "224.0.0.1", "100.64.0.1"])
+def test_a_private_address_is_one_however_it_is_wrapped(lab: Lab, host: str) -> None:
+    with pytest.raises(UsageError, match="at the private address"):
+        lab.discover(f"http://{host}/")

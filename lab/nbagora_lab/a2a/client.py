@@ -49,7 +49,7 @@ class AgentClient:
         on_cut: Told of each cut that is about to be mended.
         auth: What shows who calls, as the card asks.
         card: Its card, in ProtoJSON; None: the one that is served at `url`.
-        trust: Refuses a card that is not to be believed.
+        trust: Refuses a card that is not to be believed, given with the URL that the agent was looked for at.
         pushed: Where a peer that pushes instead of streaming can be told to.
         recorded: Gives what a log that is at hand here has of a task past an offset, as a subscription would; a cut
             stream goes on with that, whether or not the peer can be reached.
@@ -65,7 +65,7 @@ class AgentClient:
         on_cut: Callable[[str], None] | None = None,
         auth: CardAuth | None = None,
         card: dict[str, Any] | None = None,
-        trust: Callable[[dict[str, Any]], Awaitable[None]] | None = None,
+        trust: Callable[[dict[str, Any], str], Awaitable[None]] | None = None,
         pushed: Pushed | None = None,
         recorded: Callable[[str, int], Sequence[TaskEvent]] = lambda _task_id, _after: (),
     ) -> None:
@@ -94,7 +94,7 @@ class AgentClient:
             self._wanted = in_words(wanted(plain := _plain(card)))
             self._capabilities = plain.get("capabilities", {})
             if self._trust is not None:
-                await self._trust(plain)
+                await self._trust(plain, self.url)
             if self._auth is not None:
                 self._auth.settle(plain)
             try:
