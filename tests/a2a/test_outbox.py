@@ -249,6 +249,7 @@ def test_a_webhook_that_is_gone_is_told_nothing_more(agent, hook):
     assert len(hook.told) == 1
 
 
+@pytest.mark.thorough
 def test_a_webhook_hears_of_the_end_that_a_killed_process_left_to_the_next(tmp_path, hook):
     code = textwrap.dedent(f"""
         import asyncio

@@ -87,7 +87,7 @@ class RawCaller:
             return found, exchange.status
 
 
-@pytest.mark.parametrize("binding", ["JSONRPC", "HTTP+JSON"])
+@pytest.mark.parametrize("binding", ["JSONRPC", pytest.param("HTTP+JSON", marks=pytest.mark.thorough)])
 def test_a_socket_cut_at_any_byte_resumes(lab, port, binding, seed):
     cut_and_resume(lab, port, binding, seed, RAW, longest=0)
 
