@@ -264,11 +264,10 @@ class Dispatch:
             self._wake(audience, len(those))
 
     def park(self, turn: Turn, why: str, until: float) -> None:
-        """Keeps a turn back until a time, and for no other reason any more."""
+        """Keeps a turn back until a time, for no other reason any more; who waits is woken if nothing is due sooner."""
         self.withdraw(turn)
         self.unpark(turn)
-        turn.parked = why
-        turn.until = until
+        turn.parked, turn.until = why, until
         turn.ticket = ticket = turn.ticket + 1
         self._parked[why] = self._parked.get(why, 0) + 1
 
@@ -278,8 +277,7 @@ class Dispatch:
                 if self.turns.get(turn.key) is turn:
                     self.make_ready([turn], until)
 
-        self.timers.at(until, over)
-        if why != "topic quota" and self.timers.first == until:  # sooner than those who wait were told
+        if self.timers.at(until, over).when == self.timers.first and why != "topic quota":
             self.wake_all()
 
     def unpark(self, turn: Turn) -> None:
