@@ -67,21 +67,24 @@ class Outcomes:
             self._take(batch)
 
     def _take(self, batch: Sequence[Stored]) -> None:
+        known_at: dict[tuple[str, str], Endpoint | None] = {}  # in this batch: a look at the registry asks its database
         for offset, stored in batch:
             if offset <= self._offset:  # `refresh` was ahead of the tail
                 continue
             self._offset = offset
             record = decode(stored, DIRECTORY, offset)
             if record.type == RecordType.TASK_OPENED:
-                self._began(record)
+                self._began(record, known_at)
             elif record.type == RecordType.TASK_ENDED and (known := self._open.pop(record.subject, None)):
                 self._ended(record, known)
 
-    def _began(self, record: Record) -> None:
+    def _began(self, record: Record, known_at: dict[tuple[str, str], Endpoint | None]) -> None:
         entry = json.loads(record.body)
         if version := entry.get("version"):
-            endpoint = self._registry.endpoint_at(entry["agent"], version, self._home)
-            if endpoint is not None:
+            at = entry["agent"], version
+            if at not in known_at:
+                known_at[at] = self._registry.endpoint_at(*at, self._home)
+            if (endpoint := known_at[at]) is not None:
                 self._open[record.subject] = _Open(endpoint, record.time)
                 self._registry.began(endpoint)
 

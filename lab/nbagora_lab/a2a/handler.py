@@ -59,12 +59,14 @@ class _Accepted:
     """A message that was taken in.
 
     Attributes:
+        owner: Whose it is.
         task_id: The task that it went to.
         start: The offset at which its stream starts: that of SUBMITTED.
         opening: The task as it was opened; None where it was there before.
         withheld: Whether that opening is held back until the agent's first word.
     """
 
+    owner: str
     task_id: str
     start: int
     opening: dict[str, Any] | None = None
@@ -109,15 +111,15 @@ class LogRequestHandler(ReadOperations):
         """
         history = history_length(params.configuration)
         accepted = await self._accept(params, context)
-        task_id, owner = accepted.task_id, self._owner(context)
+        task_id, owner = accepted.task_id, accepted.owner
         at_once = params.configuration.return_immediately
         if at_once and not accepted.withheld:
             if accepted.opening is None:
                 return {"task": self.tasks.task_json(owner, task_id, history=history)}
-            return {"task": self._opening(owner, accepted, history)}
+            return {"task": self._opening(accepted, history)}
         if not at_once and (live := self.tasks.live(task_id)) is not None:
             await live.stopped()  # nobody is woken for the words before
-            if (answer := await self.aside(partial(self._answer, owner, accepted, history))) is not None:
+            if (answer := await self.aside(partial(self._answer, accepted, history))) is not None:
                 return answer
         async for batch in self._read(owner, task_id, after=accepted.start):
             for offset, head, _ in batch:
@@ -128,15 +130,15 @@ class LogRequestHandler(ReadOperations):
                     return {"task": await self.aside(told)}
         raise AssertionError("a task's events end with a stop")  # pragma: no cover
 
-    def _answer(self, owner: str, accepted: _Accepted, history: int) -> dict[str, Any] | None:
+    def _answer(self, accepted: _Accepted, history: int) -> dict[str, Any] | None:
         """The task, or the plain message, once the agent has stopped; None where it is at work."""
         with self.tasks.lock:
-            fold = self.tasks.find(owner, accepted.task_id)
+            fold = self.tasks.find(accepted.owner, accepted.task_id)
             if fold.reply is not None:
                 return {"message": fold.reply}
             if fold.offset <= accepted.start or not (fold.terminal or fold.state in INTERRUPTED_STATES):
                 return None
-            return {"task": fold.stamped(self.tasks.topic(owner, fold.id), history=history)}
+            return {"task": fold.stamped(self.tasks.topic(accepted.owner, fold.id), history=history)}
 
     async def stream_batches(
         self, params: pb.SendMessageRequest, context: ServerCallContext
@@ -147,8 +149,8 @@ class LogRequestHandler(ReadOperations):
         """
         history = history_length(params.configuration)
         accepted = await self._accept(params, context)
-        owner = self._owner(context)
-        first = [task_frame(accepted.start, self._opening(owner, accepted, history))]
+        owner = accepted.owner
+        first = [task_frame(accepted.start, self._opening(accepted, history))]
         withheld = accepted.withheld
         yield [] if withheld else first
         async for batch in self._read(owner, accepted.task_id, after=accepted.start):
@@ -163,12 +165,12 @@ class LogRequestHandler(ReadOperations):
                     return
             yield frames
 
-    def _opening(self, owner: str, accepted: _Accepted, history: int) -> dict[str, Any]:
+    def _opening(self, accepted: _Accepted, history: int) -> dict[str, Any]:
         """The task with which an accepted message's stream opens."""
         task = accepted.opening
         if task is None:
-            return self.tasks.task_json(owner, accepted.task_id, at=accepted.start, history=history)
-        topic = self.tasks.topic(owner, accepted.task_id)
+            return self.tasks.task_json(accepted.owner, accepted.task_id, at=accepted.start, history=history)
+        topic = self.tasks.topic(accepted.owner, accepted.task_id)
         place = {"topic": topic, "offset": str(accepted.start), "generation": "1"}
         kept = task["history"][-history:] if history else []
         bare = {key: value for key, value in task.items() if key != "history"}
@@ -226,7 +228,7 @@ class LogRequestHandler(ReadOperations):
         except BadName as error:
             raise InvalidParamsError(f"the contextId can't be used: {error.what}") from None
         runner.start(live, task["history"][0], 1)
-        return _Accepted(live.id, offset, task, withheld)
+        return _Accepted(owner, live.id, offset, task, withheld)
 
     def _entries(
         self,
@@ -258,7 +260,7 @@ class LogRequestHandler(ReadOperations):
                 task = session.tasks[task_id]
                 if task.agent == self.agent and not task.inherited and message.task_id in {"", task_id}:
                     start = offset + 1  # SUBMITTED follows the message in the same batch
-                    return _Accepted(task_id, start, withheld=task.provisional and start == task.opened)
+                    return _Accepted(owner, task_id, start, withheld=task.provisional and start == task.opened)
         return None
 
     def _follow_up(
@@ -285,7 +287,7 @@ class LogRequestHandler(ReadOperations):
             raise UnsupportedOperationError(error.what) from None
         if offset is None:
             raise at_work
-        return live, answer, _Accepted(fold.id, offset)
+        return live, answer, _Accepted(owner, fold.id, offset)
 
     def _owner(self, context: ServerCallContext) -> str:
         check_request(context, self._card())

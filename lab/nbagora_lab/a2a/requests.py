@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from a2a.server.context import ServerCallContext
@@ -24,7 +25,10 @@ from a2a.utils.errors import (
     VersionNotSupportedError,
 )
 from a2a.utils.proto_utils import validate_proto_required_fields
+from google.api.field_behavior_pb2 import REQUIRED, field_behavior
+from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
+from google.protobuf.message import Message
 
 from nbagora_lab.a2a.wire import DEEPEST, INBOX_EXTENSION, nested_deeper, unstructured
 from nbagora_lab.core.errors import TooLarge
@@ -71,9 +75,42 @@ def generation_mismatch(task_id: str, at: int, expected: int) -> A2AError:
 
 
 def validated(params: Any) -> Any:
-    """`params`, once its required fields are there; for paths that bypass the SDK's decorator."""
-    validate_proto_required_fields(params)
+    """`params`, once its required fields are there; for paths that bypass the SDK's decorator.
+
+    The SDK looks at every field that there could be, 130 µs for a short message, and is asked only what is missing.
+    """
+    if not _complete(params):
+        validate_proto_required_fields(params)
     return params
+
+
+def _complete(message: Message) -> bool:
+    """Whether a protobuf message has all fields that A2A requires of it, and of those within it."""
+    required, inner = _fields(message.DESCRIPTOR)
+    there = message.ListFields()
+    if not required <= {field.number for field, _ in there}:
+        return False
+    for field, value in there:
+        if field.number in inner:
+            within = [value] if isinstance(value, Message) else value.values() if hasattr(value, "values") else value
+            if not all(_complete(one) for one in within):
+                return False
+    return True
+
+
+@cache
+def _fields(of: Descriptor) -> tuple[frozenset[int], frozenset[int]]:
+    """Numbers of the fields that are required, and of those that hold messages of A2A."""
+    required, inner = set(), set()
+    for field in of.fields:
+        if REQUIRED in field.GetOptions().Extensions[field_behavior]:  # type: ignore[index]
+            required.add(field.number)
+        held = field.message_type
+        if held is not None and held.GetOptions().map_entry:
+            held = held.fields_by_name["value"].message_type
+        if held is not None and held.file.package == of.file.package:
+            inner.add(field.number)
+    return frozenset(required), frozenset(inner)
 
 
 def content_of(message: pb.Message) -> dict[str, Any]:

@@ -190,9 +190,12 @@ class Guard:
             what = f"the content type {kind or 'none'} is not JSON"
             return b"", _rpc_error(200, -32005, what) if rpc else problem(415, "Content type not supported", what)
         too_large = f"the body is larger than {self._body_limit} bytes"
-        refusal = _rpc_error(413, -32600, too_large) if rpc else problem(413, "Body too large", too_large)
+
+        def refusal() -> Response:
+            return _rpc_error(413, -32600, too_large) if rpc else problem(413, "Body too large", too_large)
+
         if length.isdigit() and int(length) > self._body_limit:
-            return b"", refusal
+            return b"", refusal()
         chunks, size = [], 0
         while True:
             message = await receive()
@@ -201,7 +204,7 @@ class Guard:
             chunks.append(message.get("body", b""))
             size += len(chunks[-1])
             if size > self._body_limit:
-                return b"", refusal
+                return b"", refusal()
             if not message.get("more_body"):
                 break
         body = b"".join(chunks)

@@ -35,7 +35,7 @@ from nbagora_lab.broker.tail import tail_batches
 from nbagora_lab.core.clock import Clock, rfc3339
 from nbagora_lab.core.errors import BadName, TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, Head, RecordType, decode, head_of
-from nbagora_lab.core.ids import Ids
+from nbagora_lab.core.ids import Ids, new_traceparent
 from nbagora_lab.inspect.directory import DIRECTORY, LEVELS, DirectoryEntry, DirectoryFold
 from nbagora_lab.inspect.fold import SessionFold, TaskFold
 
@@ -129,7 +129,7 @@ class TaskLog:
         context_id = context_id or f"ctx-{self.ids.new('context', parent)}"
         topic = join_topic(SESSIONS, context_key(owner, context_id))
         task_id = f"{context_id}.{self.ids.new('task', context_id)[:8]}"
-        trace = traceparent or f"00-{self._hex('trace', task_id, 32)}-{self._hex('span', task_id, 16)}-01"
+        trace = traceparent or new_traceparent(self.ids, task_id)
         live = LiveTask(
             self,
             task_id=task_id,
@@ -166,6 +166,9 @@ class TaskLog:
         except BaseException:
             live.void()
             raise
+        if offsets[0] == 0:  # the context's first task: its fold begins with nothing, and need not look up with what
+            with self.lock:
+                self.folded(topic, context_id, new=True)
         task = {
             "id": task_id,
             "contextId": context_id,
@@ -173,9 +176,6 @@ class TaskLog:
             "history": [message],
         }
         return live, offsets[2], task
-
-    def _hex(self, kind: str, scope: str, digits: int) -> str:
-        return "".join(self.ids.new(kind, scope) for _ in range(3)).encode().hex()[:digits]
 
     def topic(self, owner: str, task_id: str) -> str:
         """Full name of the session topic of an owner's task."""
@@ -229,8 +229,8 @@ class TaskLog:
                 fold.feed(batch)
             return fold
 
-    def folded(self, topic: str, context_id: str) -> SessionFold:
-        """The fold of a context, as far as it is. Under the lock.
+    def folded(self, topic: str, context_id: str, *, new: bool = False) -> SessionFold:
+        """The fold of a context, as far as it is; of a `new` one, with nothing. Under the lock.
 
         Raises:
             TopicNotFound: There is no such context.
@@ -238,17 +238,18 @@ class TaskLog:
         self._forget_removed()
         fold = self._folds.get(topic)
         if fold is None:
-            fold = self._folds[topic] = self._begun(topic, context_id)
+            fold = self._folds[topic] = self._begun(topic, context_id, new=new)
             if len(self._folds) > _FOLDS:
                 self._folds.popitem(last=False)
         self._folds.move_to_end(topic)
         return fold
 
-    def _begun(self, topic: str, context_id: str, up_to: int | None = None) -> SessionFold:
+    def _begun(self, topic: str, context_id: str, up_to: int | None = None, *, new: bool = False) -> SessionFold:
         """What a fold starts from, not above the offset `up_to`: the newest snapshot, or nothing."""
-        info = self.log.info(topic)
-        if info.next <= EVERY or (fold := self.snapshots.newest(topic, up_to)) is None:
-            fold = SessionFold(topic, context_id, forked_at=int((info.forked_from or "@-1").rpartition("@")[2]))
+        info = None if new else self.log.info(topic)
+        if info is None or info.next <= EVERY or (fold := self.snapshots.newest(topic, up_to)) is None:
+            forked_from = (info and info.forked_from) or "@-1"
+            fold = SessionFold(topic, context_id, forked_at=int(forked_from.rpartition("@")[2]))
         fold.first = lambda: self.log.info(topic).first
         return fold
 

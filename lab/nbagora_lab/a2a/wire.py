@@ -293,6 +293,8 @@ def nested_deeper(value: object, limit: int = DEEPEST) -> bool:
     """Whether a JSON value nests lists and objects deeper than `limit`."""
     level = [value]
     for _ in range(limit):
+        if not level:
+            return False
         level = [
             inner
             for one in level

@@ -12,18 +12,17 @@ import threading
 from collections import defaultdict
 from typing import Protocol
 
-__all__ = ["Ids", "RandomIds", "SeededIds"]
+__all__ = ["Ids", "RandomIds", "SeededIds", "new_traceparent"]
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no letter that reads as a digit
 _LENGTH = 12  # 60 bits: a million sessions collide with a chance of one in two million
 
 
+_PAIRS = [low + high for high in _ALPHABET for low in _ALPHABET]
+
+
 def _base32(number: int) -> str:
-    letters = []
-    for _ in range(_LENGTH):
-        number, rest = divmod(number, 32)
-        letters.append(_ALPHABET[rest])
-    return "".join(letters)
+    return "".join([_PAIRS[number >> shift & 1023] for shift in range(0, 5 * _LENGTH, 10)])
 
 
 class Ids(Protocol):
@@ -71,3 +70,9 @@ class SeededIds:
             count = self._counts[kind, scope]
         digest = hashlib.sha256(f"{self._prefix}/{kind}/{scope}/{count}".encode()).digest()
         return _base32(int.from_bytes(digest[:8]))
+
+
+def new_traceparent(ids: Ids, scope: str) -> str:
+    """A W3C trace context that begins a trace, of ids of the scope."""
+    trace = f"{ids.new('trace', scope)}{ids.new('trace', scope)}".encode().hex()[:32]
+    return f"00-{trace}-{ids.new('span', scope).encode().hex()[:16]}-01"
