@@ -6,7 +6,8 @@ another record, and the snapshot counts for nothing. One is written when a sessi
 and as many bytes of them as the snapshot before had, so that all of a session's together have less than twice its
 bytes.
 
-A writer that floods its topic is left alone: a session is folded once it has been quiet for a moment.
+A writer that floods its topic is left alone: a session is folded once it has been quiet for a moment, and whoever folds
+rests for as long as it worked, so that those who write elsewhere meanwhile keep most of their rate.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import asyncio
 import contextlib
 import hashlib
 import io
+import time
 from typing import TYPE_CHECKING
 
 from nbagora_lab.a2a.sessions import parse_context_key
@@ -123,6 +125,7 @@ class Snapshots:
         """
         tasks = self._tasks
         while True:
+            began = time.perf_counter()
             with tasks.lock:  # in short holds: the doors want it, too
                 fold = tasks.folded(topic, parse_context_key(topic.partition("/")[2])[1])
                 batch = tasks.log.scan(topic, after=fold.offset, limit=_BATCH)
@@ -132,6 +135,7 @@ class Snapshots:
                         return False
                     frozen = fold.copy()
                     break
+            time.sleep(time.perf_counter() - began)
         size = self._write(frozen)
         with tasks.lock:
             fold.saved, fold.fed = (frozen.offset, size), fold.fed - frozen.fed
