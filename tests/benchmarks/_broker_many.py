@@ -44,10 +44,10 @@ def main() -> None:
 
     def send(count: int) -> None:
         nonlocal turn
-        numbers = scattered(count + turn, topics)[turn:]  # goes on where the last turn stopped
-        turn = (turn + count) % topics
         for at in range(0, count, BATCH):
-            broker.send_many([(f"many/s-{number}", BODY) for number in numbers[at : at + BATCH]])
+            numbers = scattered(min(BATCH, count - at), topics, after=turn + at)  # goes on where the last turn stopped
+            broker.send_many([(f"many/s-{number}", BODY) for number in numbers])
+        turn = (turn + count) % topics
 
     def drain(count: int) -> None:
         while count:

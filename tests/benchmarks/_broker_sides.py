@@ -37,12 +37,15 @@ _WARM = 10  # messages before those that count
 _PATIENCE = 30.0  # seconds that a message may take
 
 
-def scattered(count: int, of: int) -> list[int]:
-    """Numbers below `of`, each equally often if `count` is a multiple of it, in an order without neighbours."""
+def scattered(count: int, of: int, *, after: int = 0) -> list[int]:
+    """Numbers below `of`, each equally often if `count` is a multiple of it, in an order without neighbours.
+
+    Those that come `after` so many, so that a million need not be there at once.
+    """
     step = max(1, int(of * 0.6180339887))
     while of > 1 and any(step % prime == 0 and of % prime == 0 for prime in (2, 3, 5, 7)):
         step += 1
-    return [number * step % of for number in range(count)]
+    return [number * step % of for number in range(after, after + count)]
 
 
 class Side(Protocol):

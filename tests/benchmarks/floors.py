@@ -77,7 +77,6 @@ class _Store:
         records, log = self._families["records"], self._families["log"]
         wanted = [keys.record_key(number, turn) for number in numbers]
         whole = _framed(numbers, turn)
-        listed = [part for number in numbers for part in (number, turn)]
         return _Ways(
             [
                 ("a put of each record", lambda: self._put("records", wanted, RECORD)),
@@ -88,7 +87,7 @@ class _Store:
                 ("one value for the batch, read", lambda: log.get(keys.u64(2 * turn))),
                 (
                     "an index of the batch as one list, put",
-                    lambda: self._put("log", [keys.u64(2 * turn + 1)], keys.pack_handed(listed)),
+                    lambda: self._put("log", [keys.u64(2 * turn + 1)], _listed(numbers, turn)),
                 ),
                 (
                     "one at a time: a batch of one",
@@ -160,6 +159,10 @@ def _framed(numbers: list[int], turn: int) -> bytes:
     for number in numbers:
         parts += (_HEAD.pack(len(RECORD), number, turn), RECORD)
     return b"".join(parts)
+
+
+def _listed(numbers: list[int], turn: int) -> bytes:
+    return b"".join([keys.handed_pair(number, turn) for number in numbers])
 
 
 def _options() -> Options:

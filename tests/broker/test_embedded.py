@@ -196,7 +196,7 @@ def test_a_batch_over_more_topics_than_are_kept_hot(log: FaultyLog, monkeypatch:
     names = [f"chat/{number}" for number in range(10)]
     for turn in range(3):
         assert log.append([(name, record()) for name in names * 2]) == [2 * turn] * 10 + [2 * turn + 1] * 10
-    assert len(log._hot._hot) == 3
+    assert len(log._hot._hot) <= 3
 
 
 def test_the_epoch_is_in_what_the_engine_tells(open_log: Callable[..., FaultyLog]) -> None:

@@ -7,9 +7,9 @@ from nbagora_lab.broker.grant import Ended, Grant
 
 def test_what_was_lost_of_a_lease_is_told_as_it_was_when_that_ended() -> None:
     ended, grant = Ended(), Grant(7, "c", "")
-    grant.lost.add(("chat/a", 0))
+    grant.lost |= {("chat/a", 0)}
     ended.add(grant)
-    grant.lost.add(("chat/a", 1))
+    grant.lost |= {("chat/a", 1)}
     assert ended.lost(7) == {("chat/a", 0)}
     assert ended.lost(8) is None
 

@@ -131,3 +131,43 @@ def test_reading_many_topics_heats_none_of_them(open_log: Callable[..., FaultyLo
         assert len(log.scan(f"chat/{number}")) == 1
         log.info(f"chat/{number}")
     assert len(log._hot._hot) == 0
+
+
+def test_what_was_hot_needs_no_look_at_the_records_and_does_not_lag_behind(
+    topics: HotTopics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics.warm(f"chat/{number}" for number in range(6))
+    first = topics.load("chat/3")
+    assert first is not None
+    first.next = 40  # as a write leaves it
+    topics.warm(["chat/0", "chat/1", "chat/2"])
+    assert topics.hot("chat/3") is None
+    with monkeypatch.context() as patched:
+        patched.setattr(topics, "_records", None)
+        again = topics.load("chat/3")
+    assert again is not None
+    assert (again.number, again.next) == (first.number, 40)
+    topics.forget("chat/3")  # what is forgotten, and not pushed out, is the disk's
+    last = topics.load("chat/3")
+    assert last is not None
+    assert last.next == 4
+
+
+def test_an_interrupted_write_is_never_taken_for_what_was_hot(topics: HotTopics) -> None:
+    first = topics.load("chat/3")
+    assert first is not None
+    first.next = 9
+    topics.writing = ["chat/3"]
+    topics.warm(["chat/0", "chat/1", "chat/2"])
+    again = topics.load("chat/3")
+    assert again is not None
+    assert again.next == 4
+
+
+def test_of_too_many_next_offsets_the_oldest_page_goes(topics: HotTopics, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot, "_PAGES", 2)
+    kept = topics._followings
+    for number in (1, hot._PAGE, 2 * hot._PAGE + 7):
+        kept.put(number, number + 1)
+    assert [kept.take(number) for number in (1, hot._PAGE, 2 * hot._PAGE + 7)] == [0, hot._PAGE + 1, 2 * hot._PAGE + 8]
+    assert kept.take(hot._PAGE) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
@@ -232,5 +233,5 @@ def _all(given: _Given) -> Collection[Given]:
 
 
 def _check_wait(wait: float) -> None:
-    if not 0 <= wait < float("inf"):
+    if not 0 <= wait < math.inf:
         raise UsageError(f"a wait of {wait} s", "it is 0 seconds or more")

@@ -97,8 +97,10 @@ class Batch(list[Delivery]):
         wake: Seconds until time alone makes more ready; None: only an event can.
     """
 
+    __slots__ = ("held", "wake")
+
     def __init__(self, deliveries: Sequence[Delivery] = ()) -> None:
-        super().__init__(deliveries)
+        list.__init__(self, deliveries)
         self.held: dict[str, int] = {}
         self.wake: float | None = None
 

@@ -58,6 +58,7 @@ class Dispatch:
             interrupted in the midst of that, and it is made again from the store.
         strays: Whether something may wait that is not among `turns`, as nobody reads it.
         grants: The leases that are out, by number.
+        over: Numbers of those that are over and still in `handed`, whose attempts are all counted elsewhere.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Dispatch:
         self.torn = False
         self.strays = True
         self.grants: dict[int, Grant] = {}
+        self.over: list[int] = []
         self.tally = Tally()
         self.timers = Timers()
         self._ended = Ended()
@@ -230,7 +232,7 @@ class Dispatch:
 
     def make_ready(self, turns: Iterable[Turn], now: float) -> None:
         """Puts turns into the ready set, if nothing keeps them back; forgets them where nobody reads them."""
-        free = [turn for turn in turns if turn.grant is None and not turn.ready and not turn.parked]
+        free = [turn for turn in turns if turn.grant is None and turn.level is None and not turn.parked]
         if self.parent.scheduled:
             self.stored.load([turn for turn in free if turn.end == UNKNOWN])
             self.stored.plans(free)
@@ -252,13 +254,9 @@ class Dispatch:
                 self.park(turn, "suspended", until)
                 continue
             if not aged:
-                turn.since = since
-                turn.tick = next(ticks)
+                turn.since, turn.tick = since, next(ticks)
             turn.audience = audience
-            if audience in admitted:
-                admitted[audience].append(turn)
-            else:
-                admitted[audience] = [turn]
+            admitted.setdefault(audience, []).append(turn)
         for audience, those in admitted.items():
             audience.ready.extend(those)
             self._wake(audience, len(those))
@@ -268,11 +266,10 @@ class Dispatch:
         self.withdraw(turn)
         self.unpark(turn)
         turn.parked, turn.until = why, until
-        turn.ticket = ticket = turn.ticket + 1
         self._parked[why] = self._parked.get(why, 0) + 1
 
         def over() -> None:
-            if turn.parked and turn.ticket == ticket:
+            if turn.parked == why and turn.until == until:  # else it is kept back for something else since
                 self.unpark(turn)
                 if self.turns.get(turn.key) is turn:
                     self.make_ready([turn], until)
@@ -354,17 +351,17 @@ class Dispatch:
             turn.grant = None
             grant.turns.pop(turn, None)
             if not acked:
-                grant.lost.update((turn.topic, offset) for offset in turn.out())
+                grant.lost |= {(turn.topic, offset) for offset in turn.out()}
             if not grant.turns:
                 self.finish(grant)
 
     def finish(self, grant: Grant) -> None:
         """Nothing is out under a lease any more."""
         if self.grants.pop(grant.number, None) is not None:
-            grant.batch = None
             if grant.timer is not None:
                 self.timers.cancel(grant.timer)
             self._ended.add(grant)
+            self.over.append(grant.number)
 
     def start_anew(self) -> list[Turn]:
         """Throws away what may be half done, after an interruption; returns the turns that are out or held back."""
@@ -380,7 +377,7 @@ class Dispatch:
         self.audiences.clear(self.clients.values())
         self._parked.clear()
         for turn in kept:
-            turn.ready, turn.level, turn.audience = False, None, None
+            turn.level = turn.audience = None
             if why := turn.parked:
                 turn.parked = ""
                 self.park(turn, why, turn.until)

@@ -127,7 +127,8 @@ class EmbeddedLog:
                     f"the store {self.path} has format {found}, this nbagora reads up to {keys.FORMAT}",
                     "upgrade nbagora, or start on another folder with --store",
                 )
-            self.epoch = self._writer.epoch = keys.parse_u64(self._rocks.db.get(keys.EPOCH) or keys.u64(0)) + 1
+            self.epoch = keys.parse_u64(self._rocks.db.get(keys.EPOCH) or keys.u64(0)) + 1
+            self.store.begin(self.epoch)
             for name, value in self._rocks.families["parents"].items():
                 counts = keys.COUNTS.unpack(
                     self._rocks.db.get(keys.count_key(name.decode())) or bytes(keys.COUNTS.size)
@@ -229,7 +230,7 @@ class EmbeddedLog:
 
     def unstage(self, ref: BlobRef) -> None:
         """See `Log.unstage`."""
-        with self.store.lock, self.store.entered():
+        with self.store.lock, self.store.entered:
             self.store.blobs.drop(ref.sha256)
 
     def open_body(self, ref: BlobRef) -> BlobReader:

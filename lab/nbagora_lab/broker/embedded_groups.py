@@ -17,6 +17,7 @@ makes the group's memory again from the store.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Sequence
 
 from rocksdict import WriteBatch
@@ -60,7 +61,7 @@ class EmbeddedGroups:
         self._leases = Leases(store, log.tell)
         self._starts = Starts(log)
         self._subscribers = Subscribers(store, self._leases)
-        with store.lock, store.entered():
+        with store.lock, store.entered:
             for name, value in store.rocks.families["groups"].items():
                 number = int.from_bytes(value[_NUMBER])
                 self._add(name.decode(), number, GroupSpec.model_validate_json(value[4:]))
@@ -84,7 +85,7 @@ class EmbeddedGroups:
         if check_name(name, "group") == EVENTS:
             raise BadName(f"no group can be named {EVENTS}", "its dead letters would lie where topics are told of")
         self._log.create_topic(DEAD_LETTERS, TopicSpec())
-        with self._store.lock, self._store.entered():
+        with self._store.lock, self._store.entered:
             there = self._groups.get(name)
             if there is not None:
                 if there.spec != spec:
@@ -109,8 +110,8 @@ class EmbeddedGroups:
 
     def alter_group(self, name: str, spec: GroupSpec) -> None:
         """See `Groups.alter_group`."""
-        with self._store.lock, self._store.entered():
-            group = self._entered(name)
+        with self._store.lock, self._store.entered:
+            group, now = self._entered(name)
             fixed = [key for key in ("topic", "mode", "start") if getattr(spec, key) != getattr(group.spec, key)]
             if fixed:
                 raise Conflict(
@@ -120,16 +121,16 @@ class EmbeddedGroups:
             stored = keys.group_prefix(group.number) + spec.model_dump_json().encode()
             batch.put(name.encode(), stored, self._store.rocks.handles["groups"])
             self._store.write(batch)
-            group.alter(spec, self._store.clock.now())
+            group.alter(spec, now)
 
     def groups(self) -> dict[str, GroupSpec]:
         """See `Groups.groups`."""
-        with self._store.lock, self._store.entered():
+        with self._store.lock, self._store.entered:
             return {name: group.spec for name, group in sorted(self._groups.items())}
 
     def delete_group(self, name: str) -> None:
         """See `Groups.delete_group`."""
-        with self._store.lock, self._store.entered():
+        with self._store.lock, self._store.entered:
             group = self._group(name)
             handles = self._store.rocks.handles
             batch = WriteBatch(raw_mode=True)
@@ -160,8 +161,8 @@ class EmbeddedGroups:
         """See `Groups.subscribe`."""
         check_name(client, "client")
         parsed = [Pattern.parse(text) for text in dict.fromkeys(patterns)]
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, _ = self._entered(group)
             if any(pattern.name == EVENTS for pattern in parsed):
                 self._hear(known)
             told = self._subscribers.join(known, client, parsed, durable=durable, evicted=evicted)
@@ -183,8 +184,8 @@ class EmbeddedGroups:
     def unsubscribe(self, group: str, client: str, patterns: Collection[str] | None = None) -> None:
         """See `Groups.unsubscribe`."""
         parsed = None if patterns is None else [Pattern.parse(text) for text in patterns]
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, _ = self._entered(group)
             there = known.clients.get(client)
             if there is not None:
                 self._subscribers.leave(known, there, parsed)
@@ -200,8 +201,8 @@ class EmbeddedGroups:
 
     def subscriptions(self, group: str) -> dict[str, list[str]]:
         """See `Groups.subscriptions`."""
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, _ = self._entered(group)
             return known.dormant | {name: list(client.patterns) for name, client in known.clients.items()}
 
     # -- records ----------------------------------------------------------------------------------------------------
@@ -223,9 +224,8 @@ class EmbeddedGroups:
             raise UsageError(f"a receive of {max_bytes} bytes", "ask for 1 at least; the first record always comes")
         if lease is not None:
             _check_lease(lease)
-        with self._store.lock, self._store.entered():
-            known = self._entered(group, client)
-            now = self._store.clock.now()
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group, client)
             there = known.client(client, now)
             until = known.spec.lease if lease is None else lease
             return self._leases.receive(
@@ -234,9 +234,9 @@ class EmbeddedGroups:
 
     def when_ready(self, group: str, client: str, wake: Callable[[], None]) -> Callable[[], None]:
         """See `Groups.when_ready`."""
-        with self._store.lock, self._store.entered():
-            known = self._entered(group, client)
-            end = known.watch(known.client(client, self._store.clock.now()), wake)
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group, client)
+            end = known.watch(known.client(client, now), wake)
 
         def locked_end() -> None:
             with self._store.lock:
@@ -254,11 +254,10 @@ class EmbeddedGroups:
     ) -> list[int]:
         """See `Groups.ack`."""
         for handle, cost in (costs or {}).items():
-            if not 0 <= cost < float("inf"):
+            if not 0 <= cost < math.inf:
                 raise UsageError(f"a cost of {cost} for record {handle.offset} of {handle.topic}", "it is 0 or more")
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
-            now = self._store.clock.now()
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
             try:
                 offsets, touched, lost = self._leases.ack(known, handles, costs or {}, send, now)
             except LabError:
@@ -266,7 +265,8 @@ class EmbeddedGroups:
             except BaseException:  # interrupted, perhaps between the write and the telling of it
                 self._log.tell({topic for topic, _ in send}, (), ())
                 raise
-        self._log.tell(touched, send if offsets else (), offsets)
+        if touched:
+            self._log.tell(touched, send, offsets)
         if lost:
             raise lost_leases(group, lost)
         return offsets
@@ -274,9 +274,9 @@ class EmbeddedGroups:
     def extend(self, group: str, handles: Collection[Given], lease: float) -> None:
         """See `Groups.extend`."""
         _check_lease(lease)
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
-            lost = self._leases.extend(known, handles, lease, self._store.clock.now())
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
+            lost = self._leases.extend(known, handles, lease, now)
         if lost:
             raise lost_leases(group, lost)
 
@@ -284,35 +284,34 @@ class EmbeddedGroups:
         """See `Groups.fail`."""
         if pause is not None:
             _check_pause(pause)
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
-            lost = self._leases.fail(known, handles, pause, self._store.clock.now())
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
+            lost = self._leases.fail(known, handles, pause, now)
         if lost:
             raise lost_leases(group, lost)
 
     def release(self, group: str, handles: Collection[Given]) -> None:
         """See `Groups.release`."""
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
-            lost = self._leases.release(known, handles, self._store.clock.now())
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
+            lost = self._leases.release(known, handles, now)
         if lost:
             raise lost_leases(group, lost)
 
     def suspend(self, group: str, topic: str, pause: float) -> None:
         """See `Groups.suspend`."""
         _check_pause(pause)
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
             _check(known, topic)
-            now = self._store.clock.now()
             known.suspend(topic, now + pause, now)
             self._leases.give_back(known, known.turns_of(topic), now)
 
     def seek(self, group: str, topic: str, start: Start) -> int:
         """See `Groups.seek`."""
         start = Start.parse(start)
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
             _check(known, topic)
             self._log.info(topic)
             if (hot := self._store.hot.load(topic)) is not None:
@@ -322,27 +321,28 @@ class EmbeddedGroups:
             self._store.write(batch)
             for turn in known.turns_of(topic):
                 known.forget(turn)
-            known.found(known.stored.of(topic), self._store.clock.now())
+            known.found(known.stored.of(topic), now)
             return offset
 
     def progress(self, group: str, topic: str) -> TopicProgress:
         """See `Groups.progress`."""
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, _ = self._entered(group)
             _check(known, topic)
             return progress_of(known, topic, self._log.info(topic).next)
 
     def stats(self, group: str, *, unread: bool = True) -> GroupStats:
         """See `Groups.stats`."""
-        with self._store.lock, self._store.entered():
-            known = self._entered(group)
+        with self._store.lock, self._store.entered:
+            known, _ = self._entered(group)
         with self._store.rocks.edge:
             waiting = unread_of(known) if unread else {}
-        with self._store.lock, self._store.entered():
-            return stats_of(self._entered(group), waiting, self._store.clock.now())
+        with self._store.lock, self._store.entered:
+            known, now = self._entered(group)
+            return stats_of(known, waiting, now)
 
-    def _entered(self, name: str, client: str | None = None) -> Dispatch:
-        """A group, whole, with everything done that is due; a client that calls lives, and is back if it rested."""
+    def _entered(self, name: str, client: str | None = None) -> tuple[Dispatch, float]:
+        """A group, whole, with everything done that is due, and the time; a client that calls lives, or is back."""
         group = self._group(name)
         torn = group.torn
         self._store.act(group)
@@ -354,7 +354,7 @@ class EmbeddedGroups:
         group.timers.run(now)
         if client in group.dormant:
             self._subscribers.join(group, client, [], durable=True, evicted=None)
-        return group
+        return group, now
 
     def _group(self, name: str) -> Dispatch:
         group = self._groups.get(name)
@@ -380,12 +380,12 @@ class EmbeddedGroups:
 
 
 def _check_lease(lease: float) -> None:
-    if not 0 < lease < float("inf"):
+    if not 0 < lease < math.inf:
         raise UsageError(f"a lease of {lease} s", "it is above 0 seconds")
 
 
 def _check_pause(pause: float) -> None:
-    if not 0 <= pause < float("inf"):
+    if not 0 <= pause < math.inf:
         raise UsageError(f"a pause of {pause} s", "it is 0 seconds or more")
 
 

@@ -60,7 +60,7 @@ class Expiry:
             Seconds until more is; None: never, unless a topic comes.
         """
         while True:
-            with self._store.lock, self._store.entered():
+            with self._store.lock, self._store.entered:
                 now = self._store.clock.now()
                 found = next(iter(self._store.rocks.families["due"].items(from_key=self._from)), None)
                 if found is None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 from nbagora_lab.broker.delivery import Batch
 from nbagora_lab.broker.timers import Timer
 from nbagora_lab.broker.turn import Turn
 
 __all__ = ["Ended", "Grant"]
 
-_KEPT = 4096  # leases whose last ack may come twice
+_KEPT = 4096  # leases of the store within which a lease's last ack may come twice
+
+
+_NOTHING: frozenset[tuple[str, int]] = frozenset()
 
 
 class Grant:
@@ -34,7 +35,7 @@ class Grant:
         self.attempt_id = attempt_id
         self.turns: dict[Turn, int] = {}
         self.batch: Batch | None = None
-        self.lost: set[tuple[str, int]] = set()
+        self.lost = _NOTHING
         self.timer: Timer | None = None
 
 
@@ -42,14 +43,13 @@ class Ended:
     """The leases of not long ago that are over."""
 
     def __init__(self) -> None:
-        self._lost: OrderedDict[int, frozenset[tuple[str, int]]] = OrderedDict()
+        self._lost: dict[int, tuple[int, frozenset[tuple[str, int]]]] = {}  # by place, which a later one takes over
 
     def add(self, grant: Grant) -> None:
         """One is over."""
-        self._lost[grant.number] = frozenset(grant.lost)
-        if len(self._lost) > _KEPT:
-            self._lost.popitem(last=False)
+        self._lost[grant.number % _KEPT] = grant.number, grant.lost
 
     def lost(self, number: int) -> frozenset[tuple[str, int]] | None:
         """What of one ended in another way than by an ack; None where it is not remembered."""
-        return self._lost.get(number)
+        found, lost = self._lost.get(number % _KEPT, (None, _NOTHING))
+        return lost if found == number else None

@@ -24,7 +24,6 @@ an unfinished fork or removal leaves can't be taken for another topic's.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
 
 __all__ = [
     "ATTEMPTS",
@@ -42,13 +41,14 @@ __all__ = [
     "due_key",
     "group_prefix",
     "handed_key",
-    "pack_handed",
+    "handed_pair",
     "parse_due",
     "parse_handed",
     "parse_topic",
     "parse_u64",
     "record_key",
     "record_offset",
+    "topic_number",
     "topic_value",
     "u64",
     "waiting_key",
@@ -87,14 +87,11 @@ handed_key = _GROUPED.pack
 """``handed_key(group_number, lease)``: 12 bytes."""
 
 
-def pack_handed(pairs: Sequence[int]) -> bytes:
-    """What was handed out under a lease: topic number, end, topic number, end, and so on."""
-    return struct.pack(f">{len(pairs)}Q", *pairs)
+handed_pair = _PAIR.pack
+"""``handed_pair(topic_number, end)``: 16 bytes of what was handed out under a lease."""
 
-
-def parse_handed(value: bytes) -> Iterator[tuple[int, int]]:
-    """The pairs that `pack_handed` packed."""
-    return _PAIR.iter_unpack(value)
+parse_handed = _PAIR.iter_unpack
+"""These pairs, of a whole value."""
 
 
 waiting_record_key = _GROUPED_RECORD.pack
@@ -143,6 +140,11 @@ def record_offset(key: bytes) -> int:
 def topic_value(number: int, created: float, forked_from: str = "") -> bytes:
     """What is stored under a topic's name."""
     return _PAIR.pack(number, round(created * 1e6)) + forked_from.encode()
+
+
+def topic_number(value: bytes) -> int:
+    """The number alone of what is stored under a topic's name."""
+    return int(_ONE.unpack_from(value)[0])
 
 
 def parse_topic(value: bytes) -> tuple[int, float, str | None]:

@@ -17,6 +17,7 @@ from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.grant import Grant
 from nbagora_lab.broker.picks import Pick, Room, pick
 from nbagora_lab.broker.report import fill
+from nbagora_lab.broker.rocks import Put
 from nbagora_lab.broker.store import Store
 from nbagora_lab.broker.turn import Turn
 from nbagora_lab.core.errors import LeaseLost, StoreCorrupt
@@ -25,6 +26,9 @@ from nbagora_lab.core.events import scheduling_of
 __all__ = ["Leases", "lost_leases"]
 
 _Tell = Callable[[Collection[str], Sequence[tuple[str, bytes]], Sequence[int]], None]
+
+
+_SWEPT = 32  # leases that are over until what the store has of them is taken out, with something else or by itself
 
 
 class _Move:
@@ -36,9 +40,11 @@ class _Move:
         uncounted: Offsets whose last attempt does not count.
         over: Whether its lease ends even if something of it is still out.
         pause: Seconds for which it is then kept back.
+        committed, bits, runs: Where the turn then stands (`reckon`); `bits` is its `done`.
+        leaves: Whether its lease ends.
     """
 
-    __slots__ = ("done", "over", "pause", "turn", "uncounted")
+    __slots__ = ("bits", "committed", "done", "leaves", "over", "pause", "runs", "turn", "uncounted")
 
     def __init__(
         self, turn: Turn, done: list[int], *, uncounted: Collection[int] = (), over: bool = False, pause: float = 0.0
@@ -48,6 +54,13 @@ class _Move:
         self.uncounted = uncounted
         self.over = over
         self.pause = pause
+
+    def reckon(self) -> None:
+        """Finds out where the turn will stand."""
+        turn = self.turn
+        self.committed, self.bits = turn.acked(self.done)
+        self.runs = turn.recount(dict.fromkeys(self.uncounted, -1)) if self.uncounted else turn.runs
+        self.leaves = self.over or self.committed >= turn.leased
 
 
 class Leases:
@@ -85,7 +98,8 @@ class Leases:
         room = None if max_bytes is None else Room(group.stored, max_bytes)
         picks = pick(group, client, limit, now, batch.held, room)
         if picks:
-            grant = Grant(self._store.next_lease(), client.name, attempt_id)
+            self._store.lease = number = self._store.lease + 1
+            grant = Grant(number, client.name, attempt_id)
             self._lease(group, grant, picks, now + lease, batch)
             if attempt_id:
                 grant.batch = batch
@@ -103,25 +117,31 @@ class Leases:
         return None
 
     def _lease(self, group: Dispatch, grant: Grant, picks: list[Pick], until: float, batch: Batch) -> None:
-        ends = {turn: offsets[-1] + 1 for turn, offsets in picks}
-        record_key = keys.record_key
-        wanted = [record_key(turn.number, offset) for turn, offsets in picks for offset in offsets]
-        families = self._rocks.families
-        found = families["records"].get(wanted) if len(wanted) > 1 else [families["records"].get(wanted[0])]
+        ends: dict[Turn, int] = {}
+        wanted: list[bytes] = []
+        record_key, handed_pair = keys.record_key, keys.handed_pair
+        for turn, offsets in picks:
+            ends[turn] = offsets[-1] + 1
+            topic_number = turn.number
+            for offset in offsets:
+                wanted.append(record_key(topic_number, offset))  # noqa: PERF401 -- for one it would take twice as long
+        records = self._rocks.families["records"]
+        found = records.get(wanted) if len(wanted) > 1 else [records.get(wanted[0])]
         if None in found:
             offset, turn = [(offset, turn) for turn, offsets in picks for offset in offsets][found.index(None)]
             raise StoreCorrupt(f"record {offset} of {turn.topic} is missing", "restore the store from a copy")
-        handed = keys.pack_handed([number for turn, end in ends.items() for number in (turn.number, end)])
-        self._writer.write(("handed", keys.handed_key(group.number, grant.number), handed))
+        number = grant.number
+        handed = b"".join([handed_pair(turn.number, end) for turn, end in ends.items()])
+        self._writer.write(("handed", keys.handed_key(group.number, number), handed))
         for turn, end in ends.items():
             turn.runs = turn.tried(end) if turn.runs else ((end, 1),)
             turn.grant = grant
             turn.leased = end
             turn.until = until
-        grant.turns.update(ends)
-        group.grants[grant.number] = grant
+        grant.turns = ends
+        group.grants[number] = grant
         self._watch(group, grant, until)
-        number, redelivered, stored = grant.number, 0, iter(found)
+        redelivered, stored = 0, iter(found)
         for turn, offsets in picks:
             topic, runs = turn.topic, turn.runs
             for offset in offsets:
@@ -147,9 +167,12 @@ class Leases:
         held, lost = self._held(group, handles, now)
         if lost and send:
             return [], (), lost
-        moves = [_Move(turn, done) for turn, done in held.items()]
+        moves, acked = [], 0
+        for turn, done in held.items():
+            moves.append(_Move(turn, done))
+            acked += len(done)
         offsets, touched = self._move(group, moves, send, now)
-        group.tally.acked += sum(map(len, held.values()))
+        group.tally.acked += acked
         for handle, cost in costs.items():
             if handle not in lost:
                 self._correct(group, handle, cost)
@@ -251,18 +274,59 @@ class Leases:
     def _move(
         self, group: Dispatch, moves: list[_Move], send: Sequence[tuple[str, bytes]], now: float
     ) -> tuple[list[int], Collection[str]]:
-        batch = WriteBatch(raw_mode=True)
-        handles = self._rocks.handles  # never one of them by itself: a traceback must not keep the store open
-        number, counted, hot_of = group.number, self._store.lease, self._hot.hot
-        stands = []
-        leaving: dict[Grant, int] = {}
+        offsets: list[int] = []
+        touched: Collection[str] = ()
+        if not moves and not send:
+            return offsets, touched
         for move in moves:
-            turn = move.turn
-            committed, done = turn.acked(move.done)
-            runs = turn.recount(dict.fromkeys(move.uncounted, -1)) if move.uncounted else turn.runs
-            stands.append((committed, done, runs))
-            if turn.grant is not None and (move.over or committed >= turn.leased):
-                leaving[turn.grant] = leaving.get(turn.grant, 0) + 1
+            move.reckon()
+        if not send and (put := self._put(group, moves)) is not None:
+            self._writer.write(put)
+        else:
+            batch = self._batch(group, moves)
+            if send:
+                offsets, touched = self._writer.commit(send, batch)
+            else:
+                self._writer.write(batch)
+            group.over.clear()
+        waiting = []
+        for move in moves:
+            turn, committed, runs = move.turn, move.committed, move.runs
+            if move.leaves:
+                group.end_grant(turn, acked=not move.over)
+            turn.committed, turn.done = committed, move.bits
+            turn.runs = runs if runs and runs[-1][0] > committed else ()
+            if turn.grant is not None:
+                continue
+            if committed >= turn.end:
+                if turn.parked:
+                    group.unpark(turn)
+                del group.turns[turn.key]
+            elif move.pause > 0:
+                group.park(turn, "back-off", now + move.pause)
+            else:
+                waiting.append(turn)
+        group.make_ready(waiting, now)
+        return offsets, touched
+
+    def _put(self, group: Dispatch, moves: list[_Move]) -> Put | None:
+        """What one topic's move writes where it leaves more to read, as that needs no batch; None: there is more."""
+        if len(moves) > 1 or group.single or len(group.over) >= _SWEPT:
+            return None
+        [move] = moves
+        turn, committed = move.turn, move.committed
+        if committed >= turn.end:
+            return None
+        packed = Turn.pack(committed, move.bits, move.runs, self._store.lease)
+        return "progress", keys.waiting_key(group.number, turn.number), packed
+
+    def _batch(self, group: Dispatch, moves: list[_Move]) -> WriteBatch:
+        """What moves write, and the end of leases that have been over for a while."""
+        number, counted = group.number, self._store.lease
+        batch, hot_of = WriteBatch(raw_mode=True), self._hot.hot
+        handles = self._rocks.handles  # never one of them by itself: a traceback must not keep the store open
+        for move in moves:
+            turn, committed, runs = move.turn, move.committed, move.runs
             if turn.single:
                 key = keys.waiting_record_key(number, turn.number, turn.committed)
                 if committed > turn.committed:
@@ -272,39 +336,14 @@ class Leases:
                     batch.put(key, attempts + turn.topic.encode(), handles["waiting"])
                 continue
             key = keys.waiting_key(number, turn.number)
-            batch.put(key, Turn.pack(committed, done, runs, counted), handles["progress"])
+            batch.put(key, Turn.pack(committed, move.bits, runs, counted), handles["progress"])
             if committed >= turn.end:
                 batch.delete(key, handles["waiting"])
                 if (hot := hot_of(turn.topic)) is not None:
                     hot.listed &= ~group.bit
-        for grant, many in leaving.items():
-            if many == len(grant.turns):
-                batch.delete(keys.handed_key(number, grant.number), handles["handed"])
-        offsets: list[int] = []
-        touched: Collection[str] = ()
-        if send:
-            offsets, touched = self._writer.commit(send, batch)
-        elif stands:
-            self._writer.write(batch)
-        waiting = []
-        for move, (committed, done, runs) in zip(moves, stands, strict=True):
-            turn = move.turn
-            if move.over or committed >= turn.leased:
-                group.end_grant(turn, acked=not move.over)
-            turn_key = turn.key
-            turn.committed, turn.done, turn.runs = committed, done, runs if runs and runs[-1][0] > committed else ()
-            if turn.grant is not None:
-                continue
-            if committed >= turn.end:
-                if turn.parked:
-                    group.unpark(turn)
-                del group.turns[turn_key]
-            elif move.pause > 0:
-                group.park(turn, "back-off", now + move.pause)
-            else:
-                waiting.append(turn)
-        group.make_ready(waiting, now)
-        return offsets, touched
+        for lease in group.over:
+            batch.delete(keys.handed_key(number, lease), handles["handed"])
+        return batch
 
     @staticmethod
     def _held(group: Dispatch, handles: Collection[Given], now: float) -> tuple[dict[Turn, list[int]], list[Handle]]:

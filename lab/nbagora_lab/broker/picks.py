@@ -64,7 +64,7 @@ def _pick_by_age(group: Dispatch, audience: Audience, limit: int, now: float, ro
     """Where nothing but age decides: whole runs of records at a time."""
     picks: list[Pick] = []
     waits = []
-    left, ready = limit, audience.ready
+    left, ready, taken = limit, audience.ready, 0
     for unit in ready.oldest_first():
         turn = cast("Turn", unit)
         turn.audience = None
@@ -80,12 +80,12 @@ def _pick_by_age(group: Dispatch, audience: Audience, limit: int, now: float, ro
             offsets, left = fitting, len(fitting)
         picks.append((turn, offsets))
         waits.append(now - turn.since)
+        taken += len(offsets)
         left -= len(offsets)
         if left <= 0:
             break
-    if picks:
-        records = sum(len(offsets) for _, offsets in picks)
-        group.tally.serve("", records, float(records), waits, missed=0)
+    if taken:
+        group.tally.serve("", taken, float(taken), waits, missed=0)
     return picks
 
 

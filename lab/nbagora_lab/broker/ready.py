@@ -36,20 +36,23 @@ class Unit:
         topic: Full name.
         plan: Scheduling fields of the record that is next.
         since: When it became ready, in seconds since the Unix epoch.
-        ready: Whether it is in the ready set.
         tick: Grows with each time that anything becomes ready; `since` grows with it.
-        level: Where in the set it is.
+        level: Where in the ready set it is; None: nowhere.
     """
 
-    __slots__ = ("level", "plan", "ready", "since", "tick", "topic")
+    __slots__ = ("level", "plan", "since", "tick", "topic")
 
     def __init__(self, topic: str) -> None:
         self.topic = topic
         self.plan: Scheduling = PLAIN
         self.since = 0.0
-        self.ready = False
         self.tick = 0
         self.level: object = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is in the ready set."""
+        return self.level is not None
 
 
 class _Line:
@@ -167,7 +170,7 @@ class Ready:
         line = level.lines.get(tenant)
         if line is None:
             line = level.lines[tenant] = _Line(plan.priority, tenant)
-        unit.ready, unit.level = True, level
+        unit.level = level
         unit.tick = unit.tick or next(ticks)
         self.count += 1
         if plan.deadline is None:
@@ -196,7 +199,7 @@ class Ready:
         for unit in units:
             if unit.plan is PLAIN and unit.tick > last:
                 last = unit.tick
-                unit.ready, unit.level = True, level
+                unit.level = level
                 line.by_age.append(unit)
                 self.count += 1
             else:
@@ -240,7 +243,7 @@ class Ready:
         line = level.lines.get("") if level is not None else None
         while line is not None and line.by_age and not (line.held or line.mixed or line.urgent):
             unit = line.by_age.popleft()
-            unit.ready, unit.level = False, None
+            unit.level = None
             self.count -= 1
             yield unit
         while (found := self.next(0.0)) is not None:
@@ -254,7 +257,7 @@ class Ready:
 
     def _remove(self, line: _Line, unit: Unit) -> None:
         line.remove(unit)
-        unit.ready, unit.level = False, None
+        unit.level = None
         self.count -= 1
         self.held -= line.held
 

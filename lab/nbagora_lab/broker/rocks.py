@@ -54,34 +54,35 @@ class Edge:
 
     Args:
         rocks: The store.
+
+    Attributes:
+        inside: One for each use under way; a list's append and pop need no lock.
+        left: Set by who leaves while the store is being closed.
     """
 
     def __init__(self, rocks: Rocks) -> None:
         self._rocks = rocks
-        self._inside: list[None] = []  # one for each use under way; a list's append and pop need no lock
-        self._left = threading.Event()
+        self.inside: list[None] = []
+        self.left = threading.Event()
 
     def __enter__(self) -> None:
-        self._inside.append(None)
+        self.inside.append(None)
         if self._rocks.closed:
-            self._leave()
+            self.__exit__(None, None, None)
             raise self._rocks.mapped(RuntimeError("closed"))
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        self._leave()
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.inside.pop()
+        if self._rocks.closed:
+            self.left.set()
         if isinstance(error, Exception):
             raise self._rocks.mapped(error) from None
-
-    def _leave(self) -> None:
-        self._inside.pop()
-        if self._rocks.closed:
-            self._left.set()
 
     def wait(self) -> None:
         """Returns once nobody is inside any more, or patience has run out; new uses are refused already."""
         deadline = time.monotonic() + _PATIENCE
-        while self._inside and self._left.wait(max(0.0, deadline - time.monotonic())):
-            self._left.clear()
+        while self.inside and self.left.wait(max(0.0, deadline - time.monotonic())):
+            self.left.clear()
 
 
 class Rocks:

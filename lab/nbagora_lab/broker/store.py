@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Self
 
 from rocksdict import WriteBatch
 
@@ -12,7 +11,7 @@ from nbagora_lab.broker.blobs import Blobs
 from nbagora_lab.broker.dispatch import Dispatch
 from nbagora_lab.broker.hot import HotTopics
 from nbagora_lab.broker.parent import Parent
-from nbagora_lab.broker.rocks import Put, Rocks
+from nbagora_lab.broker.rocks import Edge, Put, Rocks
 from nbagora_lab.broker.writer import Writer
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import LabError, TopicNotFound, did_you_mean
@@ -20,6 +19,24 @@ from nbagora_lab.core.errors import LabError, TopicNotFound, did_you_mean
 __all__ = ["Store"]
 
 _PER_EPOCH = 1 << 40  # numbers of leases, so that they grow over restarts
+
+
+class _Entered(Edge):
+    """The edge around a group's call, under the lock: ``with store.lock, store.entered:``; ends what `Store.act` began.
+
+    The lock by itself, as nothing can interrupt between taking it and being inside its ``with``.
+    """
+
+    def __init__(self, rocks: Rocks, writer: Writer) -> None:
+        super().__init__(rocks)
+        self.inside, self.left = rocks.edge.inside, rocks.edge.left
+        self._writer = writer
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        group, self._writer.acting = self._writer.acting, None
+        if group is not None and (error is None or isinstance(error, LabError)):
+            group.torn = False
+        super().__exit__(kind, error, trace)
 
 
 class Store:
@@ -38,6 +55,8 @@ class Store:
         hot: Topics in use.
         writer: Turns entries into write batches.
         on_close: Called as it closes, under the lock.
+        entered: Around a group's call.
+        lease: Number of the latest lease; higher than any of an earlier opening.
     """
 
     def __init__(
@@ -52,33 +71,13 @@ class Store:
         self.hot = HotTopics(rocks.families["topics"], rocks.families["records"], self.parents.__getitem__)
         self.writer = Writer(rocks, self.hot, clock, parent_of=self.parent, write=write, remember=remember, blobs=blobs)
         self.on_close: list[Callable[[], None]] = []
-        self._leases = 0
+        self.entered = _Entered(rocks, self.writer)
+        self.lease = 0
 
-    @property
-    def lease(self) -> int:
-        """Number of the latest lease; higher than that of any earlier opening."""
-        return self.writer.epoch * _PER_EPOCH + self._leases
-
-    def next_lease(self) -> int:
-        """A number for a new one."""
-        self._leases += 1
-        return self.lease
-
-    def entered(self) -> Self:
-        """Around a group's call, under the lock: ``with store.lock, store.entered():``; maps RocksDB's errors.
-
-        The lock by itself, as nothing can interrupt between taking it and being inside its ``with``.
-        """
-        return self
-
-    def __enter__(self) -> None:
-        self.rocks.edge.__enter__()
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        group, self.writer.acting = self.writer.acting, None
-        if group is not None and (error is None or isinstance(error, LabError)):
-            group.torn = False
-        self.rocks.edge.__exit__(kind, error, trace)
+    def begin(self, epoch: int) -> None:
+        """Has leases and topics be numbered in an epoch, which is higher than that of any earlier opening."""
+        self.writer.epoch = epoch
+        self.lease = epoch * _PER_EPOCH
 
     def act(self, group: Dispatch) -> None:
         """Notes that what follows changes a group's memory, up to the end of this call."""

@@ -48,7 +48,6 @@ class Turn(Unit):
         leased: Offset past the last record that is out.
         until: When the lease ends, in seconds since the Unix epoch.
         parked: What keeps it from being ready: ``suspended``, ``back-off``, ``topic quota``; empty for nothing.
-        ticket: Grows with each parking, so that a timer knows whether it is still meant.
         audience: Whose ready set it is in, while it is.
     """
 
@@ -63,7 +62,6 @@ class Turn(Unit):
         "parked",
         "runs",
         "single",
-        "ticket",
         "until",
     )
 
@@ -71,7 +69,6 @@ class Turn(Unit):
         self.topic = topic  # all of it here: a call to the base class takes a fifth of the time
         self.plan = PLAIN
         self.since = 0.0
-        self.ready = False
         self.tick = 0
         self.level = None
         self.number = number
@@ -84,7 +81,6 @@ class Turn(Unit):
         self.leased = 0
         self.until = 0.0
         self.parked = ""
-        self.ticket = 0
         self.audience: Audience | None = None
 
     @property

@@ -244,7 +244,7 @@ class _Commit:
             hot.next = first + len(plans)
         for topic, hot in self._fresh.items():
             self._hot.remember(topic, hot)
-        self._hot.writing = ()
+        self._hot.written()
         if told:
             writer.tell(told, changed, whole)
         if self._due is not None:
