@@ -1,6 +1,7 @@
 """The operations by both bindings: what they take, what they answer, what they refuse."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -353,6 +354,19 @@ def test_the_same_message_in_a_context_finds_the_task_that_it_opened(agent, uniq
     again = call("SendStreamingMessage", params)
     assert (again.events, again.ids) == (first.events, first.ids)
     assert call("SendMessage", params).task == call("GetTask", {"id": first.task["id"]}).task
+    assert len(call("ListTasks", {"contextId": unique}).result["tasks"]) == 1
+
+
+@pytest.mark.parametrize("log", ["here", "elsewhere"])
+def test_the_same_message_sent_many_times_at_once_opens_one_task(agent, unique, lab, monkeypatch, log):
+    """As callers do whose answer takes too long; a log elsewhere is asked on threads of their own."""
+    if log == "elsewhere":
+        log = lab._tasks._tasklog.log
+        monkeypatch.setattr(log, "capabilities", log.capabilities | {"remote"})
+    call, params = agent("echo"), {"message": user_message("x", contextId=unique)}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: call("SendMessage", params), range(8)))
+    assert len({answer.task["id"] for answer in answers}) == 1
     assert len(call("ListTasks", {"contextId": unique}).result["tasks"]) == 1
 
 

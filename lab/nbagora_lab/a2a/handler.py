@@ -7,10 +7,12 @@ unary calls).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from weakref import WeakValueDictionary
 
 from a2a.server.context import ServerCallContext
 from a2a.server.owner_resolver import resolve_user_scope
@@ -100,6 +102,7 @@ class LogRequestHandler(ReadOperations):
         self._card = card
         self._runner = runner
         self._extended = extended
+        self._taking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()  # by owner and context
 
     # -- sending ---------------------------------------------------------------------------------------------------
 
@@ -194,10 +197,18 @@ class LogRequestHandler(ReadOperations):
         if params.configuration.HasField("task_push_notification_config"):
             given = params.configuration.task_push_notification_config
             config = await self.checked_config(given, message.task_id)
-        named = message.context_id or message.task_id
-        if named and (known := await self.aside(partial(self._repeated, owner, message, content))) is not None:
-            return known
         refer = partial(self._entries, plan_of(params, context, owner), config, blobs)
+        if not (message.context_id or message.task_id):
+            return await self._take(message, context, owner, content, refer)
+        async with self._taking.setdefault((owner, context_id), asyncio.Lock()):  # the same one may come twice at once
+            if (known := await self.aside(partial(self._repeated, owner, message, content))) is not None:
+                return known
+            return await self._take(message, context, owner, content, refer)
+
+    async def _take(
+        self, message: pb.Message, context: ServerCallContext, owner: str, content: dict[str, Any], refer: Refer
+    ) -> _Accepted:
+        """Opens a task for a message that was not taken in before, or answers the one that it names."""
         if message.task_id:
             expected = context.state.get("if_generation")
             live, answer, accepted = await self.aside(
