@@ -203,6 +203,12 @@ def test_a_skills_scope_is_wanted_of_who_uses_it(lab):
     assert "result" in call(None, lab.token)
 
 
+@pytest.mark.parametrize(("owner", "kind"), [("", "bearer"), ("a:b", "bearer"), ("a\nb", "apikey"), ("a", "oauth2")])
+def test_credentials_that_could_be_taken_for_anothers_are_not_given(lab, owner, kind):
+    with pytest.raises(UsageError):
+        lab.credentials.grant(owner, kind)
+
+
 def test_revoked_credentials_do_not_hold(lab):
     secret = lab.credentials.grant("gone")
     assert post(lab, "bearer", **bearer(secret)).status_code == 200
@@ -277,6 +283,8 @@ def test_a_ticket_opens_one_place_for_a_while(lab):
     assert ticket(bob, "/broker/topics").status_code == 403
     assert ticket("none", path).status_code == 401
     assert ticket(bob, path, seconds=1e9).status_code == 400
+    assert ticket(lab.token, "agents/asks/tasks").status_code == 400
+    assert ticket(lab.token, path).headers["cache-control"] == "no-store"
 
 
 def test_a_ticket_ends(tmp_path):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+from types import SimpleNamespace
 
 import httpx
 import jwt
@@ -236,6 +237,36 @@ def test_what_is_never_taken_is_a_dead_letter_and_can_be_told_again(agent, lab, 
         lab.broker.alter_group("push", max_attempts=9)
 
 
+def test_pauses_grow_and_differ_from_webhook_to_webhook(agent, lab, hook):
+    """So that many of one place that was away do not come back at once."""
+    send(agent("echo"), "x", hook)
+    hook.wait_for(3)
+    lab.broker.alter_group("push", backoff=(10, 100))
+
+    def pause(attempt, handle):
+        delivery = SimpleNamespace(attempt=attempt, handle=handle, record=SimpleNamespace(subject="t"))
+        asked = lab._hosting._outbox._again(delivery, "it was away")
+        assert asked.counted
+        return asked.seconds
+
+    for attempt, least in ((1, 10), (2, 100), (7, 100)):
+        pauses = [pause(attempt, f"h{number}") for number in range(20)]
+        assert all(least <= one <= 1.5 * least for one in pauses)
+        assert len(set(pauses)) > 10
+        assert pauses == [pause(attempt, f"h{number}") for number in range(20)]
+
+
+def test_a_webhook_that_says_when_to_come_again_is_not_given_up(agent, lab, hook):
+    later = iter([503, 429, 503])
+    hook.answer = lambda _told: ((next(later, 200)), {"Retry-After": "0"})
+    send(agent("echo"), "first", hook)
+    lab.broker.alter_group("push", max_attempts=1)
+    try:
+        assert states(hook.wait_for(3 + 4)[3:])[-1] == "TASK_STATE_COMPLETED"
+    finally:
+        lab.broker.alter_group("push", max_attempts=9)
+
+
 def test_a_webhook_that_is_gone_is_told_nothing_more(agent, hook):
     hook.answer = lambda _told: (410, {})
     call = agent("asker")
@@ -298,3 +329,43 @@ def test_what_was_not_told_outlives_its_process(tmp_path, hook):
     assert states(told) == ["TASK_STATE_SUBMITTED", "TASK_STATE_WORKING", "TASK_STATE_COMPLETED"]
     assert {one.headers["x-a2a-notification-token"] for one in told} == {"t"}
     assert "t" in json.dumps(json.loads((tmp_path / "keys.json").read_text())["push"])
+
+
+def test_what_is_removed_leaves_no_secret_behind(agent, lab, hook):
+    call, secret = agent("asker"), "s3cret-of-a-while"
+    task = send(call, "one", hook, id="mine", token=secret)
+    assert secret in (lab.store / "keys.json").read_text()
+    call("DeleteTaskPushNotificationConfig", {"taskId": task["id"], "id": "mine"})
+    assert secret not in (lab.store / "keys.json").read_text()
+    before = len(hook.told)
+    call("SendMessage", {"message": user_message("yes", taskId=task["id"])})
+    assert len(hook.told) == before
+
+
+def test_a_task_has_twenty_webhooks_at_most_and_lists_them_in_pages(agent, hook):
+    call = agent("asker")
+    place = {"taskId": call("SendMessage", {"message": user_message("one")}).task["id"]}
+    names = [f"h{number}" for number in range(20)]
+    for name in names:
+        assert call("CreateTaskPushNotificationConfig", {**place, "id": name, "url": hook.url}).result["id"] == name
+    assert call("CreateTaskPushNotificationConfig", {**place, "id": "h20", "url": hook.url}).said.endswith("the limit")
+    assert call("CreateTaskPushNotificationConfig", {**place, "id": "h0", "url": hook.url}).result["id"] == "h0"
+    listed, page = [], {}
+    while not listed or page:
+        told = call("ListTaskPushNotificationConfigs", {**place, "pageSize": 8, **page}).result
+        listed += [one["id"] for one in told["configs"]]
+        page = {"pageToken": told["nextPageToken"]} if told.get("nextPageToken") else {}
+    assert listed == [*names[1:], "h0"]
+    for unfit in ({"pageSize": 101}, {"pageSize": -1}, {"pageToken": "none"}):
+        assert call("ListTaskPushNotificationConfigs", {**place, **unfit}).said
+
+
+@pytest.mark.parametrize("secret", ["a\nb", "é", "x" * 8193])
+@pytest.mark.parametrize("where", ["token", "scheme", "credentials"])
+def test_a_secret_that_no_header_can_carry_is_refused(agent, hook, where, secret):
+    shown = {"scheme": "Bearer", "credentials": "c"} | ({where: secret} if where != "token" else {})
+    config = {"url": hook.url, "authentication": shown, "token": secret if where == "token" else "t"}
+    answer = agent("echo")(
+        "SendMessage", {"message": user_message("x"), "configuration": {"taskPushNotificationConfig": config}}
+    )
+    assert "printable ASCII" in answer.said
