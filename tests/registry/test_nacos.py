@@ -317,6 +317,34 @@ def test_what_nacos_has_no_place_for_is_refused_by_its_name(open_registry: Open)
     assert registry.labels("weather") == {"latest": "1"}
 
 
+def test_an_endpoint_that_ended_does_not_come_back_from_a_list_that_lags(open_registry: Open) -> None:
+    kept: dict[str, Any] = {}
+    lags = False
+
+    def late(server: Nacos) -> None:
+        get = server.get
+
+        def listed(path: str, params: Any) -> Any:
+            if not path.endswith("/list") or path.startswith((AGENTS, CONFIGS)):
+                return get(path, params)
+            key = f"{path} {sorted(params.items())}"
+            if not lags:
+                kept[key] = get(path, params)
+            return kept[key]
+
+        server.get = listed  # type: ignore[method-assign]
+
+    registry = open_registry(wrap=late)
+    look = registry.catalog.look  # type: ignore[attr-defined]
+    registry.publish(card(), version="1.0")
+    endpoint = registry.register_endpoint("weather", "1.0", HERE, lease=60)
+    wait_for(lambda: look() is None and any(HERE in str(found) for found in kept.values()))
+    lags = True
+    registry.deregister(endpoint.id)
+    look()
+    assert registry.endpoints("weather") == []
+
+
 def test_six_endpoints_at_one_host_and_port_are_there_for_others_and_a_seventh_is_refused(open_registry: Open) -> None:
     registry = open_registry()
     registry.publish(card(), version="1.0")

@@ -9,8 +9,9 @@ import pytest
 
 from nbagora_lab.core.errors import TooLarge
 from nbagora_lab.core.ids import RandomIds
+from nbagora_lab.registry import nacos_places
 from nbagora_lab.registry.model import Endpoint
-from nbagora_lab.registry.nacos_places import instance, places_of
+from nbagora_lab.registry.nacos_places import OwnPlaces, instance, places_of
 
 NOW = 1000.0
 
@@ -91,3 +92,18 @@ def test_a_long_reason_is_cut_and_stands_in_nobodys_way() -> None:
     [back] = read(given(endpoint(state="down", reason="连接被拒绝 " * 500)))
     assert back.state == "down"
     assert back.reason.startswith("连接被拒绝")
+
+
+def test_what_ended_here_is_nobody_elses_however_long_a_list_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    own, listed = OwnPlaces(), {one.id: one for one in map(endpoint, range(3))}
+    own.begin("endpoint-0")
+    own.begin("endpoint-1")
+    own.end("endpoint-1")
+    assert list(own.others(listed)) == ["endpoint-2"]
+    assert ("endpoint-0" in own, "endpoint-1" in own) == (True, False)
+    own.begin("endpoint-1")  # it was renewed: the end did not come to pass
+    own.end("endpoint-0")
+    monkeypatch.setattr(nacos_places, "_REMEMBERED", 1)
+    assert list(own.others(listed)) == ["endpoint-2"]
+    own.end("endpoint-1")
+    assert list(own.others(listed)) == ["endpoint-0", "endpoint-2"]

@@ -31,8 +31,8 @@ from nbagora_lab.registry.nacos_agents import GROUPS, Agents, Read, check_readab
 from nbagora_lab.registry.nacos_http import INSTANCES, NAMESPACES, UNKNOWN_INSTANCE, Nacos
 from nbagora_lab.registry.nacos_mirror import ELSEWHERE, MirrorStore, take_in, take_place
 from nbagora_lab.registry.nacos_names import file_of, name_of, space_of, there
+from nbagora_lab.registry.nacos_places import CARD, OwnPlaces, card_place, end, instance, places_of, spot
 from nbagora_lab.registry.nacos_places import GROUPS as PLACES
-from nbagora_lab.registry.nacos_places import end, instance, places_of, spot
 from nbagora_lab.registry.nacos_record import NOWHERE, Record, latest_of, record_of
 from nbagora_lab.registry.names import check_version
 from nbagora_lab.registry.rows import entry_of, signed_of
@@ -49,9 +49,7 @@ class Following(Protocol):
         ...
 
 
-_CARD = "nacos-card-"  # how the id of an endpoint begins that a card alone tells of
 _LISTED = 10.0  # seconds until a namespace that others made is found
-_ALWAYS = 10 * 365 * 86400.0  # seconds: the lease of such a one
 _log = logger.getChild("registry")
 
 
@@ -79,7 +77,7 @@ class NacosCatalog(EmbeddedCatalog):
         self._lab = lab
         self.follower: Following | None = None
         """What keeps the mirror up to date beside the writes; whoever opens the catalog starts it."""
-        self._own: set[str] = set()
+        self._own = OwnPlaces()
         self._spaces: set[str] = set()
         self._listed = 0.0
         self._turn = threading.RLock()
@@ -154,11 +152,17 @@ class NacosCatalog(EmbeddedCatalog):
                     for version in take_in(run, self._clock.now(), read.record, read.drafts, read.last):
                         _log.warning("'%s' %s was written over at Nacos", read.record.name, version)
                     if read.url.startswith(("http://", "https://")):
-                        take_place(run, self._clock.now(), kind, _card_place(read, self._clock.now()))
+                        self._take_card_place(run, kind, read)
             if read is None or read.whole:
                 self.seen[space, kind, data_id] = digest
             else:  # read once more at the next look
                 self.seen.pop((space, kind, data_id), None)
+
+    def _take_card_place(self, run: Run, kind: Kind, read: Read) -> None:
+        """Takes in where somebody else's card says that it answers."""
+        record, now = read.record, self._clock.now()
+        version = latest_of(record) or next(reversed(record.versions))
+        take_place(run, now, kind, card_place(record.namespace, record.name, version, read.url, now))
 
     def _known(self, run: Run, kind: Kind, namespace: str, data_id: str) -> Record | None:
         """The thing of a file, as the mirror has it."""
@@ -304,23 +308,23 @@ class NacosCatalog(EmbeddedCatalog):
         code, _ = self._nacos.call("POST", INSTANCES, form | {"heartBeat": True})
         if code == UNKNOWN_INSTANCE:  # the server was started again
             self._nacos.send("POST", INSTANCES, form)
-        self._own.add(id)
+        self._own.begin(id)
         return endpoint
 
     def _instance(self, run: Run, kind: Kind, endpoint: Endpoint) -> dict[str, object] | None:
         """The instance at an endpoint's spot, None where nothing of its version answers there."""
         entry = entry_of(run, kind, endpoint.namespace, endpoint.name) or 0
         every = live(run, self._clock.now(), entry, endpoint.version)
-        here = [one for one in every if spot(one) == spot(endpoint) and not one.id.startswith(_CARD)]
+        here = [one for one in every if spot(one) == spot(endpoint) and not one.id.startswith(CARD)]
         return instance(space_of(self._lab, endpoint.namespace), kind, here) if here else None
 
     def _push_place(self, run: Run, what: str, kind: Kind, endpoint: Endpoint, detail: dict[str, Any]) -> None:
         if what == "endpoint.up":
-            self._own.discard(detail.get("replaces", ""))
-            self._own.add(endpoint.id)
+            self._own.end(detail.get("replaces", ""))
+            self._own.begin(endpoint.id)
         ours = endpoint.id in self._own or detail.get("reason") == "deregistered"
         if what == "endpoint.down":
-            self._own.discard(endpoint.id)
+            self._own.end(endpoint.id)
             if not ours:  # it ran out here; at Nacos it is whose heartbeat it has
                 return
         form = self._instance(run, kind, endpoint)
@@ -356,17 +360,18 @@ class NacosCatalog(EmbeddedCatalog):
                 )
                 for one in given or ():
                     places |= {place.id: place for place in places_of(one, namespace, *names[service], now)}
-        mine = self._own
-        others = {one.id for one in known if one.id not in mine and not one.id.startswith(_CARD)}
         with self._turn:
-            if others - places.keys() or places.keys() - mine:
+            theirs = self._own.others(places)
+            gone = [
+                one for one in known
+                if one.id not in self._own and not one.id.startswith(CARD) and one.id not in theirs
+            ]  # fmt: skip
+            if gone or theirs:
                 with self._mirror.taking_in() as run:
-                    for place in places.values():
-                        if place.id not in mine:
-                            take_place(run, now, kind, place)
-                    for one in known:
-                        if one.id in others - places.keys():
-                            take_down(run, now, one, kind, "gone", ELSEWHERE)
+                    for place in theirs.values():
+                        take_place(run, now, kind, place)
+                    for one in gone:
+                        take_down(run, now, one, kind, "gone", ELSEWHERE)
 
     # -- what it lacks -----------------------------------------------------------------------------------------------
 
@@ -387,13 +392,3 @@ class NacosCatalog(EmbeddedCatalog):
             return UsageError(
                 f"the {self.engine} registry has no {CAPABILITIES[capability]}", "use the embedded registry"
             )
-
-
-def _card_place(read: Read, now: float) -> Endpoint:
-    """The endpoint that somebody else's card tells of."""
-    record = read.record
-    version = latest_of(record) or next(reversed(record.versions))
-    return Endpoint(
-        id=f"{_CARD}{file_of(there(record.name))}-{version}", epoch=0, namespace=record.namespace, name=record.name,
-        version=version, url=read.url, transport="JSONRPC", lease=_ALWAYS, registered=now, expires=now + _ALWAYS,
-    )  # fmt: skip

@@ -24,7 +24,7 @@ from nbagora_lab.core.errors import TooLarge
 from nbagora_lab.registry.model import Endpoint, Kind
 from nbagora_lab.registry.nacos_names import file_of, there
 
-__all__ = ["GROUPS", "end", "instance", "places_of", "service", "spot"]
+__all__ = ["CARD", "GROUPS", "OwnPlaces", "card_place", "end", "instance", "places_of", "service", "spot"]
 
 GROUPS: dict[Kind, str] = {
     "agent": "agent-endpoints",
@@ -33,12 +33,44 @@ GROUPS: dict[Kind, str] = {
 }
 """The group of naming in which a kind's services are."""
 
+CARD = "nacos-card-"
+"""How the id of an endpoint begins that a card alone tells of."""
+
 _PATH, _TRANSPORT, _TLS = (f"__nacos.agent.endpoint.{name}__" for name in ("path", "transport", "supportTls"))
 _OURS = "nbagora"
 _KEPT = ("id", "url", "transport", "lease", "registered", "weight", "zone", "tenant", "state", "reason")
 _MOST = 1024  # characters of all metadata of an instance
 _REASON = 100  # characters of why an endpoint is as it is
 _FOREIGN_LEASE = 30.0  # seconds; Nacos' own for an instance that sends no heartbeat
+_ALWAYS = 10 * 365 * 86400.0  # seconds: the lease of an endpoint that a card alone tells of
+_REMEMBERED = 10_000  # endpoints that have ended
+
+
+class OwnPlaces:
+    """Which endpoints are this lab's. Those that it has ended are remembered: a list at Nacos may still have them."""
+
+    def __init__(self) -> None:
+        self._own: set[str] = set()
+        self._ended: dict[str, None] = {}
+
+    def __contains__(self, id: str) -> bool:  # noqa: A002 -- the endpoint's own word
+        return id in self._own
+
+    def begin(self, id: str) -> None:  # noqa: A002
+        """It is this lab's, and lives."""
+        self._own.add(id)
+        self._ended.pop(id, None)
+
+    def end(self, id: str) -> None:  # noqa: A002
+        """It is over."""
+        self._own.discard(id)
+        self._ended[id] = None
+        while len(self._ended) > _REMEMBERED:
+            self._ended.pop(next(iter(self._ended)), None)
+
+    def others(self, places: Mapping[str, Endpoint]) -> dict[str, Endpoint]:
+        """Those of a list that are somebody else's."""
+        return {key: place for key, place in places.items() if key not in self._own and key not in self._ended}
 
 
 def service(name: str, version: str) -> str:
@@ -131,3 +163,11 @@ def places_of(given: Mapping[str, Any], namespace: str, name: str, version: str,
         weight=float(given.get("weight") or 1.0),
     )
     return [alone]
+
+
+def card_place(namespace: str, name: str, version: str, url: str, now: float) -> Endpoint:
+    """The endpoint that somebody else's card tells of."""
+    return Endpoint(
+        id=f"{CARD}{file_of(there(name))}-{version}", epoch=0, namespace=namespace, name=name, version=version, url=url,
+        transport="JSONRPC", lease=_ALWAYS, registered=now, expires=now + _ALWAYS,
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from nbagora_lab.broker.rocketmq.parent import Parent
 from nbagora_lab.broker.rocketmq.remoting import Message
 from nbagora_lab.broker.rocketmq.sender import Send
 from nbagora_lab.broker.rocketmq.writer import Writer
+from nbagora_lab.core.errors import ServerGone
 
 
 class Servers:
@@ -26,9 +27,11 @@ class Servers:
 
     brokers = ("broker-a", "broker-b")
 
-    def __init__(self, puts: str, *, tells: bool = True) -> None:
+    def __init__(self, puts: str, *, tells: bool = True, shows: bool = True, patience: float = 20) -> None:
         self._puts = iter(puts)
         self._tells = tells
+        self._shows = shows
+        self._patience = patience
         self.owners = self
         self.held: list[Message] = []
         self.sent: list[str] = []
@@ -70,7 +73,7 @@ class Servers:
         properties |= {ID: one.number, ON: home, LITE_OFFSET: str(len(self.held))}
         message = Message(0, 0.0, body, properties)
         self.sent.append(one.number)
-        if broker == home:
+        if broker == home and self._shows:
             self.held.append(message)
         if self._tells:
             threading.Thread(target=self.tell, args=(message, broker)).start()
@@ -81,7 +84,7 @@ class Servers:
     def __call__(self, lites: list[str]) -> list[int]:
         """Offsets of a record for each of these lite topics."""
         sender: Any = self
-        self.writer = Writer(sender, sender, patience=20)
+        self.writer = Writer(sender, sender, patience=self._patience)
         parent = Parent("chat", "lab-chat", TopicSpec(), Life("chat", lambda _: []))
         offsets = self.writer.store([(parent, lite, record("x")) for lite in lites])
         assert not self.writer.awaited()
@@ -109,3 +112,12 @@ def test_one_that_nobody_tells_of_is_looked_for(monkeypatch: pytest.MonkeyPatch)
     servers = Servers("bb", tells=False)
     assert servers(["known", "known"]) == [0, 1]
     assert servers.looks == 2
+
+
+def test_one_that_is_not_to_be_found_names_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_HEARD", 0.0)
+    with pytest.raises(ServerGone) as caught:
+        Servers("b", tells=False, shows=False, patience=0)(["new"])
+    told = caught.value._render_traceback_()
+    assert len(told) == 2
+    assert "broker-a or broker-b does not show it" in told[0]

@@ -190,9 +190,10 @@ class Writer:
             if self._closed:
                 raise StoreClosed("the lab is stopping", "what was not acknowledged may not have been sent")
             if time.monotonic() > deadline:
+                where = self._cluster.owners.known(queue) or " or ".join(sorted(self._cluster.brokers))
                 raise ServerGone(
-                    "RocketMQ has taken a message and does not show it",
-                    "see that its brokers run: scripts/engines status",
+                    f"RocketMQ has taken a message, and its broker {where} does not show it",
+                    "see that this broker runs: scripts/engines status; it may be there when it is back",
                 )
         if not pending.heard:
             pending.told.clear()
