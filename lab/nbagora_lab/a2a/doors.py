@@ -24,7 +24,7 @@ from google.protobuf.json_format import Parse
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nbagora_lab.a2a.doors03 import Rest03
 from nbagora_lab.a2a.doorway import (
@@ -132,7 +132,7 @@ def _whole(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
 
 def build_doors(
     handler: LogRequestHandler, card: Callable[[], dict[str, Any]], card03: Callable[[], dict[str, Any]]
-) -> Router:
+) -> ASGIApp:
     """The ASGI app of one agent, below its own path.
 
     Args:
@@ -185,7 +185,16 @@ def build_doors(
     for (path, method), endpoint in adapter.routes().items():
         waits = method == "POST" and not path.endswith(":cancel")
         routes.append(Route(path, _whole(_connected(endpoint)) if waits else endpoint, methods=[method]))
-    return Router(routes, redirect_slashes=False, default=_nothing)
+    router = Router(routes, redirect_slashes=False, default=_nothing)
+
+    async def doors(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == "/" and scope["method"] == "POST":  # most calls are, and need no search among routes
+            response = await rpc.answer(Request(scope, receive))
+            await response(scope, receive, send)
+        else:
+            await router(scope, receive, send)
+
+    return doors
 
 
 async def _nothing(scope: Scope, receive: Receive, send: Send) -> None:

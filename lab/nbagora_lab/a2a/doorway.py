@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from typing import Any
 
+from a2a.extensions.common import HTTP_EXTENSION_HEADER, get_requested_extensions
 from a2a.server.context import ServerCallContext
 from a2a.server.routes.common import DefaultServerCallContextBuilder
 from a2a.utils.version_validator import validate_version
@@ -21,6 +22,7 @@ from nbagora_lab.core.log import logger
 __all__ = ["HALF_A_PAIR", "ContextBuilder", "check_version", "is_whole", "match_of", "server_sent", "while_connected"]
 
 HALF_A_PAIR = "half of a surrogate pair is no text"
+_EXTENSIONS = HTTP_EXTENSION_HEADER.lower().encode()
 _PATIENCE = 0.05  # seconds: a call that is answered sooner costs nobody who listens whether its caller is still there
 _log = logger.getChild("a2a")
 
@@ -29,17 +31,26 @@ class ContextBuilder(DefaultServerCallContextBuilder):
     """Takes from the query what a browser's EventSource can't put into headers."""
 
     def build(self, request: Request) -> ServerCallContext:
-        """What a request says of itself, for the operations."""
-        context = super().build(request)
-        context.state["scopes"] = getattr(request.scope.get("user"), "scopes", None)
-        known = getattr(request.state, "known", request.query_params.get("currentGeneration"))
-        context.state["known_generation"] = _generation(known)
-        context.state["if_generation"] = _generation(getattr(request.state, "match", None))
-        headers = context.state["headers"]
+        """What a request says of itself, for the operations.
+
+        Headers are read once from what the server gives: Starlette's would look through all of them for each.
+        """
+        given = request.scope["headers"]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(given)}
+        query = request.query_params if request.scope["query_string"] else {}
         for parameter, header in (("A2A-Version", "a2a-version"), ("lastEventId", "last-event-id")):
-            if parameter in request.query_params:
-                headers.setdefault(header, request.query_params[parameter])
-        return context
+            if parameter in query:
+                headers.setdefault(header, query[parameter])
+        state = {
+            "headers": headers,
+            "scopes": getattr(request.scope.get("user"), "scopes", None),
+            "known_generation": _generation(getattr(request.state, "known", query.get("currentGeneration"))),
+            "if_generation": _generation(getattr(request.state, "match", None)),
+        }
+        named = [value.decode("latin-1") for name, value in given if name == _EXTENSIONS]
+        return ServerCallContext(
+            state=state, user=self.build_user(request), requested_extensions=get_requested_extensions(named)
+        )
 
 
 def _generation(known: Any) -> int | None:

@@ -110,7 +110,7 @@ class LiveTask:
         self._asked = state in INTERRUPTED_STATES
         self._waiting: list[Callable[[], None]] = []
         self._waiting_lock = threading.Lock()  # of its own: the other is held while an append waits for disk or server
-        self._chunks = Chunks(self._more)
+        self._chunks = Chunks(self._more) if log.merge else None
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
             "source": f"/agents/{agent}".encode(),
@@ -185,7 +185,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
-        self._chunks.flush()  # what comes next stands behind them
+        self._flush()
         log = self._log
         now = rfc3339(log.clock.now())
         body = status_body(self._ids, state, now, self.topic, message, metadata, self._prompts)
@@ -219,7 +219,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
-        self._chunks.flush()
+        self._flush()
         body = artifact_body(
             self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
         )
@@ -233,10 +233,14 @@ class LiveTask:
         Raises:
             TaskEnded: The task has ended; with merged chunks perhaps one chunk late.
         """
-        if not self._log.merge:
+        if self._chunks is None:
             self.artifact(artifact, text_part(text), append=True)
-            return
-        self._chunks.put(artifact, text)
+        else:
+            self._chunks.put(artifact, text)
+
+    def _flush(self) -> None:
+        if self._chunks is not None:  # what comes next stands behind them
+            self._chunks.flush()
 
     def _more(self, artifact: bytes, text: str) -> None:
         body = artifact_body(self._ids, artifact, text_part(text), self.topic, append=True, prompts=self._prompts)
@@ -253,7 +257,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
-        self._chunks.flush()
+        self._flush()
         flags = Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
         body = message_body(message, self.topic, self._prompts)
         return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")], "MESSAGE")
@@ -296,7 +300,7 @@ class LiveTask:
         Returns:
             The record's offset.
         """
-        self._chunks.flush()
+        self._flush()
         if self._prompts:
             body = {**body, "prompts": self._prompts}
         log, packed = self._log.log, dumps(body)

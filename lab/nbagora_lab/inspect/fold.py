@@ -283,13 +283,13 @@ class SessionFold:
                 self._refer(decode(stored, self.topic, offset))
             if not head.subject or head.flags & Flags.REFERENCE:
                 continue
-            record = decode(stored, self.topic, offset)
-            task = self._task(record.subject, offset)
+            task = self._task(head.subject.decode(), offset)
             if task.claims and head.epoch < task.claims[-1][1]:
                 continue  # written by a holder that had lost the task
-            if record.type == RecordType.CLAIM:
+            if head.flags & Flags.CLAIM:
                 task.claims.append((offset, head.epoch))
                 continue
+            record = decode(stored, self.topic, offset)
             if record.type == RecordType.WEBHOOK and not task.inherited:
                 task.hook(json.loads(record.body))
             elif record.type == RecordType.SUMMARY:
