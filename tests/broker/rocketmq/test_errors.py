@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import queue
 import secrets
 import socket
 import threading
@@ -257,6 +258,18 @@ class TestReal:
             RocketLog(**server_options("rocketmq"), lab=log.lab, clock=SystemClock())
         assert "fileReservedTime" in told(caught)
         assert max(asked) == 7 * 86400
+
+    def test_what_refers_to_another_parent_comes_once_that_can_be_read(self, log: RocketLog) -> None:
+        log.create_topic("references", TopicSpec())
+        readable: queue.Queue[int] = queue.Queue()
+
+        def heard(topic: str, _: int) -> None:
+            if topic == "references/x":
+                readable.put(len(log.scan("chat/a")))
+
+        log.watch_parent("references", heard)
+        log.append([*[("chat/a", record(f"{number}")) for number in range(5)], ("references/x", record("to it"))])
+        assert readable.get(timeout=60) == 5
 
     def test_a_broker_in_place_of_a_name_server_is_told(self, log: RocketLog) -> None:
         [broker] = [remote.address for remote in log.cluster.brokers.values()]

@@ -12,9 +12,9 @@
 | epoch | one more than the offset of `lab.opened`, which every opening appends to the lab's topic ``openings`` |
 
 A topic's offset is the one on its queue less `Place.base`, since the queue goes on where a removed topic ended. There
-are no transactions: what an append says over several topics comes one after the other, intents first. A broker that is
-away makes reads fail and sends wait, for as long as `patience` says; nothing that was acknowledged is lost by that.
-The servers end topics by themselves, with a TTL in minutes, 15 at least.
+are no transactions: what an append says below one parent comes after what it says below the one named before, intents
+first. A broker that is away makes reads fail and sends wait, for as long as `patience` says; nothing that was
+acknowledged is lost by that. The servers end topics by themselves, with a TTL in minutes, 15 at least.
 """
 
 from __future__ import annotations
@@ -168,12 +168,18 @@ class RocketLog:
         with self._held(topic for topic, _ in entries):
             topics = dict(zip((topic for topic, _ in entries), known, strict=True))
             bases = self._writer.patiently(lambda: self._opened(topics))
-            places = self._writer.store(
-                [(parent, lite, stored) for (parent, lite), (_, stored) in zip(known, entries, strict=True)]
-            )
+            places = self._stored([(*where, stored) for where, (_, stored) in zip(known, entries, strict=True)])
             for (topic, _), (there, lite) in zip(entries, known, strict=True):
                 self._reader.know(there, lite, bases[topic])
         return [offset - bases[topic] for offset, (topic, _) in zip(places, entries, strict=True)]
+
+    def _stored(self, records: list[tuple[Parent, str, bytes]]) -> list[int]:
+        """Stores records, those of a parent after those of the one that was named before it: they may refer to them."""
+        offsets: dict[int, int] = {}
+        for spelt in dict.fromkeys(parent.spelt for parent, _, _ in records):
+            here = [at for at, (parent, _, _) in enumerate(records) if parent.spelt == spelt]
+            offsets |= zip(here, self._writer.store([records[at] for at in here]), strict=True)
+        return [offsets[at] for at in range(len(records))]
 
     def _opened(self, topics: dict[str, tuple[Parent, str]]) -> dict[str, int]:
         """Sees to it that topics are there, or are said to come; returns each one's base."""
