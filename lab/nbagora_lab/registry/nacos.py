@@ -324,9 +324,9 @@ class NacosCatalog(EmbeddedCatalog):
             self._own.begin(endpoint.id)
         ours = endpoint.id in self._own or detail.get("reason") == "deregistered"
         if what == "endpoint.down":
-            self._own.end(endpoint.id)
             if not ours:  # it ran out here; at Nacos it is whose heartbeat it has
                 return
+            self._own.end(endpoint.id)
         form = self._instance(run, kind, endpoint)
         if form is not None:
             self._nacos.send("POST", INSTANCES, form)
