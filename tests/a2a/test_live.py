@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbagora_lab.a2a.wire import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, REJECTED, SUBMITTED, WORKING
+from nbagora_lab.broker.model import TopicSpec
 from nbagora_lab.core.errors import StoreError, TaskEnded
 from nbagora_lab.core.events import Flags, RecordType, decode
 from nbagora_lab.inspect.directory import DIRECTORY
@@ -276,6 +277,36 @@ def test_the_end_and_the_directory_are_one_batch(tasks, live, monkeypatch):
     )
     live.status(COMPLETED)
     assert batches == [[live.topic, DIRECTORY]]
+
+
+def test_each_event_and_what_webhooks_are_told_of_it_are_one_batch(tasks, live, monkeypatch):
+    live.status(INPUT_REQUIRED, say(live, "well?"))
+    tasks.log.create_topic("push", TopicSpec())
+    live.targets, batches, append = ("push/a", "push/b"), [], tasks.log.append
+    monkeypatch.setattr(
+        tasks.log, "append", lambda entries: batches.append([topic for topic, _ in entries]) or append(entries)
+    )
+    live.answer(user_says("yes", contextId="ctx"), claim=False)
+    live.status(WORKING)
+    told = [live.topic, "push/a", "push/b"]
+    assert batches == [[live.topic, *told], told]
+    due = [json.loads(decode(stored, "push/a", offset).body) for offset, stored in tasks.log.scan("push/a")]
+    assert [one["generation"] for one in due] == [3, 4]
+
+
+def test_an_answer_to_another_generation_is_not_taken(tasks, live):
+    live.status(INPUT_REQUIRED, say(live, "well?"))
+    assert live.answer(user_says("yes", contextId="ctx"), claim=False, expected=1) is None
+    assert live.answer(user_says("yes", contextId="ctx"), claim=False, expected=2) is not None
+
+
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_directory_says_of_an_ended_task_whether_it_waited_for_somebody(tasks, live, asks):
+    if asks:
+        live.status(INPUT_REQUIRED, say(live, "well?"))
+    live.status(COMPLETED)
+    offset, stored = list(tasks.log.scan(DIRECTORY))[-1]
+    assert json.loads(decode(stored, DIRECTORY, offset).body).get("asked", False) is asks
 
 
 steps = st.lists(st.sampled_from(["work", "chunk", "ask", "answer", "note", *ENDS]), max_size=12)
