@@ -41,6 +41,7 @@ def test_after_a_kill_watchers_resume_and_endpoints_are_registered_again(tmp_pat
                 until(lambda: [place.id for place in two.endpoints("weather")] == [endpoint.id] if two.ls() else False)
                 for part in server.parts:
                     os.kill(part.pid, signal.SIGKILL)
+                    until(lambda part=part: not server.running(part))  # else it would be taken for one that runs
                 acknowledged = [version for version in ("2", "3", "4") if published(one, version)]
                 assert two.get("weather").version == "1"  # reads go on
                 server = _engines.up("nacos", folder)
