@@ -227,6 +227,7 @@ class Interrupted(BaseException):
     """What lands in a thread that is cancelled."""
 
 
+@pytest.mark.thorough
 def test_a_thread_that_is_interrupted_at_any_moment_leaves_a_log_that_goes_on(
     open_log: Callable[..., FaultyLog], durability: str
 ) -> None:

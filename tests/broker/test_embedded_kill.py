@@ -97,6 +97,7 @@ def rounds_of_forks(process: Process, many: int, seed: int) -> None:
     assert made
 
 
+@pytest.mark.thorough
 def test_acknowledged_records_survive_20_kills(process: Process) -> None:
     rounds_of_appends(process, 20, seed=1)
 

@@ -213,7 +213,7 @@ class FsyncLogMachine(LogMachine):
 MACHINES = [LogMachine, FsyncLogMachine]
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("machine", [LogMachine, pytest.param(FsyncLogMachine, marks=pytest.mark.thorough)])
 def test_any_sequence_of_calls_does_what_a_few_lists_do(machine: type[LogMachine]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=15, stateful_step_count=30, deadline=None))
 

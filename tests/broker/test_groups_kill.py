@@ -115,8 +115,8 @@ def drain(store: Path, durability: str, told: dict[str, Told], *, ordered: bool)
     ("durability", "kind", "many"),
     [
         ("os", "LITE", 20),
-        ("fsync", "LITE", 15),
-        ("os", "PRIORITY", 15),
+        pytest.param("fsync", "LITE", 15, marks=pytest.mark.thorough),
+        pytest.param("os", "PRIORITY", 15, marks=pytest.mark.thorough),
     ],
 )
 def test_nothing_acknowledged_is_lost_over_50_kills(process: Process, durability: str, kind: str, many: int) -> None:

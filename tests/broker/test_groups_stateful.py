@@ -422,7 +422,9 @@ class FsyncGroupMachine(GroupMachine):
 MACHINES = [GroupMachine, PriorityMachine, FsyncGroupMachine]
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize(
+    "machine", [GroupMachine, *(pytest.param(one, marks=pytest.mark.thorough) for one in MACHINES[1:])]
+)
 def test_any_sequence_of_calls_does_what_the_model_does(machine: type[GroupMachine]) -> None:
     run_state_machine_as_test(machine, settings=settings(max_examples=10, stateful_step_count=30))
 

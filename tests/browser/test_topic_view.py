@@ -606,7 +606,13 @@ def test_unmounting_leaves_nothing(page):
     assert len(page.tab.evaluate("model.sent")) == sent
 
 
-@pytest.mark.parametrize(("theme", "width"), zip(THEMES, (1000, 640, 420), strict=True))
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        pytest.param(theme, width, marks=[pytest.mark.thorough] * (theme != "light"))
+        for theme, width in zip(THEMES, (1000, 640, 420), strict=True)
+    ],
+)
 def test_every_part_is_accessible_in_every_theme(page, tab, broker, groups, shoot, theme, width):
     tab.set_viewport_size({"width": width, "height": 1150})
     populate(broker, groups)

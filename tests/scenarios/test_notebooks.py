@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,8 @@ from servers import running_server
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 TWICE = {"00_quickstart"}
 """Those that run twice each time, the others under ``--strict`` and in a campaign."""
+LONG = {"02_scheduling"}
+"""Those that run under ``--strict`` and in a campaign alone."""
 ON_SERVERS = {"00_quickstart", "05_agents", "09_engines"}
 """Those that run on real engines under ``--strict``, the others in a campaign."""
 
@@ -35,7 +38,11 @@ def thorough(pytestconfig: pytest.Config) -> bool:
     return any(pytestconfig.getoption(option) or os.environ.get(name) for option, name in options.items())
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def _turn(path: Path) -> Any:
+    return pytest.param(path, id=path.stem, marks=[pytest.mark.thorough] * (path.stem in LONG))
+
+
+@pytest.mark.parametrize("notebook", map(_turn, NOTEBOOKS))
 def test_a_notebook_is_green_and_the_same_again(notebook: Path, tmp_path: Path, thorough: bool) -> None:
     traces = []
     for run in ("first", "second") if thorough or notebook.stem in TWICE else ("only",):

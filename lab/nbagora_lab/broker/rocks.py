@@ -43,7 +43,7 @@ _log = logger.getChild("broker")
 
 _WRITE_BUFFER = 32 << 20  # bytes a column family gathers in memory before it writes a file
 _BLOCK_CACHE = 32 << 20  # bytes, shared by all stores of the process
-_LONGEST_LOG = 64 << 20  # bytes of write-ahead log that a store which was killed has to read at most
+_LONGEST_LOG = 32 << 20  # bytes of write-ahead log at most: what memory holds of all families, and a killed store reads
 _PATIENCE = 5.0  # seconds that closing waits for reads under way
 _cache: list[Cache] = []
 _AGAIN = "stop the lab and start it again; what was acknowledged is kept"
