@@ -41,6 +41,15 @@ def test_a_change_keeps_what_was_taken() -> None:
     assert some.group_wait(1, 0) == some.tenant_wait("acme", 1, 0) == 0
     some.alter(GroupSpec(topic="chat", tenant_quota="1/s"), 0)  # type: ignore[arg-type]
     assert some.tenant_wait("acme", 1, 0) == 0  # a new quota, a full bucket
+    some.take("chat/a", "acme", 1)
+    assert some.tenant_wait("acme", 1, 0) == 1
+    some.alter(GroupSpec(topic="chat", quota="2/s"), 0)  # type: ignore[arg-type]
+    some.take("chat/a", "acme", 2)
+    assert (some.group_wait(1, 0), some.tenant_wait("acme", 1, 0)) == (0.5, 0)
+    some.alter(GroupSpec(topic="chat", topic_quota="1/s"), 0)  # type: ignore[arg-type]
+    assert some.topic_wait("chat/a", 1, 0) == 0
+    some.take("chat/a", "acme", 1)
+    assert some.topic_wait("chat/a", 1, 0) == 1
 
 
 def test_a_bucket_that_is_full_again_is_forgotten() -> None:

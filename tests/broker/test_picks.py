@@ -24,19 +24,25 @@ Make = Callable[..., Dispatch]
 
 @pytest.fixture
 def make(open_log: Callable[..., FaultyLog]) -> Make:
-    """The memory of a group with the client ``c``, on a parent to which a record went for each letter or pair."""
+    """The memory of a group with the client ``c``, on a parent to which a record went for each letter or pair.
+
+    ``late``: the client came after them.
+    """
 
     stores = map(str, itertools.count())
 
-    def make(*sent: Any, kind: str = "LITE", **settings: Any) -> Dispatch:
+    def make(*sent: Any, kind: str = "LITE", late: bool = False, **settings: Any) -> Dispatch:
         log = open_log(next(stores))
         log.create_topic("chat", TopicSpec(type=kind))
         groups = EmbeddedGroups(log)
         groups.create_group("workers", GroupSpec(topic="chat", **settings))
-        groups.subscribe("workers", "c", "*")
+        if not late:
+            groups.subscribe("workers", "c", "*")
         for one in sent:
             lite, plan = (one, {}) if isinstance(one, str) else one
             publish(log, f"chat/{lite}", **plan)
+        if late:  # what waits is known by its index alone
+            groups.subscribe("workers", "c", "*")
         return groups._groups["workers"]
 
     return make
@@ -63,8 +69,19 @@ def test_age_alone_gives_whole_runs_up_to_the_limit(make: Make) -> None:
     group = make(*"aababac")
     assert take(group, 5) == [("a", [0, 1, 2, 3]), ("b", [0])]  # the rest of b goes with what is out of it
     assert ready(group) == ["c"]
+    assert [lite for lite in "abc" if group.turns[f"chat/{lite}"].audience is None] == ["a", "b"]
     assert (take(group, 1, now=1003.0), ready(group)) == ([("c", [0])], [])
     assert (served(group)[""].served, served(group)[""].wait_p99) == (6, 3.0)
+
+
+@pytest.mark.parametrize("settings", [{}, {"fair": True}])
+def test_what_waited_before_its_reader_came_is_read_from_the_store(make: Make, settings: dict[str, Any]) -> None:
+    group = make(*"aab", late=True, **settings)
+    assert sorted((lite, offset) for lite, offsets in take(group) for offset in offsets) == [
+        ("a", 0),
+        ("a", 1),
+        ("b", 0),
+    ]
 
 
 def test_what_does_not_fit_stays_as_old_as_it_was(make: Make) -> None:

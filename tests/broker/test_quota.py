@@ -80,3 +80,5 @@ def test_a_clock_that_jumps_back_adds_nothing_and_a_new_quota_keeps_what_is_ther
     assert bucket.level(52) == 2
     bucket.change(Quota(100, "tokens", 1), 52)
     assert bucket.level(52) == 1
+    bucket.take(1)
+    assert bucket.wait(1, 52) == 0.01

@@ -8,6 +8,7 @@ from deliveries import handles, publish
 from faults import FaultyLog
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.broker.group import GroupSpec
+from nbagora_lab.broker.quota import Quota
 from nbagora_lab.broker.report import unread_of
 from nbagora_lab.core.clock import VirtualClock
 
@@ -88,3 +89,16 @@ def test_what_nobody_reads_is_counted_from_the_store_and_only_where_there_may_be
     assert known.strays
     groups.subscribe("workers", "c", ["b"])
     assert unread_of(known) == {"": (1, 1000.0)}
+
+
+def test_what_a_quota_holds_is_told_and_is_not_ready(log: FaultyLog) -> None:
+    groups = EmbeddedGroups(log)
+    quota = Quota(1, "messages", 1)
+    groups.create_group("slow", GroupSpec(topic="chat", tenant_quota=quota))
+    groups.subscribe("slow", "c", "*")
+    for topic, tenant in (("a", "甲"), ("b", "甲"), ("c", "乙")):
+        publish(log, f"chat/{topic}", "x", tenant=tenant)
+    batch = groups.receive("slow", "c")
+    assert (len(batch), batch.held) == (2, {"lease": 2, "tenant quota": 1})
+    stats = groups.stats("slow")
+    assert (stats.ready, stats.held) == (0, {"tenant quota": 1})
