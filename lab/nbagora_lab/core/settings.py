@@ -75,7 +75,9 @@ class Settings(BaseModel):
     probe: float = Field(
         30.0, ge=0, description="seconds between two looks at endpoints and cards that are elsewhere; 0: none"
     )
-    private_cards: bool = Field(False, description="whether cards may be fetched from private addresses")
+    private_cards: bool = Field(
+        False, description="whether cards may be fetched from private addresses, and lead to them"
+    )
     card_signatures: Literal["checked", "required", "ignored"] = Field(
         "checked", description="agents elsewhere: those whose card's signature fails, or has none, are not called"
     )

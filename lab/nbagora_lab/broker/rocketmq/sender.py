@@ -199,7 +199,7 @@ class Sender:
             )
         return ServerGone(
             f"{where} does not take messages: {kind}{f': {text}' if text else ''}",
-            "see that broker and proxy run: scripts/engines status; the setting rocketmq names them",
+            "see that broker and proxy run and have disk left: scripts/engines status; the setting rocketmq names them",
         )
 
 
