@@ -335,11 +335,14 @@ def test_what_is_removed_leaves_no_secret_behind(agent, lab, hook):
     call, secret = agent("asker"), "s3cret-of-a-while"
     task = send(call, "one", hook, id="mine", token=secret)
     assert secret in (lab.store / "keys.json").read_text()
+    told = hook.wait_for(int(task["metadata"]["urn:nbagora:a2a-log:1"]["generation"]))
     call("DeleteTaskPushNotificationConfig", {"taskId": task["id"], "id": "mine"})
     assert secret not in (lab.store / "keys.json").read_text()
-    before = len(hook.told)
-    call("SendMessage", {"message": user_message("yes", taskId=task["id"])})
-    assert len(hook.told) == before
+    with webhook() as other:
+        call("CreateTaskPushNotificationConfig", {"taskId": task["id"], "id": "other", "url": other.url})
+        call("SendMessage", {"message": user_message("yes", taskId=task["id"])})
+        until(lambda: "TASK_STATE_COMPLETED" in states(other.told))
+    assert hook.told == told
 
 
 def test_a_task_has_twenty_webhooks_at_most_and_lists_them_in_pages(agent, hook):
