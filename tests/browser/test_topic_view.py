@@ -171,6 +171,7 @@ def test_a_hundred_thousand_records_open_like_a_hundred(large_page, record_prope
     assert read["big"] <= 120 + 1
 
 
+@pytest.mark.thorough
 def test_anywhere_is_one_jump_away_and_reads_one_window(large_page):
     large_page.mount(topic="chat/big")
     for offset in (50_000, 7, 99_000, 31_337):
@@ -183,6 +184,7 @@ def test_anywhere_is_one_jump_away_and_reads_one_window(large_page):
         assert large_page.tab.locator(".record").count() <= ROWS
 
 
+@pytest.mark.thorough
 def test_the_wheel_leads_through_all_rows_without_a_gap(large_page):
     large_page.mount(topic="chat/big")
     large_page.tab.get_by_label("Place in the topic").fill("60000")
@@ -197,6 +199,7 @@ def test_the_wheel_leads_through_all_rows_without_a_gap(large_page):
     assert seen >= set(range(60_000, 60_150))
 
 
+@pytest.mark.thorough
 def test_the_slider_goes_over_time_too(large_page):
     large_page.mount(topic="chat/big")
     large_page.tab.get_by_label("Slider over").select_option("time")
@@ -257,6 +260,7 @@ def test_every_record_that_streams_in_is_there_while_four_views_look_on(page, ta
     expect(tab.locator(".detail > header .count").first).to_have_text("2,010 records, #0–2009")
 
 
+@pytest.mark.thorough
 def test_whoever_scrolls_back_stays_there_and_the_end_follows_again(page):
     put(page.broker, "chat/s", 500)
     page.mount(topic="chat/s")
@@ -282,6 +286,7 @@ def test_whoever_scrolls_back_stays_there_and_the_end_follows_again(page):
     page.wait_first(800)
 
 
+@pytest.mark.thorough
 def test_more_rows_than_a_browser_is_high_are_reached_by_wheel_keys_and_slider(page):
     """Ten million records would be 240 million pixels; the log here says that it has them, and makes them up."""
     put(page.broker, "chat/s", 1)
@@ -343,6 +348,7 @@ def test_keys_lead_through_topics_records_and_the_pane_and_back(page):
     expect(page.topic("a")).to_be_focused()
 
 
+@pytest.mark.thorough
 def test_plain_keys_stay_inside(page):
     put(page.broker, "chat/a", 5)
     page.mount(topic="chat/a")
