@@ -1,6 +1,5 @@
 """The notebooks on agents, workflows and several agents as a learner meets them: opened in JupyterLab, cell by cell."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -18,12 +17,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_it_runs_cell_by_cell_and_its_lanes_can_be_used(jupyter, shoot, name):
-    path = jupyter.root / f"{name}.ipynb"
-    text = (NOTEBOOKS / path.name).read_text(encoding="utf-8")
-    path.write_text(text, encoding="utf-8")
-    cells = json.loads(text)["cells"]
-    code = {at: "".join(cell["source"]) for at, cell in enumerate(cells) if cell["cell_type"] == "code"}
-    page = jupyter.open(path)
+    page, code = jupyter.open_copy(NOTEBOOKS / f"{name}.ipynb")
     for cell, source in code.items():
         if "%lab stop" in source:
             break

@@ -1,6 +1,5 @@
 """The notebooks on lite topics and scheduling as a learner meets them: opened in JupyterLab, cell by cell."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,7 @@ PLOTS = {"01_lite_topics": 0, "02_scheduling": 3}
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_it_runs_cell_by_cell_and_what_it_shows_can_be_read_in_either_theme(jupyter, shoot, name):
-    path = jupyter.root / f"{name}.ipynb"
-    text = (NOTEBOOKS / path.name).read_text(encoding="utf-8")
-    path.write_text(text, encoding="utf-8")
-    cells = json.loads(text)["cells"]
-    code = {at: "".join(cell["source"]) for at, cell in enumerate(cells) if cell["cell_type"] == "code"}
-    page = jupyter.open(path)
+    page, code = jupyter.open_copy(NOTEBOOKS / f"{name}.ipynb")
     for cell, source in code.items():
         page.run_cell(cell)
         if "%topic view" in source:

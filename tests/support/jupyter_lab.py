@@ -162,6 +162,14 @@ class JupyterLab:
         self.tab.evaluate("window.cellRuns = {}")
         return page
 
+    def open_copy(self, notebook: Path) -> tuple[NotebookPage, dict[int, str]]:
+        """Opens a copy of a notebook of anywhere; also gives the sources of its code cells, by number."""
+        path = self.root / notebook.name
+        text = notebook.read_text(encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
+        cells = enumerate(json.loads(text)["cells"])
+        return self.open(path), {at: "".join(cell["source"]) for at, cell in cells if cell["cell_type"] == "code"}
+
 
 class NotebookPage:
     """A notebook that is open in JupyterLab; cells are numbered from 0.
