@@ -23,6 +23,7 @@ from nbagora_lab.core.errors import (
     TimedOut,
     UsageError,
 )
+from nbagora_lab.core.events import RecordType
 from nbagora_lab.lab import Lab
 
 
@@ -213,12 +214,37 @@ def test_prints_go_to_the_tasks_log_and_nowhere_else(tmp_path, capsys):
             yield "x"
 
         print("in the cell")
-        tasks = [lab.ask("prints", "x"), lab.ask("prints-later", "x")]
-        records = [record for task in tasks for record in lab.broker.read(task.topic) if record.type == "task.log"]
+        logs = [list(lab.broker.read(lab.ask(agent, "x").topic)) for agent in ("prints", "prints-later")]
+        records = [record for log in logs for record in log if record.type == "task.log"]
 
     assert capsys.readouterr().out == "in the cell\n"
     assert [json.loads(record.body)["text"] for record in records] == ["in the agent", "also"]
     assert sys.stdout is before
+
+
+@pytest.mark.parametrize("way", ["returns", "answers", "asks", "fails", "rejects"])
+def test_what_is_printed_stands_before_the_word_that_stops_the_task(tmp_path, way):
+    with Lab(store=tmp_path) as lab:
+
+        @lab.agent(reply="either")
+        async def prints(message, task):
+            print("a line without an end", end="")
+            if way == "asks":
+                await task.ask("which?")
+            if way == "answers":
+                return task.message("x")
+            if way == "fails":
+                raise ValueError("no")
+            if way == "rejects":
+                raise task.reject("no")
+            return "x"
+
+        records = list(lab.broker.read(f"sessions/{lab.ask('prints', 'x', check=False).context_id}"))
+
+    stop = max(at for at, record in enumerate(records) if record.type in {RecordType.STATUS, RecordType.MESSAGE})
+    logs = [at for at, record in enumerate(records) if record.type == RecordType.TASK_LOG]
+    assert logs[-1] < stop
+    assert json.loads(records[logs[0]].body)["text"] == "a line without an end"
 
 
 def test_agents_with_chinese_names(tmp_path):

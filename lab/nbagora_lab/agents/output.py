@@ -40,6 +40,7 @@ class Output:
 
     Attributes:
         spent: Gives what the task took, for the status that completes it.
+        before_stop: Called before the word that stops the task, as whoever waits for that reads the log at once.
     """
 
     def __init__(self, live: LiveTask, ids: Ids, reply: str, former: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -53,6 +54,7 @@ class Output:
             self._former[artifact.get("name", "")].append(artifact["artifactId"])
         self._begun = False
         self.spent: Callable[[], dict[str, Any]] = dict
+        self.before_stop: Callable[[], None] = lambda: None
         self._kept: list[dict[str, Any]] = []  # in the mode "message", all that the reply will say
 
     @property
@@ -163,6 +165,7 @@ class Output:
 
     def ask(self, state: str, question: object, metadata: dict[str, Any] | None = None) -> None:
         """Asks: the task is in `state` until somebody answers. Metadata tells a view which answers there are."""
+        self.before_stop()
         self.close()
         self._begun = True
         asked = self.message(question)
@@ -172,6 +175,7 @@ class Output:
 
     def complete(self, said: object = None) -> None:
         """Ends the task COMPLETED; in the mode ``message``, with the reply."""
+        self.before_stop()
         if self._reply == "message":
             parts = self._kept + (parts_of(said) if said is not None else [])
             self.answer(parts)
@@ -192,6 +196,7 @@ class Output:
             raise BadYield("task.message() in an agent that replies with tasks", "declare it with --reply either")
         if self._begun:
             raise BadYield("task.message() after other output", "a plain message must be the first and only word")
+        self.before_stop()
         message = self.message(list(parts) or "")
         message.pop("taskId", None)
         self._live.reply(message)
@@ -202,6 +207,7 @@ class Output:
         Returns:
             Whether this did it.
         """
+        self.before_stop()
         return self._live.end_if_open(state, self.message(said))
 
     def message(self, content: object) -> dict[str, Any]:

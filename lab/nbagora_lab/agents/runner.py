@@ -238,6 +238,7 @@ class Runs:
                 resumable=definition.resumable,
             )
             output.spent = task.spent
+            output.before_stop = printer.flush
             running.set(task)
             if restarted and definition.resumable:  # what was asked and answered since then is in its journal
                 message = task.history[0].raw
@@ -305,6 +306,7 @@ class Runs:
 
     def _fail(self, live: LiveTask, output: Output, error: Exception) -> None:
         try:
+            output.before_stop()
             lines = traceback.format_exception(error)
             self._note(live, "traceback", "".join(_users_part(lines))[-8000:])
             said = error.what if isinstance(error, LabError) else f"{type(error).__name__}: {error}".rstrip(": ")
