@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+from nbagora_lab.a2a.signing import protected_header
 from nbagora_lab.core.errors import LabError
 from nbagora_lab.discovery import verify_signatures
 from nbagora_lab.registry import card_problems
@@ -79,19 +77,10 @@ def key_places(card: Mapping[str, Any]) -> list[str]:
     """Where the keys of a card's signatures are published, as far as that is at its own server: what a stranger
     publishes says nothing of it."""
     servers = {_origin(one.get("url", "")) for one in card.get("supportedInterfaces", [])}
-    places = [str(_protected(signature).get("jku", "")) for signature in card.get("signatures", [])]
+    places = [str(protected_header(signature).get("jku", "")) for signature in card.get("signatures", [])]
     return [place for place in places if _origin(place) in servers]
 
 
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _protected(signature: Mapping[str, Any]) -> dict[str, Any]:
-    text = str(signature.get("protected", ""))
-    try:
-        header = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (binascii.Error, ValueError):
-        return {}
-    return header if isinstance(header, dict) else {}

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from nbagora_lab.a2a.live import current_task
+from nbagora_lab.a2a.signing import SEAL, protected_header, seal_of
 from nbagora_lab.core.errors import LabError, UsageError
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.objects import read_object
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["Discovered", "Discovery", "drift_of", "registry_app", "verify_signatures"]
 
 _FOLLOWED = 1000  # places that are looked at again
+_SIGNATURES = 16  # by trusted keys, that are tried: each costs the whole card's canonical form
 
 
 class Discovered(NamedTuple):
@@ -188,7 +190,10 @@ def _from_environment(name: str) -> dict[str, Any]:
 
 
 def verify_signatures(card: Mapping[str, Any], keys: Mapping[str, Mapping[str, Any]]) -> None:
-    """Checks that a card is signed by one of the keys.
+    """Checks that a card is signed by one of the keys, and that all it says is as it was signed.
+
+    Signatures of who knows no seal (`signing.SEAL`) cover what the specification's canonical form does: a requirement
+    that names a scheme without scopes is not among that.
 
     Args:
         card: An AgentCard in ProtoJSON.
@@ -199,7 +204,7 @@ def verify_signatures(card: Mapping[str, Any], keys: Mapping[str, Mapping[str, A
     """
     from a2a.types import a2a_pb2 as pb
     from a2a.utils.signing import SignatureVerificationError, create_signature_verifier
-    from google.protobuf.json_format import ParseDict, ParseError
+    from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
     from jwt import PyJWK
     from jwt.exceptions import PyJWTError
 
@@ -209,14 +214,27 @@ def verify_signatures(card: Mapping[str, Any], keys: Mapping[str, Mapping[str, A
         return PyJWK.from_dict(dict(keys[kid]))
 
     hint = "sign it with a key that is trusted here, or trust its key"
+    verify = create_signature_verifier(key_of, ["ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA"])
+    why = "no signature is by a key that is trusted here"
     try:
         message = ParseDict(dict(card), pb.AgentCard(), ignore_unknown_fields=True)
-        create_signature_verifier(key_of, ["ES256", "ES384", "ES512", "RS256", "PS256", "EdDSA"])(message)
-    except SignatureVerificationError as error:
-        what = "carries no signature" if not card.get("signatures") else "has no signature by a trusted key that holds"
-        raise UsageError(f"the card of '{card.get('name', '')}' {what}", f"{hint} ({error})") from None
-    except (ParseError, PyJWTError, ValueError) as error:
+        signatures = [one for one in map(MessageToDict, message.signatures) if protected_header(one).get("kid") in keys]
+        for signature in signatures[:_SIGNATURES]:
+            del message.signatures[:]
+            message.signatures.append(ParseDict(signature, pb.AgentCardSignature()))
+            try:
+                verify(message)
+            except SignatureVerificationError as error:
+                why = str(error)
+                continue
+            sealed = seal_of(message)
+            if protected_header(signature).get(SEAL, sealed) == sealed:
+                return
+            why = "something that is empty was put there or taken away since: a requirement without scopes, say"
+    except (ParseError, PyJWTError, TypeError, ValueError) as error:
         raise UsageError(f"the signatures of '{card.get('name', '')}' can't be checked: {error}", hint) from None
+    what = "has no signature by a trusted key that holds" if card.get("signatures") else "carries no signature"
+    raise UsageError(f"the card of '{card.get('name', '')}' {what}", f"{hint} ({why})")
 
 
 def registry_app(registry: Registry, url: str, token: str) -> ASGIApp:

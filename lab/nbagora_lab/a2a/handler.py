@@ -8,10 +8,10 @@ unary calls).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from a2a.server.context import ServerCallContext
@@ -52,6 +52,8 @@ from nbagora_lab.core.events import Flags, Scheduling
 from nbagora_lab.inspect.fold import LOG_EXTENSION, TaskFold, message_key
 
 __all__ = ["LogRequestHandler"]
+
+T = TypeVar("T")
 
 _STOPS_SEND = STOPS_STREAM | Flags.INTERRUPTED
 
@@ -102,6 +104,7 @@ class LogRequestHandler(ReadOperations):
         self._card = card
         self._runner = runner
         self._extended = extended
+        self._going: set[asyncio.Future[Any]] = set()  # what goes on where its caller hangs up
         self._taking: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()  # by owner and context
 
     # -- sending ---------------------------------------------------------------------------------------------------
@@ -198,12 +201,27 @@ class LogRequestHandler(ReadOperations):
             given = params.configuration.task_push_notification_config
             config = await self.checked_config(given, message.task_id)
         refer = partial(self._entries, plan_of(params, context, owner), config, blobs)
-        if not (message.context_id or message.task_id):
-            return await self._take(message, context, owner, content, refer)
-        async with self._taking.setdefault((owner, context_id), asyncio.Lock()):  # the same one may come twice at once
-            if (known := await self.aside(partial(self._repeated, owner, message, content))) is not None:
+        taking = self._take(message, context, owner, content, refer)
+        if message.context_id or message.task_id:
+            taking = self._take_once((owner, context_id), taking, partial(self._repeated, owner, message, content))
+        return await (self._to_its_end(taking) if self._remote else taking)
+
+    async def _take_once(
+        self, place: tuple[str, str], taking: Coroutine[Any, Any, _Accepted], repeated: Callable[[], _Accepted | None]
+    ) -> _Accepted:
+        """Takes a message in unless it was before; the same one may come twice at once."""
+        async with self._taking.setdefault(place, asyncio.Lock()):
+            if (known := await self.aside(repeated)) is not None:
+                taking.close()
                 return known
-            return await self._take(message, context, owner, content, refer)
+            return await taking
+
+    async def _to_its_end(self, call: Coroutine[Any, Any, T]) -> T:
+        """Awaits what goes on to its end though its caller hangs up meanwhile."""
+        going = asyncio.ensure_future(call)
+        self._going.add(going)
+        going.add_done_callback(self._going.discard)
+        return await asyncio.shield(going)
 
     async def _take(
         self, message: pb.Message, context: ServerCallContext, owner: str, content: dict[str, Any], refer: Refer
@@ -335,12 +353,16 @@ class LogRequestHandler(ReadOperations):
     async def on_cancel_task(self, params: pb.CancelTaskRequest, context: ServerCallContext) -> pb.Task:
         """CancelTask: a task that waits or runs ends CANCELED; the agent is given a moment to end by itself."""
         owner = self._owner(context)
-        live = await self.aside(partial(self._to_cancel, owner, params.id))
-        await self._runner().cancel(live)
+        live = await self._to_its_end(self._cancel(owner, params.id))
         task = await self.aside(partial(self.tasks.task_json, owner, live.id))
         if task["status"]["state"] != CANCELED:
             raise TaskNotCancelableError(f"the task {live.id} ended before it could be canceled")
         return filled(task, pb.Task())
+
+    async def _cancel(self, owner: str, task_id: str) -> LiveTask:
+        live = await self.aside(partial(self._to_cancel, owner, task_id))
+        await self._runner().cancel(live)
+        return live
 
     def _to_cancel(self, owner: str, task_id: str) -> LiveTask:
         """The task with what can write it."""

@@ -50,7 +50,12 @@ class PushOperations(RequestHandler):
 
     async def aside(self, do: Callable[[], T]) -> T:
         """Does what may wait for servers on a thread, so that the doors go on; where the log is here, at once."""
-        return await asyncio.to_thread(do) if "remote" in self.tasks.log.capabilities else do()
+        return await asyncio.to_thread(do) if self._remote else do()
+
+    @property
+    def _remote(self) -> bool:
+        """Whether records go to servers."""
+        return "remote" in self.tasks.log.capabilities
 
     async def checked_config(self, config: pb.TaskPushNotificationConfig, task_id: str) -> dict[str, Any]:
         """A configuration that may be taken, as ProtoJSON.

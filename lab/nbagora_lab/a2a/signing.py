@@ -1,21 +1,34 @@
 """The lab's own key: it signs agent cards (JWS over RFC 8785's canonical JSON) and what webhooks are told.
 
 The key is of this store (ES256, in its key file) and published at ``/.well-known/jwks.json``.
+
+What a card's signature covers leaves out whatever is empty, and with that each requirement that names a scheme without
+scopes: whoever stands between could take it away or put one there. So the signature's header, which it covers too, has
+the SHA-256 of all that the card says (`SEAL`). The official SDK passes over it; `discovery.verify_signatures` does not.
 """
 
 from __future__ import annotations
 
 import base64
+import binascii
+import hashlib
 import json
 import threading
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from nbagora_lab.core.vault import Vault
 
-__all__ = ["JWKS_PATH", "Signer"]
+if TYPE_CHECKING:
+    from a2a.types import a2a_pb2 as pb
+
+__all__ = ["JWKS_PATH", "SEAL", "Signer", "protected_header", "seal_of"]
 
 JWKS_PATH = ".well-known/jwks.json"
 """Where the public key is, below the lab's URL."""
+
+SEAL = "urn:nbagora:a2a-card:1"
+"""Name of the header of a card's signature that has its seal."""
 
 _KEPT = 256  # cards
 
@@ -79,10 +92,9 @@ class Signer:
         known = self._cards.get(text)
         if known is None:
             jwk = self._jwk()
-            sign = create_agent_card_signer(
-                jwt.PyJWK(jwk, "ES256"), {"kid": jwk["kid"], "alg": "ES256", "jku": self._jku, "typ": "JOSE"}
-            )
-            message = sign(ParseDict(card, pb.AgentCard(), ignore_unknown_fields=True))
+            message = ParseDict(card, pb.AgentCard(), ignore_unknown_fields=True)
+            header: Any = {"kid": jwk["kid"], "alg": "ES256", "jku": self._jku, "typ": "JOSE", SEAL: seal_of(message)}
+            message = create_agent_card_signer(jwt.PyJWK(jwk, "ES256"), header)(message)
             known = {**card, "signatures": MessageToDict(message)["signatures"]}
             if len(self._cards) >= _KEPT:
                 self._cards.clear()
@@ -90,8 +102,30 @@ class Signer:
         return known
 
 
+def seal_of(card: pb.AgentCard) -> str:
+    """The SHA-256, in base64url, of all that a card says but its signatures: its ProtoJSON with sorted keys."""
+    from google.protobuf.json_format import MessageToDict
+
+    said = MessageToDict(card)
+    said.pop("signatures", None)
+    text = json.dumps(said, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return _digest(text.encode("utf-8", "surrogatepass"))
+
+
+def protected_header(signature: Mapping[str, Any]) -> dict[str, Any]:
+    """What one of a card's signatures, in ProtoJSON, says of itself and covers; nothing where that can't be read."""
+    text = str(signature.get("protected", ""))
+    try:
+        header = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (binascii.Error, ValueError):
+        return {}
+    return header if isinstance(header, dict) else {}
+
+
 def _thumbprint(canonical: str) -> str:
     """RFC 7638."""
-    import hashlib
+    return _digest(canonical.encode())
 
-    return base64.urlsafe_b64encode(hashlib.sha256(canonical.encode()).digest()).decode().rstrip("=")
+
+def _digest(text: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(text).digest()).decode().rstrip("=")
