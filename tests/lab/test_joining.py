@@ -156,7 +156,16 @@ def test_the_death_of_the_lab_that_has_the_topics_is_told_at_once_and_its_return
 
 @pytest.mark.timeout(90)
 def test_a_call_under_way_at_a_lab_that_hangs_is_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one on the connection that hello was said on, which is the line's only if that comes first."""
+    follow = link.Link._follow
+
+    def follow_behind_a_call(self: link.Link, *, woken: bool) -> None:
+        pool = self._http._transport._pool  # type: ignore[attr-defined]
+        until(lambda: not all(connection.is_idle() for connection in pool.connections))
+        follow(self, woken=woken)
+
     monkeypatch.setattr(link, "_ANSWER", 3600.0)
+    monkeypatch.setattr(link.Link, "_follow", follow_behind_a_call)
     with LabProcess(tmp_path) as owner, Lab(join=str(tmp_path)) as lab:
         lab.broker.create_topic("chat")
         owner.pause()

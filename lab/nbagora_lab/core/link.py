@@ -107,6 +107,7 @@ class Link:
         self._evicted: dict[tuple[str, str], _Heard] = {}
         self._numbers = itertools.count(1)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._noted: dict[str, Any] = {"trace": self._note}  # each request's: any may open a later one's connection
         try:
             self._join()
         except BaseException:
@@ -153,7 +154,7 @@ class Link:
 
         headers = {SESSION: self._session} | options.pop("headers", {})
         try:
-            answer = self._http.request(method, path, headers=headers, extensions={"trace": self._note}, **options)
+            answer = self._http.request(method, path, headers=headers, extensions=self._noted, **options)
         except (httpx.ConnectError, httpx.ConnectTimeout):
             self._down()
             raise self._gone() from None
@@ -183,7 +184,7 @@ class Link:
             self._http.close()
 
     def _note(self, event: str, about: Mapping[str, Any]) -> None:
-        """Keeps each connection that a call opens, as httpx tells of it, to be able to break it off."""
+        """Keeps each connection that is opened, as httpx tells of it, to be able to break it off."""
         if event in {"connection.connect_tcp.complete", "connection.start_tls.complete"}:
             self._sockets.add(about["return_value"].get_extra_info("socket"))
 
@@ -277,7 +278,8 @@ class Link:
 
         hello = {"url": self._own, "resume": self._session}
         try:
-            answer = self._http.post("sessions", json=hello, timeout=SILENCE if self._session else _HELLO)
+            limit = SILENCE if self._session else _HELLO
+            answer = self._http.post("sessions", json=hello, timeout=limit, extensions=self._noted)
         except httpx.HTTPError as error:
             hint = "look whether it runs: %lab status tells its URL; or give the folder of its store"
             raise Unreachable(f"no lab answers at {self.url}: {str(error) or type(error).__name__}", hint) from None
@@ -326,7 +328,7 @@ class Link:
 
         path, limit = f"sessions/{self._session}/notices", httpx.Timeout(SILENCE, connect=2.0)
         try:
-            with self._http.stream("GET", path, timeout=limit) as stream:
+            with self._http.stream("GET", path, timeout=limit, extensions=self._noted) as stream:
                 if stream.status_code != 200:
                     stream.read()
                     _content(stream)
