@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 
 import httpx
 import pytest
@@ -181,14 +182,12 @@ def test_tasks_are_found_by_id_part_state_and_last(tmp_path):
 
 
 def test_a_wait_that_runs_out_of_time_leaves_the_task_going(tmp_path):
-    import threading
-
     release = threading.Event()
     with Lab(store=tmp_path) as lab:
 
         @lab.agent
         def slow(message, task):
-            release.wait(10)
+            release.wait(30)
             return "done"
 
         task = lab.send("slow", "x")
@@ -222,13 +221,17 @@ def test_prints_go_to_the_tasks_log_and_nowhere_else(tmp_path, capsys):
     assert sys.stdout is before
 
 
-@pytest.mark.parametrize("way", ["returns", "answers", "asks", "fails", "rejects"])
+@pytest.mark.parametrize("way", ["returns", "answers", "asks", "fails", "rejects", "is cancelled"])
 def test_what_is_printed_stands_before_the_word_that_stops_the_task(tmp_path, way):
+    begun = threading.Event()
     with Lab(store=tmp_path) as lab:
 
-        @lab.agent(reply="either")
+        @lab.agent(reply="either" if way == "answers" else "task")
         async def prints(message, task):
             print("a line without an end", end="")
+            begun.set()
+            if way == "is cancelled":
+                await asyncio.Event().wait()
             if way == "asks":
                 await task.ask("which?")
             if way == "answers":
@@ -239,7 +242,13 @@ def test_what_is_printed_stands_before_the_word_that_stops_the_task(tmp_path, wa
                 raise task.reject("no")
             return "x"
 
-        records = list(lab.broker.read(f"sessions/{lab.ask('prints', 'x', check=False).context_id}"))
+        if way == "is cancelled":
+            task = lab.send("prints", "x")
+            assert begun.wait(30)
+            lab.cancel(task)
+        else:
+            task = lab.ask("prints", "x", check=False)
+        records = list(lab.broker.read(f"sessions/{task.context_id}"))
 
     stop = max(at for at, record in enumerate(records) if record.type in {RecordType.STATUS, RecordType.MESSAGE})
     logs = [at for at, record in enumerate(records) if record.type == RecordType.TASK_LOG]
@@ -283,8 +292,8 @@ def test_stream_gives_each_event_once_and_can_be_left(tmp_path):
 
 def test_the_doors_ask_for_the_token_and_health_does_not(tmp_path):
     with Lab(store=tmp_path) as lab:
-        assert httpx.get(f"{lab.url}/healthz").json() == {"status": "ok"}
-        refused = httpx.get(f"{lab.url}/agents/echo/.well-known/agent-card.json")
+        assert httpx.get(f"{lab.url}/healthz", timeout=30).json() == {"status": "ok"}
+        refused = httpx.get(f"{lab.url}/agents/echo/.well-known/agent-card.json", timeout=30)
         assert refused.status_code == 401
         assert refused.headers["content-type"] == "application/problem+json"
 

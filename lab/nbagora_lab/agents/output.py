@@ -40,7 +40,8 @@ class Output:
 
     Attributes:
         spent: Gives what the task took, for the status that completes it.
-        before_stop: Called before the word that stops the task, as whoever waits for that reads the log at once.
+        before_stop: Called before a word of the agent's own that stops the task, as whoever waits for that reads the
+            log at once.
     """
 
     def __init__(self, live: LiveTask, ids: Ids, reply: str, former: Iterable[Mapping[str, Any]] = ()) -> None:
@@ -207,7 +208,6 @@ class Output:
         Returns:
             Whether this did it.
         """
-        self.before_stop()
         return self._live.end_if_open(state, self.message(said))
 
     def message(self, content: object) -> dict[str, Any]:

@@ -242,10 +242,13 @@ class Runs:
             running.set(task)
             if restarted and definition.resumable:  # what was asked and answered since then is in its journal
                 message = task.history[0].raw
-            if definition.sync:
-                await self._run_sync(run, definition, Message(message), task, output)
-            else:
-                await definition.run(Message(message), task, output)
+            try:
+                if definition.sync:
+                    await self._run_sync(run, definition, Message(message), task, output)
+                else:
+                    await definition.run(Message(message), task, output)
+            finally:
+                printer.flush()  # before the word that stops the task, whatever that is
         except INTERRUPTIONS:
             self._close(run)
         except TaskEnded:
@@ -259,8 +262,6 @@ class Runs:
                 self._close(run)
             else:
                 self._fail(live, output, error)
-        finally:
-            printer.flush()
 
     async def _call(self, run: Run, *args: Any, **options: Any) -> Task:
         """A sync function's call, which ends when its task is cancelled."""
@@ -306,7 +307,6 @@ class Runs:
 
     def _fail(self, live: LiveTask, output: Output, error: Exception) -> None:
         try:
-            output.before_stop()
             lines = traceback.format_exception(error)
             self._note(live, "traceback", "".join(_users_part(lines))[-8000:])
             said = error.what if isinstance(error, LabError) else f"{type(error).__name__}: {error}".rstrip(": ")
