@@ -115,7 +115,7 @@ def test_whole_numbers_stay_whole(lab, url):
 
 def test_an_agent_is_called_by_its_card_in_hand(lab, tmp_path):
     with StockAgent(streaming=False) as peer:
-        card = httpx.get(f"{peer.url}/.well-known/agent-card.json", trust_env=False).json()
+        card = httpx.get(f"{peer.url}/.well-known/agent-card.json", trust_env=False, timeout=30).json()
         file = tmp_path / "card.json"
         file.write_text(json.dumps(card), encoding="utf-8")
         for whom in (card, file, str(file)):

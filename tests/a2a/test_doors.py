@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from urllib.parse import quote
 
 import httpx
@@ -21,6 +20,7 @@ from nbagora_lab.inspect.fold import LOG_EXTENSION
 from official import canonical, official, resume_after, send_request
 from raw_http import RawExchange, get, post
 from told import check_order, in_the_log, offset_of, task_id_of
+from waiting import until
 
 CARD = "/.well-known/agent-card.json"
 FACES = [(binding, version) for version in ("1.0", "0.3") for binding in BINDINGS]
@@ -278,7 +278,7 @@ def test_chinese_names_and_ids_work_in_addresses(lab, binding, version):
     streamed = asyncio.run(main())
     [context_id] = {inner["contextId"] for [inner] in map(dict.values, streamed)}
     assert context_id == context
-    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}) as client:
+    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30) as client:
         call = Binding(client, f"{lab.url}/agents/{quote('天气')}", binding)
         task = call("GetTask", {"id": task_id_of(streamed[0])})
         assert task.task["artifacts"][0]["parts"] == [{"text": "北京: 晴"}]
@@ -461,12 +461,6 @@ def test_a_stream_that_breaks_says_so_in_an_event(lab, binding, version, monkeyp
     assert len(seen) == 1
 
 
-def wait_for(condition):
-    """Waits for what no event announces; bounded by the test's own time limit."""
-    while not condition():
-        threading.Event().wait(0.002)
-
-
 def call10(method, params):
     return {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
 
@@ -496,14 +490,14 @@ def waiting_calls(sent, token):
 
 def watching(lab):
     """How many read sessions on, or wait for a task to stop; the lab itself follows the directory."""
-    watches = lab.broker.log._watches._wakes.items()
+    watches = list(lab.broker.log._watches._wakes.items())  # at one stroke: they come and go meanwhile
     reading = sum(len(wakes) for topic, wakes in watches if topic.startswith("sessions/"))
     return reading + sum(live.awaited for live in list(lab._tasks._tasklog._live.values()))
 
 
 def test_callers_that_hang_up_leave_nothing_and_stop_nobody(lab, port, unique):
     """A hundred, at every door that waits."""
-    wait_for(lambda: not watching(lab))
+    until(lambda: not watching(lab))
     gate = f"gate task {unique}"
     asked, exchanges = [], []
     for number in range(112):
@@ -512,10 +506,10 @@ def test_callers_that_hang_up_leave_nothing_and_stop_nobody(lab, port, unique):
         exchanges.append(RawExchange(port, ways[number % len(ways)]))
         asked.append(f"{unique}-{number}")
     lab.gates.wait_for(gate, 112)
-    wait_for(lambda: watching(lab) == 112)
+    until(lambda: watching(lab) == 112)
     for number, exchange in enumerate(exchanges):
         (exchange.reset if number % 2 else exchange.close)()
-    wait_for(lambda: not watching(lab))
+    until(lambda: not watching(lab))
     assert {lab.tasks(context=context)[0].state for context in asked} <= {"WORKING", "SUBMITTED"}
     lab.gates.open(gate)
     for context in asked:
@@ -527,7 +521,7 @@ def test_a_subscriber_that_hangs_up_leaves_nothing(lab, port, unique):
     gate = f"gate {unique}"
     task = lab.send("gated", gate)
     lab.gates.wait_for(gate)
-    wait_for(lambda: not watching(lab))
+    until(lambda: not watching(lab))
     path = f"/agents/gated/tasks/{task.id}:subscribe"
     at_end = str(lab.task(task.id).events[-1].offset)
     exchanges = [
@@ -541,10 +535,10 @@ def test_a_subscriber_that_hangs_up_leaves_nothing(lab, port, unique):
             ),
         )
     ]
-    wait_for(lambda: watching(lab) == len(exchanges))
+    until(lambda: watching(lab) == len(exchanges))
     for exchange in exchanges:
         exchange.close()
-    wait_for(lambda: not watching(lab))
+    until(lambda: not watching(lab))
     lab.gates.open(gate)
     assert lab.wait(task).state == "COMPLETED"
 
@@ -572,7 +566,7 @@ def test_a_caller_that_hangs_up_on_a_cancellation_does_not_undo_it(lab, port, un
     lab.gates.wait_for(gate)
     exchange = RawExchange(port, post("/agents/gated", call10("CancelTask", {"id": task.id}), lab.token))
     exchange.reset()
-    wait_for(lambda: lab.task(task.id).state == "CANCELED")
+    until(lambda: lab.task(task.id).state == "CANCELED")
 
 
 def test_a_slow_reader_loses_nothing_beside_a_fast_one(lab, port):

@@ -276,7 +276,7 @@ def test_a_ticket_opens_one_place_for_a_while(lab):
     assert get(path, given).json()["id"] == task["id"]
     assert get("/agents/asks/tasks", given).status_code == 401
     assert get(path + "x", given).status_code == 401
-    assert get(path, given[:-1] + "A").status_code == 401
+    assert get(path, given[:-1] + ("A" if given[-1] != "A" else "E")).status_code == 401
     assert post(lab, "asks", params={"ticket": given}).status_code == 401  # for GET alone
     assert get(path, ticket(eve, path).json()["ticket"]).status_code == 404  # its own ticket, another's task
     assert ticket(bob, "/agents/oauth2/tasks").status_code == 403
@@ -302,7 +302,7 @@ def test_a_ticket_lets_an_event_source_in(lab):
     path = f"/agents/asks/tasks/{task['id']}:subscribe"
     given = HTTP.post(f"{lab.url}/tickets", json={"path": path}, **bearer(bob)).json()["ticket"]
     query = {"ticket": given, "A2A-Version": "1.0"}
-    with HTTP.stream("GET", lab.url + path, params=query, timeout=10) as stream:
+    with HTTP.stream("GET", lab.url + path, params=query, timeout=30) as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
         assert next(line for line in stream.iter_lines() if line.startswith("id: "))
 

@@ -33,7 +33,7 @@ def lab(tmp_path_factory):
 
 @asynccontextmanager
 async def client(lab, agent, token):
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {lab.token}"}, trust_env=False) as http:
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {lab.token}"}, trust_env=False, timeout=30) as http:
         card = await A2ACardResolver(http, f"{lab.url}/agents/{agent}").get_agent_card()
     config = ClientConfig(supported_protocol_bindings=["GRPC"], grpc_channel_factory=grpc.aio.insecure_channel)
     made = ClientFactory(config).create(card)

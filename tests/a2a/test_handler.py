@@ -9,6 +9,7 @@ import pytest
 from bindings import BINDINGS, Binding, user_message
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 from told import check_order
+from waiting import until
 
 FINAL = {"COMPLETED", "FAILED", "CANCELED", "REJECTED"}
 
@@ -96,15 +97,19 @@ def test_cancel_of_no_task(agent):
     assert agent("echo")("CancelTask", {"id": "ctx.none"}).reason == "TASK_NOT_FOUND"
 
 
+def readers(lab, task):
+    """How many wait for what comes on a task's session."""
+    return len(lab.broker.log._watches._wakes.get(task["metadata"][LOG_EXTENSION]["topic"], ()))
+
+
 def test_subscribe_gives_a_snapshot_and_what_follows(agent, lab, unique):
     call, gate = agent("gated"), gate_text(unique)
     task = call("SendMessage", {"message": user_message(gate), "configuration": {"returnImmediately": True}}).task
     lab.gates.wait_for(gate)
     answers = []
     reader = threading.Thread(target=lambda: answers.append(call("SubscribeToTask", {"id": task["id"]})))
-    watched = len(lab.broker.log._watches)
     reader.start()
-    wait_for(lambda: len(lab.broker.log._watches) > watched)
+    until(lambda: readers(lab, task))
     lab.gates.open(gate)
     reader.join(20)
     first, *rest = answers[0].events
@@ -447,12 +452,6 @@ def test_a_trace_context_is_kept(agent, lab):
     assert lab._tasks._tasklog.directory()[task["id"]].traceparent == given
 
 
-def wait_for(condition):
-    """Waits for what no event announces; bounded by the test's own time limit."""
-    while not condition():
-        threading.Event().wait(0.002)
-
-
 def test_get_waits_for_a_newer_generation(agent, lab, unique):
     """As the 1.1 draft has it: a caller that names the generation that it knows hears of the next one."""
     call, gate = agent("gated"), gate_text(unique)
@@ -461,11 +460,10 @@ def test_get_waits_for_a_newer_generation(agent, lab, unique):
     known = int(call("GetTask", {"id": task["id"]}).task["metadata"][LOG_EXTENSION]["generation"])
     assert call("GetTask", {"id": task["id"], "currentGeneration": known - 1}).state == "WORKING"
     answers = []
-    watched = len(lab.broker.log._watches)
     params = {"id": task["id"], "currentGeneration": known}
     waiting = threading.Thread(target=lambda: answers.append(call("GetTask", params)))
     waiting.start()
-    wait_for(lambda: len(lab.broker.log._watches) > watched)
+    until(lambda: readers(lab, task))
     assert answers == []
     lab.gates.open(gate)
     waiting.join(20)

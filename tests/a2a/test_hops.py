@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from nbagora_lab.core.clock import SystemClock
-from nbagora_lab.core.errors import TaskFailed, TimedOut
+from nbagora_lab.core.errors import TimedOut
 from nbagora_lab.lab import Lab
 from stock_agent import StockAgent
 from waiting import until
@@ -49,7 +49,7 @@ def lab(tmp_path_factory, theirs):
 
         @lab.agent
         async def hurried(message, task):
-            return (await task.call("relay", message, timeout=0.3)).text
+            return (await task.call("relay", message, timeout=30)).text
 
         yield lab
 
@@ -154,10 +154,11 @@ def test_nobody_down_the_line_has_more_time_than_is_left_to_whoever_called(lab, 
         log, "open", lambda *args, **options: given.append(options["until"]) or opened(*args, **options)
     )
     began = log.clock.now()
-    with pytest.raises(TaskFailed):
-        lab.ask("hurried", "waits")
+    asked = lab.send("hurried", "waits")
+    until(lambda: given)
     [ends] = given
-    assert began < ends <= log.clock.now() + 0.3
+    assert began < ends <= log.clock.now() + 30
+    lab.cancel(asked)
     until(lambda: lab.tasks(agent="relay")[0].state == "CANCELED")
     until(lambda: theirs.tasks(agent="waits")[0].state == "CANCELED")
 
@@ -203,12 +204,11 @@ def test_a_task_of_another_servers_is_cancelled_when_time_runs_out(lab):
     with StockAgent() as peer:
         with pytest.raises(TimedOut):
             lab.ask(peer.url, "one !gate two", timeout=0.5, cancel=True)
-        until(lambda: lab.service.call(peers_state, peer.url) == "TASK_STATE_CANCELED")
+        until(lambda: lab.service.call(states_at, peer.url) == ["TASK_STATE_CANCELED"])
 
 
-async def peers_state(url):
-    async with httpx.AsyncClient(trust_env=False) as http:
+async def states_at(url):
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
         call = {"jsonrpc": "2.0", "id": 1, "method": "ListTasks", "params": {}}
         answer = await http.post(url, json=call, headers={"A2A-Version": "1.0"})
-        [task] = answer.json()["result"]["tasks"]
-        return task["status"]["state"]
+        return [task["status"]["state"] for task in answer.json()["result"].get("tasks", [])]

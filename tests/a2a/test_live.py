@@ -172,7 +172,7 @@ def test_an_answer_is_taken_once(slow, tasks, live):
     start, taken = threading.Barrier(8), []
 
     def answer(number):
-        start.wait(10)
+        start.wait(30)
         taken.append(live.answer(user_says(f"yes {number}", contextId="ctx"), claim=False))
 
     run_all(answer, 8)
@@ -199,7 +199,7 @@ def run_all(function, count):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(30)
 
 
 def test_of_all_who_end_it_one_does(slow):
@@ -211,7 +211,7 @@ def test_of_all_who_end_it_one_does(slow):
 
         def end(number, live=live, start=start, won=won):
             state = ENDS[number % 4]
-            start.wait(10)
+            start.wait(30)
             if number == 5:
                 try:
                     live.reply(say(live, "plain"))
@@ -233,7 +233,7 @@ def test_events_of_many_threads_are_dense(slow, tasks, live):
     start = threading.Barrier(4)
 
     def write(number):
-        start.wait(10)
+        start.wait(30)
         for _ in range(20):
             live.status(WORKING)
             live.artifact(b'"artifactId":"%d",' % number, b'{"text":"x"}', append=True)

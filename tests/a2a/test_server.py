@@ -27,7 +27,7 @@ def free_port():
 
 def calling(lab):
     headers = {"Authorization": f"Bearer {lab.token}", "A2A-Version": "1.0"}
-    return httpx.Client(headers=headers, trust_env=False)
+    return httpx.Client(headers=headers, trust_env=False, timeout=30)
 
 
 def port_of(lab):
@@ -123,7 +123,7 @@ def test_agents_of_any_name(lab, name):
     lab.define(name, lambda message: f"I am {name}")
     try:
         with httpx.Client(
-            headers={"Authorization": f"Bearer {lab.token}", "A2A-Version": "1.0"}, trust_env=False
+            headers={"Authorization": f"Bearer {lab.token}", "A2A-Version": "1.0"}, trust_env=False, timeout=30
         ) as http:
             url = f"{lab.url}/agents/{quote(name, safe='')}"
             card = http.get(f"{url}/.well-known/agent-card.json").json()
@@ -142,7 +142,7 @@ def test_an_agent_at_the_root(tmp_path):
         lab.define("front", lambda message: "front")
         lab.define("back", lambda message: "back")
         with httpx.Client(
-            headers={"Authorization": f"Bearer {lab.token}", "A2A-Version": "1.0"}, trust_env=False
+            headers={"Authorization": f"Bearer {lab.token}", "A2A-Version": "1.0"}, trust_env=False, timeout=30
         ) as http:
             assert http.get(f"{lab.url}/.well-known/agent-card.json").status_code == 404
             lab.put_at_root("front")

@@ -90,7 +90,7 @@ def test_the_stock_sdk_is_led_inside_by_a_name_that_is_bound_anew(monkeypatch):
         configs = InMemoryPushNotificationConfigStore()
         config = pb.TaskPushNotificationConfig(id="c", task_id="t", url=url)
         await configs.set_info("t", config, ServerCallContext())
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
             sender = BasePushNotificationSender(http, configs, push_url_validator=validate_push_notification_url)
             await sender.send_notification("t", pb.Task(id="t"))
 

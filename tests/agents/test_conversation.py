@@ -45,7 +45,7 @@ def test_a_question_times_out_in_the_function(lab):
             yield "nobody there"
 
     task = lab.ask("impatient", "x")
-    for record in lab.broker.tail(task.topic, after=-1, timeout=10):
+    for record in lab.broker.tail(task.topic, after=-1, timeout=30):
         if record.flags & Flags.TERMINAL:
             break
     assert lab.task(task.id).text == "nobody there"
@@ -56,7 +56,7 @@ def test_a_message_to_a_working_task_is_refused(lab):
 
     @lab.agent(name="busy")
     def busy(message, task):
-        release.wait(10)
+        release.wait(30)
         return "done"
 
     task = lab.send("busy", "x")

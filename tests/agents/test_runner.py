@@ -14,7 +14,7 @@ def test_running_the_cell_again_replaces_the_agent_and_running_tasks_end_as_they
 
     def old(message, task):
         began.set()
-        release.wait(10)
+        release.wait(30)
         return "old"
 
     def new(message, task):
@@ -124,7 +124,7 @@ def test_the_doors_answer_while_an_agent_blocks_its_loop(lab):
     @lab.agent(name="blocks")
     async def blocks(message, task):
         begun.set()
-        release.wait(10)
+        release.wait(30)
         yield "done"
 
     task = lab.send("blocks", "x")

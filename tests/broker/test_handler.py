@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-import time
 from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
@@ -157,13 +156,22 @@ def test_leases_live_as_long_as_the_handler(log: FaultyLog) -> None:
     groups = EmbeddedGroups(log)
     broker = Broker(log, SystemClock(), groups)
     log.store.clock = SystemClock()
-    broker.create_group("short", topic="chat", lease=0.3)
+    broker.create_group("short", topic="chat", lease=1.5)
     broker.send("chat/a", b"")
     calls: list[Any] = []
+    renewed = threading.Semaphore(0)
+    extend = groups.extend
+
+    def told(*args: Any) -> None:
+        extend(*args)
+        renewed.release()
+
+    groups.extend = told  # type: ignore[method-assign]
 
     def handle(delivery: Delivery) -> None:
         calls.append(delivery.attempt)
-        time.sleep(1.0)  # three leases long
+        for _ in range(4):  # more than a lease long
+            assert renewed.acquire(timeout=30)
 
     with broker.consumer("short", "c") as consumer:
         handled = consumer.run(handle, idle=0.1)

@@ -100,7 +100,7 @@ def test_the_lab_s_guard_stands_before_the_doors(lab: Lab, door: httpx.Client) -
 
 
 def test_without_a_token_a_page_s_plain_post_appends_nothing(tmp_path: Any) -> None:
-    with Lab(store=tmp_path / "open", token="") as lab, httpx.Client(base_url=f"{lab.url}/broker") as door:
+    with Lab(store=tmp_path / "open", token="") as lab, httpx.Client(base_url=f"{lab.url}/broker", timeout=30) as door:
         lab.broker.create_topic("chat")
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
             answer = door.post("/topics/chat/s/records", content=b"x", headers={"Content-Type": kind})

@@ -36,7 +36,7 @@ while not pathlib.Path("release").exists():
 """
 TICKING = """
 import time
-patience = time.monotonic() + 10
+patience = time.monotonic() + 30
 while (ticking := sum(view._halt is not None for view in living())) > 1 and time.monotonic() < patience:
     time.sleep(0.02)
 ticking

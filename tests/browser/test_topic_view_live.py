@@ -79,7 +79,7 @@ def test_it_follows_two_thousand_records_while_a_cell_is_busy_and_jumps_anywhere
         }"""
     )
     notebook.run_cell(CELLS.index(BUSY), wait=False)
-    expect(view.locator(".record").last).to_contain_text("record 2299")
+    expect(view.locator(".record").last).to_contain_text("record 2299", timeout=60_000)  # the cell has the interpreter
     assert notebook.is_running(CELLS.index(BUSY))
     assert notebook.tab.evaluate("gaps") == []
     if ipykernel.version_info >= (7,):  # 6 answers no click while a cell runs; the view says so

@@ -130,7 +130,9 @@ def test_what_does_not_fit_is_two_lines_on_every_face(chat: Lab, run: Callable[[
     assert len(lines) == 2
     assert not lines[1].endswith("see %lab status")  # it says what to do
     method, path, body = case.http
-    answer = httpx.request(method, f"{chat.url}{path}", json=body, headers={"Authorization": f"Bearer {chat.token}"})
+    answer = httpx.request(
+        method, f"{chat.url}{path}", json=body, headers={"Authorization": f"Bearer {chat.token}"}, timeout=30
+    )
     assert (answer.status_code, answer.headers["content-type"]) == (case.status, PROBLEM), answer.text
     assert case.says in answer.json()["detail"]
     assert answer.json()["hint"]

@@ -208,7 +208,7 @@ def test_calls_to_another_lab_s_endpoint_follow_their_task_there(lab: Lab, tmp_p
 
 
 def test_the_registry_answers_over_http_with_the_lab_s_token_or_its_own(tmp_path: Path) -> None:
-    with Lab(store=tmp_path) as lab, httpx.Client(base_url=lab.url, trust_env=False) as client:
+    with Lab(store=tmp_path) as lab, httpx.Client(base_url=lab.url, trust_env=False, timeout=30) as client:
         define(lab, "sun", "1.0")
         assert client.get("/registry/agents").status_code == 401
         assert client.get("/registry/agents", headers={"Authorization": "Bearer nba_x"}).status_code == 401

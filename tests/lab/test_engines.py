@@ -61,7 +61,7 @@ def test_who_writes_to_servers_that_are_away_waits_and_no_other_door(
         writing.start()
         try:
             assert away.asked.wait(20)
-            with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=10) as client:
+            with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30) as client:
                 assert client.get(f"{lab.url}/healthz").status_code == 200
                 assert client.get(f"{lab.url}/broker/topics").status_code == 200
             assert lab.ask("echo", "meanwhile").text == "meanwhile"

@@ -33,7 +33,7 @@ def test_an_expired_session_is_as_one_that_never_was(tmp_path: Path) -> None:
         with pytest.raises(TopicNotFound):
             lab.broker.read(old.topic)
         headers = {"Authorization": f"Bearer {lab.token}", "A2A-Version": "1.0"}
-        with httpx.Client(base_url=f"{lab.url}/agents/echo", headers=headers) as http:
+        with httpx.Client(base_url=f"{lab.url}/agents/echo", headers=headers, timeout=30) as http:
             listed = http.get("/tasks").json()
             assert [task["id"] for task in listed["tasks"]] == [young.id]
             assert listed["totalSize"] == 1

@@ -72,7 +72,7 @@ def test_servers_that_are_away_hold_up_nobody_but_who_reads_of_them() -> None:
         try:
             assert log.asked.wait(20)
             headers = {"Authorization": f"Bearer {TOKEN}"}
-            answer = httpx.get(f"{joined.link.url}/engine/openapi.json", headers=headers, timeout=10)
+            answer = httpx.get(f"{joined.link.url}/engine/openapi.json", headers=headers, timeout=30)
             assert answer.status_code == 200
         finally:
             log.back.set()

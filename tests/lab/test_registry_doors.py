@@ -29,7 +29,10 @@ def big_rule(what: str) -> dict[str, object]:
 
 @pytest.mark.thorough
 def test_a_watcher_that_never_reads_holds_nobody_up(tmp_path: Path) -> None:
-    with Lab(store=tmp_path, token="", probe=0) as lab, httpx.Client(base_url=lab.url, trust_env=False) as client:
+    with (
+        Lab(store=tmp_path, token="", probe=0) as lab,
+        httpx.Client(base_url=lab.url, trust_env=False, timeout=30) as client,
+    ):
         lab.registry.publish(card(), version="1")
         where = urlsplit(lab.url)
         with socket.socket() as idle:
@@ -70,7 +73,7 @@ def test_a_card_of_megabytes_is_too_large_on_each_face(lab: Lab, client: httpx.C
 def test_a_token_that_ran_out_opens_no_door(tmp_path: Path) -> None:
     with (
         Lab(store=tmp_path, clock="virtual", probe=0) as lab,
-        httpx.Client(base_url=lab.url, trust_env=False) as client,
+        httpx.Client(base_url=lab.url, trust_env=False, timeout=30) as client,
     ):
         lab.registry.publish(card(), version="1")
         granted = lab.registry.grant("ann", "operate", lifetime=60)

@@ -40,7 +40,9 @@ def test_it_says_where_it_is_and_another_lab_can_ask_it(tmp_path):
 def test_the_card_at_the_root_is_of_the_protocol_that_is_asked_for(tmp_path):
     with start(tmp_path, "as_json=True", "root='echo'", "root_protocol='0.3'", "token=''") as child:
         url = json.loads(child.stdout.readline())["url"]
-        root, own = (httpx.get(f"{url}{at}/.well-known/agent-card.json").json() for at in ("", "/agents/echo"))
+        root, own = (
+            httpx.get(f"{url}{at}/.well-known/agent-card.json", timeout=30).json() for at in ("", "/agents/echo")
+        )
         assert (root["name"], root["protocolVersion"]) == ("echo", "0.3")
         assert "protocolVersion" not in own
         child.send_signal(signal.SIGTERM)

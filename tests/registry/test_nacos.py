@@ -394,7 +394,7 @@ def test_a_lab_on_nacos_calls_its_agents_and_another_lab_finds_them(nacos: Any, 
         wait_for(lambda: bool(two.registry.ls() and two.registry.endpoints("echo")))
         assert two.ask("echo", "从那边").text == "从那边"
         wait_for(lambda: two.registry.signed("echo") is not None)
-        [key] = httpx.get(f"{one.url}/.well-known/jwks.json", trust_env=False).json()["keys"]
+        [key] = httpx.get(f"{one.url}/.well-known/jwks.json", trust_env=False, timeout=30).json()["keys"]
         found = two.discover(
             "echo", keys={key["kid"]: key}
         )  # by what stands at Nacos, whether or not one can be reached

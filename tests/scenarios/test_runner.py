@@ -159,9 +159,9 @@ def test_cells_behind_an_early_exit_are_pending(ran: Run) -> None:
 
 
 def test_a_cell_that_hangs_is_interrupted_and_shows_where(notebooks: Path, tmp_path: Path) -> None:
-    result = run_notebook(notebooks / "hangs.ipynb", out=tmp_path, timeout=1)
+    result = run_notebook(notebooks / "hangs.ipynb", out=tmp_path, timeout=3)
     assert isinstance(result.error, CellFailed)
-    assert result.error.what == "cell 2 of hangs was still running when the notebook's 1 s were over"
+    assert result.error.what == "cell 2 of hangs was still running when the notebook's 3 s were over"
     assert result.failed_cell is not None
     assert any("KeyboardInterrupt" in line for line in result.failed_cell.traceback)
     assert states(result) == ["completed", "failed", "pending"]
@@ -175,7 +175,7 @@ def test_a_kernel_that_does_not_heed_the_interrupt_is_killed(
     monkeypatch.setattr(engine, "IDLE", 1)
     monkeypatch.setattr(engine, "PROBE", 0.5)
     before = {child.pid for child in psutil.Process().children(recursive=True)}
-    result = run_notebook(notebooks / "hangs_and_ignores_the_interrupt.ipynb", out=tmp_path, timeout=1)
+    result = run_notebook(notebooks / "hangs_and_ignores_the_interrupt.ipynb", out=tmp_path, timeout=3)
     assert isinstance(result.error, CellFailed)
     assert "was still running" in result.error.what
     assert {child.pid for child in psutil.Process().children(recursive=True)} <= before
@@ -218,7 +218,7 @@ def test_a_lab_left_running_fails_the_run_and_is_stopped(notebooks: Path, tmp_pa
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize(("name", "timeout"), [("fails_while_labs_run", 600), ("hangs_while_labs_run", 2)])
+@pytest.mark.parametrize(("name", "timeout"), [("fails_while_labs_run", 600), ("hangs_while_labs_run", 5)])
 def test_labs_are_stopped_after_a_failure_too(notebooks: Path, tmp_path: Path, name: str, timeout: float) -> None:
     mark = tmp_path / "stopped"
     result = run_notebook(

@@ -42,7 +42,7 @@ class Gates:
             self._passed[name] += 1
             self._lock.notify_all()
 
-    def wait_for(self, name: str, count: int = 1, timeout: float = 20.0) -> None:
+    def wait_for(self, name: str, count: int = 1, timeout: float = 60.0) -> None:
         """Waits until agents have come by `name` so often."""
         with self._lock:
             assert self._lock.wait_for(lambda: self._passed[name] >= count, timeout), f"nobody came by {name}"

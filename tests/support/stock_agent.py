@@ -137,7 +137,7 @@ class StockAgent:
         )
         card = self._signed(card)
         configs = InMemoryPushNotificationConfigStore()
-        http = httpx.AsyncClient(trust_env=False)
+        http = httpx.AsyncClient(trust_env=False, timeout=30)
         sender = BasePushNotificationSender(http, configs) if self._pushing else None
         handler = DefaultRequestHandler(self._executor, self.store, card, push_config_store=configs, push_sender=sender)
         routes = [

@@ -214,7 +214,7 @@ def test_commands_run_on_the_service_thread_whatever_thread_they_come_on():
         view.comm = Comm()
         view._reply = lambda *args: done.set()
         threading.Thread(target=view.comm.receive, kwargs={"do": "cancel", "request": 1, "task_id": "t1"}).start()
-        assert done.wait(10)
+        assert done.wait(30)
         assert threads == [lab.thread]
     finally:
         stop_all()

@@ -149,7 +149,7 @@ def test_the_broker_runs_alone_and_says_what_it_lacks(shell: Any, run: Any) -> N
     for line in ("%agent ls", "%task ls", "%registry ls", "%agent ask echo hi"):
         with pytest.raises(NotStarted, match=r"only the broker runs in this kernel\n%broker stop, then %lab start"):
             run(line)
-    answer = httpx.get(f"{alone.url}/broker/topics", headers={"Authorization": f"Bearer {alone.token}"})
+    answer = httpx.get(f"{alone.url}/broker/topics", headers={"Authorization": f"Bearer {alone.token}"}, timeout=30)
     assert [one["name"] for one in answer.json()["topics"]] == ["chat"]
     run("%broker stop")
     assert not alone.running
