@@ -103,6 +103,15 @@ def test_the_declared_scheme_is_enforced(lab, ways, agent):
     assert post(lab, agent, **bearer(lab.token)).status_code == 200  # the lab's own user needs no other
 
 
+@pytest.mark.parametrize("agent", ["bearer", "basic", "oauth2", "oidc", "either"])
+def test_what_is_right_is_nothing_in_another_way(lab, ways, agent):
+    way, _, secret = ways[agent][0]["headers"]["Authorization"].partition(" ")
+    for other in {"Basic", "Bearer", "Token", "ApiKey"} - {way}:
+        assert post(lab, agent, headers={"Authorization": f"{other} {secret}"}).status_code == 401
+    assert post(lab, agent, headers={"Authorization": secret}).status_code == 401
+    assert post(lab, agent, headers={"Authorization": f"{way.upper()}  {secret}"}).status_code == 200
+
+
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_caller_sees_no_door_but_the_agents_that_let_it_in(lab, ways, agent):
     right, _ = ways[agent]
@@ -230,6 +239,24 @@ def test_a_required_extension_is_required(lab):
     assert refused["error"]["code"] == -32008
     rest = HTTP.get(f"{lab.url}/agents/skilled/tasks", headers=bearer(secret)["headers"] | {"A2A-Version": "1.0"})
     assert rest.json()["error"]["details"][0]["reason"] == "EXTENSION_SUPPORT_REQUIRED"
+    streamed = post(lab, "skilled", method="SendStreamingMessage", **bearer(secret)).json()
+    assert streamed["error"]["code"] == -32008
+    shown = bearer(secret)["headers"]
+    other = post(lab, "skilled", headers=shown | {"A2A-Extensions": "urn:x:other, urn:x:mus"}).json()
+    assert other["error"]["code"] == -32008
+    named = post(lab, "skilled", headers=shown | {"A2A-Extensions": "urn:x:other, urn:x:must"}).json()
+    assert named["result"]["task"]["status"]["state"] == "TASK_STATE_COMPLETED"
+
+
+def test_a_required_extension_is_named_in_0_3_by_the_header_of_0_3(lab):
+    secret = lab.credentials.grant("x", scopes=["may.write"])
+    said = {"kind": "message", "messageId": "m", "role": "user", "parts": [{"kind": "text", "text": "x"}]}
+    for extensions, answer in (({}, "error"), ({"X-A2A-Extensions": "urn:x:must"}, "result")):
+        headers = bearer(secret)["headers"] | {"A2A-Version": "0.3"} | extensions
+        told = post(lab, "skilled", method="message/send", params={"message": said}, headers=headers).json()
+        assert answer in told, told
+        rest = HTTP.get(f"{lab.url}/agents/skilled/v1/tasks/none", headers=headers).json()
+        assert ("extension" in str(rest)) is (answer == "error"), rest
 
 
 def test_the_extended_card_tells_more_to_who_is_let_in(lab):

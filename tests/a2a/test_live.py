@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nbagora_lab.a2a.wire import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, REJECTED, SUBMITTED, WORKING
+from nbagora_lab.broker.blobs import CHUNK
 from nbagora_lab.broker.model import TopicSpec
-from nbagora_lab.core.errors import StoreError, TaskEnded
+from nbagora_lab.core.errors import BodyNotFound, StoreError, TaskEnded
 from nbagora_lab.core.events import Flags, RecordType, decode
 from nbagora_lab.inspect.directory import DIRECTORY
 from nbagora_lab.inspect.fold import LOG_EXTENSION
@@ -267,6 +268,28 @@ def test_what_could_not_be_written_never_was(tasks, live, monkeypatch, what):
     assert (live.state, live.generation, live.ended, tasks.live(live.id)) == before
     write()
     assert [one.generation for one in events(tasks, live)] == [1, 2, 3]
+
+
+def test_a_large_note_that_could_not_be_written_leaves_no_body(tasks, live, monkeypatch):
+    staged, stage = [], tasks.log.stage
+
+    def noted(pieces):
+        staged.append(stage(pieces))
+        return staged[-1]
+
+    def full(_entries):
+        raise StoreError("no space left", "make some")
+
+    monkeypatch.setattr(tasks.log, "stage", noted)
+    with monkeypatch.context() as patch:
+        patch.setattr(tasks.log, "append", full)
+        with pytest.raises(StoreError):
+            live.note("task.log", {"text": "x" * (CHUNK + 1)})
+    live.note("task.log", {"text": "y" * (CHUNK + 1)})
+    lost, kept = staged
+    with pytest.raises(BodyNotFound):
+        tasks.log.open_body(lost)
+    tasks.log.open_body(kept).close()
 
 
 def test_the_end_and_the_directory_are_one_batch(tasks, live, monkeypatch):

@@ -1,12 +1,15 @@
 """What the doors let in: hosts, pages, tokens, types, sizes and depths, on the wire and as pure functions."""
 
+import asyncio
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.responses import PlainTextResponse
 
-from nbagora_lab.a2a.security import json_depth_exceeds
+from nbagora_lab.a2a.security import Guard, json_depth_exceeds
+from nbagora_lab.core.errors import TooLarge
 from nbagora_lab.lab import Lab
 from raw_http import RawExchange, get, post
 
@@ -218,6 +221,149 @@ def test_a_body_too_large(tmp_path, path):
 def test_odd_targets_are_not_found(ask, lab, request_line):
     request = get("/x", lab.token).replace(b"GET /x HTTP/1.1", request_line)
     assert ask(request).status in {400, 404, 405}
+
+
+# -- the guard by itself -----------------------------------------------------------------------------------------------
+
+
+class Guarded:
+    """A guard, and behind it a door that notes the bodies that get there."""
+
+    def __init__(self, **options):
+        self.came = []
+        self.guard = Guard(self._door, **({"token": "t", "body_limit": 1000, "depth_limit": 8} | options))
+
+    async def _door(self, scope, receive, send):
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        self.came.append(body)
+        await PlainTextResponse("in")(scope, receive, send)
+
+    def __call__(self, *chunks, path="/agents/echo", method="POST", cut=False, **headers):
+        """The status, and the JSON of a refusal, for a body that comes in chunks, and is cut after them."""
+        given = {"host": "127.0.0.1", "authorization": "Bearer t", "content-type": "application/json"}
+        given |= {"content-length": str(sum(map(len, chunks)))} if chunks and "transfer_encoding" not in headers else {}
+        given |= {name.replace("_", "-"): value for name, value in headers.items()}
+        scope = {
+            "type": "http", "method": method, "path": path, "query_string": b"", "scheme": "http",
+            "headers": [(name.encode(), value.encode()) for name, value in given.items() if value is not None],
+        }  # fmt: skip
+        whole = len(chunks) - 1 + cut
+        coming = [
+            {"type": "http.request", "body": one, "more_body": n < whole} for n, one in enumerate(chunks or [b""])
+        ]
+        told = []
+
+        async def receive():
+            return coming.pop(0) if coming else {"type": "http.disconnect"}
+
+        async def send(message):
+            told.append(message)
+
+        asyncio.run(self.guard(scope, receive, send))
+        body = b"".join(message.get("body", b"") for message in told[1:])
+        return told[0]["status"], json.loads(body) if body.startswith(b"{") else {}
+
+
+def test_a_body_that_is_cut_is_never_taken_for_whole():
+    door = Guarded()
+    assert door(b'{"jsonrpc"', b": 1}", cut=True)[0] == 400
+    assert door.came == []
+    assert door(b'{"jsonrpc"', b": 1}") == (200, {})
+    assert door.came == [b'{"jsonrpc": 1}']
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+def test_every_method_that_has_a_body_has_it_looked_at(method):
+    door = Guarded()
+    assert door(b"{}", method=method, path="/broker/groups/g", content_type="text/plain")[0] == 415
+    assert door(b"[" * 9, method=method, path="/broker/groups/g")[0] == 400
+    assert door.came == []
+
+
+def test_depth_and_size_are_allowed_up_to_their_limits():
+    door = Guarded()
+    for body in (b"[" * 8 + b"]" * 8, b" " * 998 + b"{}"):
+        assert door(body)[0] == 200
+    assert door(b"[" * 9 + b"]" * 9)[1]["error"]["code"] == -32700
+    assert door(b" " * 999, b"{}")[0] == 413
+
+
+def test_a_body_that_announces_its_size_is_refused_unread():
+    door = Guarded()
+    assert door(cut=True, content_length="1001")[0] == 413
+    assert door.came == []
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/", 200, -32005),
+        ("/agents/echo", 200, -32005),
+        ("/agents/echo/message:send", 415, None),
+        ("/broker/topics", 415, None),
+        ("/tickets", 415, None),
+    ],
+)
+def test_a_refusal_is_in_the_words_of_the_door(path, status, code):
+    answered, told = Guarded()(b"{}", path=path, content_type="text/plain")
+    assert (answered, told.get("error", {}).get("code")) == (status, code)
+    assert answered == 200 or told["title"] == "Content type not supported"
+
+
+def test_no_body_needs_no_type_but_at_a_door_for_json_rpc():
+    """A cancellation has none; what is announced as chunks is a body, however few come."""
+    door = Guarded()
+    bare = {"path": "/agents/echo/tasks/1:cancel", "content_type": None}
+    assert door(**bare) == (200, {})
+    assert door(content_length="0", **bare) == (200, {})
+    assert door(b"{}", transfer_encoding="chunked", **bare)[0] == 415
+    assert door(content_type=None)[1]["error"]["code"] == -32005
+
+
+def test_a_body_that_is_stored_is_counted_on_its_way():
+    door = Guarded()
+    door.guard.takes = lambda path: 10 if path == "/blobs" else 0
+    stored = {"path": "/blobs", "content_type": "application/octet-stream"}
+    assert door(b"12345", b"67890", **stored)[0] == 200
+    assert door(b"12345", content_length="11", **stored)[0] == 413
+    with pytest.raises(TooLarge):
+        door(b"12345", b"678901", transfer_encoding="chunked", **stored)
+    assert door.came == [b"1234567890"]
+    assert door(b"[" * 9, path="/blobs", content_type="application/ld+json")[0] == 400
+    assert door(b"{}", path="/blobs", content_type="application/ld+json")[0] == 200
+
+
+@pytest.mark.parametrize("kind", [None, "text/plain", "multipart/form-data", "application/x-www-form-urlencoded"])
+def test_what_a_browser_may_send_unasked_is_stored_only_with_a_token(kind):
+    for token, status in (("t", 200), ("", 415)):
+        door = Guarded(token=token)
+        door.guard.takes = lambda _: 10
+        assert door(b"12345", path="/blobs", content_type=kind)[0] == status
+
+
+def test_without_a_token_of_the_labs_an_agent_asks_all_the_same_for_what_its_card_declares():
+    class Asks:
+        def is_public(self, scope):
+            return False
+
+        async def caller(self, scope, headers):
+            return ("Bearer", None) if scope["path"].startswith("/agents/asks") else ("", None)
+
+    door = Guarded(token="")
+    door.guard.identity = Asks()
+    assert door(b"{}", path="/agents/asks", authorization=None)[0] == 401
+    assert door(b"{}", path="/agents/asks", authorization="Bearer x")[0] == 401
+    assert door(b"{}", path="/agents/echo", authorization=None)[0] == 200
+
+
+def test_health_alone_needs_no_token():
+    door = Guarded()
+    assert door(method="GET", path="/healthz", authorization=None)[0] == 200
+    assert door(method="GET", path="/healthz/x", authorization=None)[0] == 401
 
 
 # -- the depth of JSON text --------------------------------------------------------------------------------------------

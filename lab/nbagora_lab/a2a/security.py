@@ -238,7 +238,7 @@ def _is_text(body: bytes) -> bool:
 
 def _is_rpc(path: str) -> bool:
     parts = path.strip("/").split("/")
-    return len(parts) <= 1 or (len(parts) == 2 and parts[0] == "agents")
+    return parts == [""] or (len(parts) == 2 and parts[0] == "agents")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
