@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from bindings import user_message
-from nbagora_lab.broker.blobs import CHUNK
+from nbagora_lab.broker.blobs import CHUNK, BlobRef
+from nbagora_lab.core.errors import BodyNotFound
 from nbagora_lab.lab import Lab
 
 HTTP = httpx.Client(verify=False, trust_env=False, timeout=60)  # one for all: each reads the certificates
@@ -113,11 +114,36 @@ def test_head_etag_and_what_can_not_be_satisfied(lab):
     head = HTTP.head(url, headers=own(lab))
     assert (head.status_code, head.headers["content-length"]) == (200, str(64 * MIB))
     assert head.headers["content-security-policy"].startswith("sandbox")
+    assert head.headers["x-content-type-options"] == "nosniff"
+    assert head.headers["content-disposition"] == "attachment"
+    assert head.headers["cache-control"].startswith("private")
     assert HTTP.get(url, headers=own(lab) | {"If-None-Match": head.headers["etag"]}).status_code == 304
     for asked in ("bytes=67108864-", "bytes=5-4"):
         refused = HTTP.get(url, headers=own(lab) | {"Range": asked})
         assert refused.status_code == 416
         assert refused.headers["content-range"] == f"bytes */{64 * MIB}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "length"),
+    [
+        ({"Range": "bytes=-99999999999"}, 206, 64 * MIB),
+        ({"Range": "bytes=5-9", "If-Range": "ETAG"}, 206, 5),
+        ({"Range": "bytes=5-9", "If-Range": '"another"'}, 200, 64 * MIB),
+        ({"Range": "bytes=-"}, 200, 64 * MIB),
+        ({"Range": "bytes=0-1,4-5"}, 200, 64 * MIB),
+        ({"Range": "lines=1-2"}, 200, 64 * MIB),
+        ({"Range": f"bytes={'9' * 5000}-"}, 200, 64 * MIB),
+        ({"Range": f"bytes=1-{'9' * 18}"}, 206, 64 * MIB - 1),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_what_a_range_is_and_what_it_is_of(lab, headers, status, length):
+    url = url_of(lab.ask("gives", "x"))
+    etag = HTTP.head(url, headers=own(lab)).headers["etag"]
+    asked = own(lab) | {name: value.replace("ETAG", etag) for name, value in headers.items()}
+    head = HTTP.head(url, headers=asked)
+    assert (head.status_code, head.headers["content-length"]) == (status, str(length))
 
 
 def send(lab, secret, part, **fields):
@@ -168,7 +194,10 @@ def test_an_upload_is_used_by_a_message(lab):
     assert task["artifacts"][0]["parts"][0]["text"].startswith(f"up {told.json()['sha256']}")
     right, wrong = hashlib.sha256(b"z").hexdigest(), "0" * 64
     assert HTTP.put(f"{lab.url}/blobs/{right}?context=uploads", content=b"z", headers=headers).status_code == 201
-    assert HTTP.put(f"{lab.url}/blobs/{wrong}?context=uploads", content=b"z", headers=headers).status_code == 409
+    assert HTTP.put(f"{lab.url}/blobs/{wrong}?context=uploads", content=b"other", headers=headers).status_code == 409
+    with pytest.raises(BodyNotFound):  # what nobody refers to is not kept
+        lab.broker.log.open_body(BlobRef(hashlib.sha256(b"other").hexdigest(), 5))
+    lab.broker.log.open_body(BlobRef(right, 1)).close()
 
 
 @pytest.mark.parametrize(

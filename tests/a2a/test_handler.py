@@ -349,6 +349,28 @@ def test_an_agent_that_answers_either_way_holds_the_task_back_until_its_first_wo
     assert [next(iter(event)) for event in plain.events] == ["message"]
 
 
+def test_a_list_takes_every_filter(agent, unique):
+    call = agent("echo")
+    made = [call("SendMessage", {"message": user_message(text, contextId=unique)}).task for text in ("a", "b", "c")]
+    agent("asker")("SendMessage", {"message": user_message("a", contextId=unique)})
+    wanted = {
+        "contextId": unique,
+        "status": "TASK_STATE_COMPLETED",
+        "statusTimestampAfter": made[1]["status"]["timestamp"],
+        "pageSize": 1,
+    }
+    first = call("ListTasks", wanted | {"historyLength": 0, "includeArtifacts": True}).result
+    assert (first["totalSize"], first["pageSize"]) == (2, 1)
+    assert [(one["id"], len(one["artifacts"]), one["history"]) for one in first["tasks"]] == [(made[2]["id"], 1, [])]
+    second = call("ListTasks", wanted | {"pageToken": first["nextPageToken"]}).result
+    assert [(one["id"], one.get("artifacts", []), len(one["history"])) for one in second["tasks"]] == [
+        (made[1]["id"], [], 1)
+    ]
+    assert second["nextPageToken"] == ""
+    for other in ({"status": "TASK_STATE_WORKING"}, {"statusTimestampAfter": "2999-01-01T00:00:00Z"}):
+        assert call("ListTasks", wanted | other).result["tasks"] == []
+
+
 # -- the same message again --------------------------------------------------------------------------------------------
 
 

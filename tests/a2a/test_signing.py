@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +134,33 @@ def test_a_card_without_a_seal_is_covered_as_the_specification_has_it() -> None:
     less = copy.deepcopy(signed)
     del less["securityRequirements"][0]
     verify_signatures(less, theirs)
+
+
+def test_the_key_is_named_by_its_thumbprint_and_published_without_its_secret(signer: Signer, tmp_path: Path) -> None:
+    [published] = signer.jwks()["keys"]
+    assert published.keys() == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert (published["use"], published["alg"]) == ("sig", "ES256")
+    said = {name: published[name] for name in ("crv", "kty", "x", "y")}  # RFC 7638: in this order, and no other member
+    digest = hashlib.sha256(json.dumps(said, separators=(",", ":")).encode()).digest()
+    assert published["kid"] == jwt.utils.base64url_encode(digest).decode()
+    again = Signer(Vault(tmp_path / "keys.json"), URL)
+    assert again.jwks() == signer.jwks()
+    header = protected_header(signer.signed(card())["signatures"][0])
+    assert (header["kid"], header["jku"]) == (published["kid"], f"{URL}/.well-known/jwks.json")
+
+
+def test_a_body_is_signed_without_being_told(signer: Signer) -> None:
+    header, body, signature = signer.detached(b"what was told").split(".")
+    assert body == ""
+    key = jwt.PyJWK(signer.jwks()["keys"][0])
+    whole = f"{header}.{jwt.utils.base64url_encode(b'what was told').decode()}.{signature}"
+    assert jwt.api_jws.decode(whole, key.key, ["ES256"]) == b"what was told"
+    assert jwt.get_unverified_header(whole)["jku"] == f"{URL}/.well-known/jwks.json"
+
+
+def test_a_card_that_is_asked_for_again_is_not_signed_anew(signer: Signer) -> None:
+    assert signer.signed(card()) == signer.signed(dict(reversed(card().items())))
+    assert signer.signed(card()) != signer.signed(card() | {"version": "2"})
 
 
 def test_a_card_keeps_the_signatures_that_it_has(signer: Signer, tmp_path: Path) -> None:

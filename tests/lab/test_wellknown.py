@@ -77,3 +77,28 @@ def test_private_addresses_may_be_allowed(lab: Lab) -> None:
 def test_a_private_address_is_one_however_it_is_wrapped(lab: Lab, host: str) -> None:
     with pytest.raises(UsageError, match="at the private address"):
         lab.discover(f"http://{host}/")
+
+
+@pytest.mark.parametrize(
+    ("addresses", "inside"),
+    [
+        (["93.184.216.34"], ""),
+        (["93.184.216.34", "2606:2800:220::1"], ""),
+        (["93.184.216.34", "10.0.0.1"], "10.0.0.1"),
+        (["127.0.0.1"], "127.0.0.1"),
+        (["fe80::1%2"], "fe80::1"),
+    ],
+)
+def test_whether_a_name_leads_inside(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, addresses: list[str], inside: str
+) -> None:
+    resolving(monkeypatch, "some.test", addresses)
+    for private, found in ((False, inside), (True, "")):
+        cards = WellKnown(lab._calls.http, private=private)
+        assert lab.service.call(cards.inside, "http://some.test/x") == found
+
+
+def test_what_nests_without_end_is_no_card(lab: Lab, site: Site) -> None:
+    site.body = b"[" * 500_000
+    with pytest.raises(UsageError, match="is no JSON"):
+        lab.discover(site.url)

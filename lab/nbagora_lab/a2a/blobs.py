@@ -32,7 +32,7 @@ __all__ = ["BlobDoors"]
 
 _PIECE = 256 << 10  # bytes
 _NAME = re.compile("[0-9a-f]{64}")
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _HEADERS = {
     "Accept-Ranges": "bytes",
     "Cache-Control": "private, max-age=31536000, immutable",
