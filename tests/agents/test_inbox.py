@@ -13,10 +13,12 @@ from bindings import Binding, user_message
 from nbagora_lab.a2a.handler import LogRequestHandler
 from nbagora_lab.a2a.wire import INBOX_EXTENSION
 from nbagora_lab.agents.inbox import inbox_name
-from nbagora_lab.core.errors import UsageError
+from nbagora_lab.core.errors import StoreError, UsageError
+from nbagora_lab.core.events import RecordType, decode
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 from nbagora_lab.lab import Lab
 from task_logs import as_owner
+from waiting import until
 
 
 @pytest.fixture
@@ -294,3 +296,33 @@ def test_a_stopped_agents_messages_wait_for_it(lab, gates, narrow):
     assert lab.task(tasks[2].id).state == "SUBMITTED"
     lab.define(narrow.name, narrow, concurrency=2)
     assert lab.wait(tasks[2]).text == "2"
+
+
+def test_a_message_that_can_not_be_taken_up_takes_no_room_and_comes_again(tmp_path, monkeypatch):
+    """As where servers are away just then."""
+    with Lab(store=tmp_path) as lab:
+        waits = Gates()
+
+        async def one(message, task):
+            waits.come("called")
+            await waits("open")
+
+        lab.define("one", one, concurrency=1)
+        lab.send("one", "a")
+        waits.wait_for("called")
+        left = lab.send("one", "b")
+    with Lab(store=tmp_path) as lab:
+        log, refused = lab.broker.log, []
+        append = log.append
+
+        def away(entries):
+            if not refused and [decode(stored, topic, 0).type for topic, stored in entries] == [RecordType.CLAIM]:
+                refused.append(entries)
+                raise StoreError("no space left", "make some")
+            return append(entries)
+
+        monkeypatch.setattr(log, "append", away)
+        lab.define("one", lambda message: message.text, concurrency=1)
+        until(lambda: lab.task(left.id).state == "COMPLETED")
+        assert len(refused) == 1
+        assert lab.ask("one", "c").text == "c"

@@ -308,7 +308,11 @@ class Inbox:
             else:
                 (waiting.begin or self.begin)(live, waiting.message, slot, restarted=waiting.begin is None)
             return
-        self._take_up(record.subject, told, slot)
+        try:
+            self._take_up(record.subject, told, slot)
+        except LabError as error:
+            _log.error("the task %s of %s can't be taken up yet: %s", record.subject, self.agent, error.what)
+            self._give_back(delivery, slot)
 
     def _take_up(self, task_id: str, told: dict[str, Any], slot: Slot) -> None:
         """Works on what an earlier process took in, if it still waits."""
@@ -325,6 +329,14 @@ class Inbox:
         live = self._tasks.revive(entry, fold)
         self._tasks.log.append([(live.topic, live.claim_record())])
         self.begin(live, fold.history[-1], slot, restarted=True)
+
+    def _give_back(self, delivery: Delivery, slot: Slot) -> None:
+        """Has a message that could not be dealt with come again, after a pause."""
+        slot.release(done=False)
+        try:
+            self._groups.fail(self.name, [delivery.handle])
+        except LabError as error:
+            _log.warning("a message of %s can't be given back: %s", self.agent, error.what)
 
     def over(self, delivery: Delivery, *, done: bool) -> None:
         """A place is free."""
