@@ -492,7 +492,7 @@ def watching(lab):
     """How many read sessions on, or wait for a task to stop; the lab itself follows the directory."""
     watches = list(lab.broker.log._watches._wakes.items())  # at one stroke: they come and go meanwhile
     reading = sum(len(wakes) for topic, wakes in watches if topic.startswith("sessions/"))
-    return reading + sum(live.awaited for live in list(lab._tasks._tasklog._live.values()))
+    return reading + sum(live.stop.awaited for live in list(lab._tasks._tasklog._live.values()))
 
 
 def test_callers_that_hang_up_leave_nothing_and_stop_nobody(lab, port, unique):

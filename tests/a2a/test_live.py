@@ -81,6 +81,59 @@ def test_what_is_written_with_a_prompt_names_its_version(tasks, live):
     }
 
 
+def hold(live, text="x"):
+    live.artifact(b'"artifactId":"a",', b'{"text":"%b"}' % text.encode(), last=True, hold=True)
+
+
+def words(tasks, live):
+    """Of its events after the opening: the artifact's text, or the state."""
+    found = [json.loads(one.body) for one in events(tasks, live)[1:]]
+    return [
+        one["artifactUpdate"]["artifact"]["parts"][0]["text"] if "artifactUpdate" in one
+        else one["statusUpdate"]["status"]["state"]
+        for one in found
+    ]  # fmt: skip
+
+
+def test_what_is_held_is_written_in_one_step_with_the_next_word(tasks, live, monkeypatch):
+    live.targets = ("push.webhook/a",)
+    tasks.log.create_topic("push.webhook", TopicSpec())
+    append, batches = tasks.log.append, []
+    monkeypatch.setattr(tasks.log, "append", lambda entries: batches.append(entries) or append(entries))
+    hold(live, "你好")
+    assert not batches
+    offset = live.status(COMPLETED)
+    assert len(batches) == 1
+    assert words(tasks, live) == ["你好", COMPLETED]
+    assert [(one.offset, one.generation) for one in events(tasks, live)[1:]] == [(offset - 1, 2), (offset, 3)]
+    told = [json.loads(decode(stored, "", at).body) for at, stored in tasks.log.scan("push.webhook/a")]
+    assert [one["generation"] for one in told] == [2, 3]
+    assert tasks.directory()[live.id].state == COMPLETED
+
+
+def test_what_is_held_stands_before_an_end_that_somebody_else_makes(tasks, live):
+    hold(live)
+    ended = threading.Thread(target=live.end_if_open, args=[CANCELED])
+    ended.start()
+    ended.join()
+    assert words(tasks, live) == ["x", CANCELED]
+    with pytest.raises(TaskEnded):
+        hold(live)
+
+
+def test_what_is_held_stays_so_until_it_is_written(tasks, live, monkeypatch):
+    def fails(entries):
+        raise StoreError("no space left")
+
+    hold(live)
+    with monkeypatch.context() as patch, pytest.raises(StoreError):
+        patch.setattr(tasks.log, "append", fails)
+        live.status(COMPLETED)
+    assert (words(tasks, live), live.generation, live.ended) == ([], 1, False)
+    live.status(FAILED)
+    assert words(tasks, live) == ["x", FAILED]
+
+
 @pytest.mark.parametrize("state", ENDS)
 def test_after_the_end_nothing_is_written(tasks, live, state):
     live.status(state)
@@ -102,8 +155,8 @@ def test_after_the_end_nothing_is_written(tasks, live, state):
 
 async def stops(live, how):
     """Has a task stop while somebody waits for that."""
-    waiting = asyncio.create_task(live.stopped())
-    while not live.awaited:
+    waiting = asyncio.create_task(live.stop.wait())
+    while not live.stop.awaited:
         await asyncio.sleep(0)
     live.status(WORKING)
     live.artifact(b'"artifactId":"a",', b'{"text":"x"}')
@@ -124,30 +177,30 @@ def test_who_waits_is_told_as_it_stops_and_not_before(tasks, live, state):
             live.status(state)
 
     asyncio.run(stops(live, stop))
-    assert live.awaited == 0
-    asyncio.run(asyncio.wait_for(live.stopped(), 20))  # it is at a stop now
+    assert live.stop.awaited == 0
+    asyncio.run(asyncio.wait_for(live.stop.wait(), 20))  # it is at a stop now
 
 
 def test_to_wait_holds_up_no_loop_while_an_append_waits(tasks, live):
     async def wait():
-        waiting = asyncio.create_task(live.stopped())
+        waiting = asyncio.create_task(live.stop.wait())
         await asyncio.sleep(0)
-        assert live.awaited == 1  # it got as far as that although the task's lock is held
+        assert live.stop.awaited == 1  # it got as far as that although the task's lock is held
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
 
     with live._lock:
         asyncio.run(wait())
-    assert live.awaited == 0
+    assert live.stop.awaited == 0
 
 
 def test_who_waits_no_longer_is_forgotten(tasks, live):
     async def leave():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(live.stopped(), 0.01)
+            await asyncio.wait_for(live.stop.wait(), 0.01)
 
     asyncio.run(leave())
-    assert live.awaited == 0
+    assert live.stop.awaited == 0
     live.status(COMPLETED)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-__all__ = ["breathe"]
+__all__ = ["breathe", "give_way"]
 
 _ROUND = 2e-3  # seconds in which every thread that writes gives the interpreter lock away once
 _BREATH = 50e-6  # seconds
@@ -43,3 +43,8 @@ class _Breath:
 
 breathe = _Breath()
 """Called after each event that an agent's thread has written."""
+
+
+def give_way() -> None:
+    """Leaves the interpreter lock to a thread that was just woken, which else waits until this one rests."""
+    time.sleep(_BREATH)

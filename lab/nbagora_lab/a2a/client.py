@@ -21,10 +21,10 @@ import httpx
 from a2a.client import A2ACardResolver, A2AClientError, Client, ClientCallContext, ClientConfig, ClientFactory
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import A2AError, TaskNotFoundError, UnsupportedOperationError
-from google.protobuf.json_format import MessageToDict, ParseDict
 
 from nbagora_lab.a2a.cardauth import HOW_TO_GIVE, CardAuth, in_words, wanted
 from nbagora_lab.a2a.polling import Patience, polled
+from nbagora_lab.a2a.protojson import filled, written
 from nbagora_lab.a2a.pushed import Pushed
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
 from nbagora_lab.a2a.wire import unstructured
@@ -88,7 +88,7 @@ class AgentClient:
         """The SDK's client, made from the card on first use."""
         if self._client is None:
             if self._card is not None:
-                card = ParseDict(self._card, pb.AgentCard(), ignore_unknown_fields=True)
+                card = filled(self._card, pb.AgentCard())
             else:
                 card = await self._guarded(A2ACardResolver(self._http, self.url).get_agent_card())
             self._wanted = in_words(wanted(plain := _plain(card)))
@@ -132,7 +132,7 @@ class AgentClient:
                 async for event in events:
                     yield event
             return
-        request = ParseDict({"message": message}, pb.SendMessageRequest())
+        request = filled({"message": message}, pb.SendMessageRequest(), strict=True)
         headers = self._traced(message, headers)
 
         def send(cursor: int) -> Any:  # noqa: ARG001 -- a message has no cursor yet
@@ -272,7 +272,7 @@ class AgentClient:
         """
         client = await self.connect()
         configuration = {"returnImmediately": True} | ({"taskPushNotificationConfig": push} if push else {})
-        request = ParseDict({"message": message, "configuration": configuration}, pb.SendMessageRequest())
+        request = filled({"message": message, "configuration": configuration}, pb.SendMessageRequest(), strict=True)
         headers = self._traced(message, headers)
         raw = await self._guarded(
             client._transport.send_message(  # type: ignore[attr-defined]  # noqa: SLF001 -- the face always streams
@@ -375,7 +375,7 @@ def collect(agent: str, events: list[TaskEvent]) -> Task:
 
 def _plain(message: Any) -> dict[str, Any]:
     """A protobuf message as ProtoJSON, whole numbers as int."""
-    content: dict[str, Any] = unstructured(MessageToDict(message))
+    content: dict[str, Any] = unstructured(written(message))
     return content
 
 

@@ -13,11 +13,12 @@ from typing import Any
 from a2a.server.context import ServerCallContext
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import A2AError
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import ParseError
 
 from nbagora_lab.a2a.client import collect, mapped
 from nbagora_lab.a2a.frames import Frame
 from nbagora_lab.a2a.handler import LogRequestHandler
+from nbagora_lab.a2a.protojson import filled, written
 from nbagora_lab.a2a.requests import validated
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
 from nbagora_lab.a2a.wire import unstructured
@@ -100,7 +101,7 @@ class DirectClient:
             answer = await self.handler.on_cancel_task(pb.CancelTaskRequest(id=task_id), _context(None))
         except A2AError as error:
             raise mapped(self.name, error) from None
-        raw: dict[str, Any] = unstructured(MessageToDict(answer))
+        raw: dict[str, Any] = unstructured(written(answer))
         return Task(self.name, raw, (event_of({"task": raw}),))
 
     async def _events(self, batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[TaskEvent]:
@@ -115,7 +116,7 @@ class DirectClient:
 
     def _request(self, message: dict[str, Any]) -> pb.SendMessageRequest:
         try:
-            return ParseDict({"message": message}, pb.SendMessageRequest())
+            return filled({"message": message}, pb.SendMessageRequest(), strict=True)
         except ParseError as error:
             raise RemoteError(f"{self.name} can't be sent that: {error}", "a message is A2A's Message") from None
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 from a2a.types import a2a_pb2 as pb
 
 from nbagora_lab.a2a.wire import dumps, splice
 from nbagora_lab.core.events import Flags, Head
 
-__all__ = ["Frame", "filled", "frame_of", "parsed", "task_frame"]
+__all__ = ["Frame", "frame_of", "parsed", "task_frame"]
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One event on its way out.
 
     Attributes:
@@ -36,17 +34,6 @@ def frame_of(offset: int, head: Head, stored: bytes) -> Frame:
 def task_frame(offset: int, task: dict[str, Any]) -> Frame:
     """A task as it stands at `offset`, with which a stream opens."""
     return Frame(offset, b'{"task":%b}' % dumps(task))
-
-
-M = TypeVar("M", pb.Task, pb.Message, pb.AgentCard)
-
-
-def filled(content: dict[str, Any], message: M) -> M:
-    """A protobuf message with the content of ProtoJSON."""
-    from google.protobuf.json_format import ParseDict
-
-    ParseDict(content, message, ignore_unknown_fields=True)
-    return message
 
 
 async def parsed(batches: AsyncGenerator[list[Frame]]) -> AsyncGenerator[Any]:

@@ -28,9 +28,10 @@ from a2a.utils.errors import (
 from a2a.utils.input_mode_validator import validate_input_modes
 from a2a.utils.task import validate_history_length
 
-from nbagora_lab.a2a.frames import Frame, filled, frame_of, parsed, task_frame
+from nbagora_lab.a2a.frames import Frame, frame_of, parsed, task_frame
 from nbagora_lab.a2a.live import Entries, LiveTask, Refer
 from nbagora_lab.a2a.outbox import Outbox
+from nbagora_lab.a2a.protojson import filled
 from nbagora_lab.a2a.reading import STOPS_STREAM, ReadOperations
 from nbagora_lab.a2a.requests import (
     check_output_modes,
@@ -124,7 +125,7 @@ class LogRequestHandler(ReadOperations):
                 return {"task": self.tasks.task_json(owner, task_id, history=history)}
             return {"task": self._opening(accepted, history)}
         if not at_once and (live := self.tasks.live(task_id)) is not None:
-            await live.stopped()  # nobody is woken for the words before
+            await live.stop.wait()  # nobody is woken for the words before
             if (answer := await self.aside(partial(self._answer, accepted, history))) is not None:
                 return answer
         async for batch in self._read(owner, task_id, after=accepted.start):

@@ -13,8 +13,8 @@ from a2a.utils.task import (
     validate_history_length,
     validate_page_size,
 )
-from google.protobuf.json_format import ParseDict
 
+from nbagora_lab.a2a.protojson import filled
 from nbagora_lab.a2a.requests import history_length
 from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.core.errors import TaskNotFound
@@ -69,7 +69,7 @@ def list_tasks(tasks: TaskLog, owner: str, agent: str, params: pb.ListTasksReque
             except TaskNotFound:
                 entry.removed = True
             else:
-                ParseDict(task, response.tasks.add(), ignore_unknown_fields=True)
+                response.tasks.append(filled(task, pb.Task()))
         if len(response.tasks) == len(page):
             response.next_page_token = encode_list_tasks_cursor(page[-1][0]) if more else ""
             return response

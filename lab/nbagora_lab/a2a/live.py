@@ -6,16 +6,15 @@ loser's append raises `TaskEnded`. An append returns once its record is durable;
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from nbagora_lab.a2a.breath import breathe
+from nbagora_lab.a2a.breath import breathe, give_way
 from nbagora_lab.a2a.chunks import Chunks
 from nbagora_lab.a2a.snapshots import EVERY
+from nbagora_lab.a2a.stop import Stop
 from nbagora_lab.a2a.wire import (
     CANCELED,
     INTERRUPTED_STATES,
@@ -59,6 +58,15 @@ def nothing_more(_live: LiveTask, _message: dict[str, Any], _generation: int) ->
     return ()
 
 
+class _Event(NamedTuple):
+    """An event to append, and what goes with it in the same step."""
+
+    type: str
+    body: bytes
+    flags: int
+    more: Entries = ()
+
+
 class LiveTask:
     """A task that this process writes.
 
@@ -75,6 +83,7 @@ class LiveTask:
         levels: Levels of calls to other agents that it, and those whom it calls, may still go down.
         until: When its caller stops waiting and it is cancelled, in seconds since the Unix epoch; None: never.
         cancelled: Set once somebody asked to cancel it.
+        stop: What those wait for who have no use for what comes before it.
         targets: Topics of the webhooks that are told of its events.
     """
 
@@ -102,14 +111,14 @@ class LiveTask:
         self.levels = levels
         self.until: float | None = None
         self.cancelled = threading.Event()
+        self.stop = Stop(lambda: self._ended or self.state in INTERRUPTED_STATES)
         self.targets: tuple[str, ...] = ()
         self._log = log
         self._lock = threading.Lock()
         self._ended = False
+        self._held: list[_Event] = []
         self._noted = 0  # offset up to which the session's growth was told
         self._asked = state in INTERRUPTED_STATES
-        self._waiting: list[Callable[[], None]] = []
-        self._waiting_lock = threading.Lock()  # of its own: the other is held while an append waits for disk or server
         self._chunks = Chunks(self._more) if log.merge else None
         self._ids = b'"taskId":%b,"contextId":%b,' % (dumps(task_id), dumps(context_id))
         self._envelope: dict[str, Any] = {
@@ -144,40 +153,7 @@ class LiveTask:
         with self._lock:
             self._ended = True
             self._log.forget(self)
-            self._stop()
-
-    @property
-    def awaited(self) -> int:
-        """Number of those who wait for it to stop."""
-        return len(self._waiting)
-
-    async def stopped(self) -> None:
-        """Waits, on an event loop, until the task has ended, asks for something, or has been left to somebody else.
-
-        A hint for who has no use for what comes before: what happened is on the topic.
-        """
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has closed
-                loop.call_soon_threadsafe(stopped.set)
-
-        with self._waiting_lock:
-            self._waiting.append(wake)
-        try:
-            if not (self._ended or self.state in INTERRUPTED_STATES):  # else it may have stopped before it knew of us
-                await stopped.wait()
-        finally:
-            with self._waiting_lock, contextlib.suppress(ValueError):
-                self._waiting.remove(wake)
-
-    def _stop(self) -> None:
-        """Tells who waits for it, once its state says so."""
-        with self._waiting_lock:
-            waiting, self._waiting = self._waiting, []
-        for wake in waiting:
-            wake()
+            self.stop.tell()
 
     def status(self, state: str, message: dict[str, Any] | None = None, metadata: dict[str, Any] | None = None) -> int:
         """Appends a status; a terminal one ends the task.
@@ -197,7 +173,7 @@ class LiveTask:
         elif state in INTERRUPTED_STATES:
             flags |= Flags.INTERRUPTED
             self._asked = True
-        offset = self._append(RecordType.STATUS, body, flags, more, state, now)
+        offset = self._append(_Event(RecordType.STATUS, body, flags, more), state, now)
         breathe()
         return offset
 
@@ -210,22 +186,27 @@ class LiveTask:
         last: bool = False,
         metadata: dict[str, Any] | None = None,
         blobs: Entries = (),
-    ) -> int:
+        hold: bool = False,
+    ) -> None:
         """Appends an artifact update; arguments as `wire.artifact_body` takes them.
 
         Args:
             blobs: The records that refer to large bodies which it links to, from `bodies.stage`.
-
-        Returns:
-            The record's offset.
+            hold: Whether the task's next word comes at once, so that both are to be appended in one step.
         """
         self._flush()
         body = artifact_body(
             self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
         )
-        offset = self._append(RecordType.ARTIFACT, body, Flags.SPLICED, blobs, self.state)
+        event = _Event(RecordType.ARTIFACT, body, Flags.SPLICED, blobs)
+        if hold:
+            with self._lock:
+                if self._ended:
+                    raise self._refusal()
+                self._held.append(event)
+            return
+        self._append(event, self.state)
         breathe()
-        return offset
 
     def chunk(self, artifact: bytes, text: str) -> None:
         """Appends one more chunk of text to an artifact; merged with its neighbours where the log's `merge` says so.
@@ -244,7 +225,7 @@ class LiveTask:
 
     def _more(self, artifact: bytes, text: str) -> None:
         body = artifact_body(self._ids, artifact, text_part(text), self.topic, append=True, prompts=self._prompts)
-        self._append(RecordType.ARTIFACT, body, Flags.SPLICED, (), self.state)
+        self._append(_Event(RecordType.ARTIFACT, body, Flags.SPLICED), self.state)
 
     @property
     def bodies(self) -> Bodies:
@@ -260,7 +241,7 @@ class LiveTask:
         self._flush()
         flags = Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
         body = message_body(message, self.topic, self._prompts)
-        return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")], "MESSAGE")
+        return self._append(_Event(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")]), "MESSAGE")
 
     def answer(
         self, message: dict[str, Any], refer: Refer = nothing_more, *, claim: bool, expected: int | None = None
@@ -287,7 +268,7 @@ class LiveTask:
                 raise self._refusal()
             if self.state not in INTERRUPTED_STATES or expected not in {None, self.generation}:
                 return None
-            stored = self.event_record(RecordType.STATUS, body, Flags.SPLICED)
+            stored = self.event_record(RecordType.STATUS, body, Flags.SPLICED, self.generation + 1)
             more = [*refer(self, message, self.generation + 1), *self.due(self.generation + 1)]
             offsets = self._log.log.append([*before, (self.topic, stored), *more])
             self.generation += 1
@@ -318,7 +299,7 @@ class LiveTask:
         with self._lock:
             self._ended = True
             self._log.forget(self)
-            self._stop()
+            self.stop.tell()
 
     def end_if_open(self, state: str, message: dict[str, Any] | None = None) -> bool:
         """Ends the task unless it has ended already.
@@ -357,37 +338,43 @@ class LiveTask:
         """The record by which this process's epoch takes the task."""
         return self.record(RecordType.CLAIM, b"{}", flags=Flags.CLAIM)
 
-    def event_record(self, type_: str, body: bytes, flags: int) -> bytes:
-        """Encodes the task's next event."""
+    def event_record(self, type_: str, body: bytes, flags: int, generation: int) -> bytes:
+        """Encodes an event of the task."""
         log = self._log
         return encode(
             type_,
             body,
             time=log.clock.now(),
             epoch=log.log.epoch,
-            generation=self.generation + 1,
+            generation=generation,
             flags=flags,
             **self._envelope,
         )
 
-    def _append(self, type_: str, body: bytes, flags: int, more: Any, state: str, stamp: str = "") -> int:
+    def _append(self, event: _Event, state: str, stamp: str = "") -> int:
+        """Appends an event, and those held before it, in one step; its offset."""
         with self._lock:
             if self._ended:
                 raise self._refusal()
-            stored = self.event_record(type_, body, flags)
-            if self.targets:
-                more = [*more, *self.due(self.generation + 1)]
-            offset = self._log.log.append([(self.topic, stored), *more])[0]
-            self.generation += 1
+            events = [*self._held, event]
+            entries = []
+            for generation, (type_, body, flags, _) in enumerate(events, self.generation + 1):
+                entries.append((self.topic, self.event_record(type_, body, flags, generation)))
+            for generation, one in enumerate(events, self.generation + 1):
+                entries += [*one.more, *(self.due(generation) if self.targets else ())]
+            offset = self._log.log.append(entries)[len(events) - 1]
+            self._held.clear()
+            self.generation += len(events)
             self.state, self.stamp = state, stamp or self.stamp
             if offset - self._noted >= EVERY:
                 self._noted = offset - offset % EVERY
                 self._log.snapshots.note(self.topic)
-            if flags & Flags.TERMINAL:
+            if event.flags & Flags.TERMINAL:
                 self._ended = True
                 self._log.forget(self)
-            if flags & (Flags.TERMINAL | Flags.INTERRUPTED):
-                self._stop()
+            woke = bool(event.flags & (Flags.TERMINAL | Flags.INTERRUPTED)) and self.stop.tell()
+        if woke:
+            give_way()
         return offset
 
     def _ending(self, state: str, now: str) -> tuple[str, bytes]:

@@ -11,8 +11,8 @@ from a2a.server.request_handlers.request_handler import RequestHandler, validate
 from a2a.server.tasks.push_notification_config_store import normalize_push_notification_config
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedError, TaskNotFoundError
-from google.protobuf.json_format import MessageToDict, ParseDict
 
+from nbagora_lab.a2a.protojson import filled, written
 from nbagora_lab.a2a.requests import validated
 from nbagora_lab.core.errors import UsageError
 
@@ -66,7 +66,7 @@ class PushOperations(RequestHandler):
         """
         if self.outbox is None:
             raise PushNotificationNotSupportedError
-        content: dict[str, Any] = MessageToDict(normalize_push_notification_config(task_id, config))
+        content: dict[str, Any] = written(normalize_push_notification_config(task_id, config))
         authentication = content.get("authentication", {})
         for text in (content.get("token", ""), *authentication.values()):
             if not (text.isascii() and text.isprintable()) or len(text) > 8192:
@@ -149,4 +149,4 @@ class PushOperations(RequestHandler):
         config = fold.webhooks.get(config_id)
         if config is None:
             raise TaskNotFoundError(f"the task {fold.id} has no push notification config '{config_id}'")
-        return ParseDict(self._outbox().shown(fold, config), pb.TaskPushNotificationConfig())
+        return filled(self._outbox().shown(fold, config), pb.TaskPushNotificationConfig(), strict=True)

@@ -11,8 +11,9 @@ from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import UnsupportedOperationError
 from a2a.utils.task import validate_history_length
 
-from nbagora_lab.a2a.frames import Frame, filled, frame_of, parsed, task_frame
+from nbagora_lab.a2a.frames import Frame, frame_of, parsed, task_frame
 from nbagora_lab.a2a.listing import list_tasks
+from nbagora_lab.a2a.protojson import filled
 from nbagora_lab.a2a.pushing import PushOperations
 from nbagora_lab.a2a.requests import SHOWN, cursor_of, history_length
 from nbagora_lab.a2a.sessions import context_of

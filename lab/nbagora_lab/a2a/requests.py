@@ -30,6 +30,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.json_format import MessageToDict, SerializeToJsonError
 from google.protobuf.message import Message
 
+from nbagora_lab.a2a.protojson import written
 from nbagora_lab.a2a.wire import DEEPEST, INBOX_EXTENSION, nested_deeper, unstructured
 from nbagora_lab.core.errors import TooLarge
 from nbagora_lab.core.events import PLAIN, Scheduling
@@ -125,7 +126,7 @@ def content_of(message: pb.Message) -> dict[str, Any]:
         if part.WhichOneof("content") is None:
             raise InvalidParamsError(f"part {number} of the message has neither text, raw, url nor data")
     try:
-        content: dict[str, Any] = unstructured(MessageToDict(message))
+        content: dict[str, Any] = unstructured(written(message))
     except SerializeToJsonError as error:
         raise InvalidParamsError(f"the message can't be written as JSON: {error}") from None
     for holder in (content, *content["parts"]):

@@ -16,7 +16,6 @@ from a2a.server.request_handlers.response_helpers import build_error_response
 from a2a.server.routes.common import create_event_source_response, serialize_list_tasks_response
 from a2a.types import a2a_pb2 as pb
 from a2a.utils.errors import A2AError, InvalidParamsError, InvalidRequestError
-from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 from starlette.requests import Request
 from starlette.responses import Response
@@ -33,6 +32,7 @@ from nbagora_lab.a2a.doorway import (
 )
 from nbagora_lab.a2a.frames import Frame
 from nbagora_lab.a2a.handler import LogRequestHandler
+from nbagora_lab.a2a.protojson import filled, written
 from nbagora_lab.a2a.requests import validated
 from nbagora_lab.a2a.wire import dumps, is_text
 from nbagora_lab.core.log import logger
@@ -63,7 +63,7 @@ def _converted(operation: Callable[..., Awaitable[Any]]) -> Callable[..., Awaita
 
     async def call(handler: LogRequestHandler, params: Any, context: ServerCallContext) -> Any:
         result = await operation(handler, params, context)
-        return None if result is None else MessageToDict(result)
+        return None if result is None else written(result)
 
     return call
 
@@ -147,7 +147,7 @@ class JsonRpc:
         if method is None:
             return _refusal(call_id, MethodNotFoundError())
         try:
-            wanted = ParseDict(call.get("params", {}), method.params(), ignore_unknown_fields=True)
+            wanted = filled(call.get("params", {}), method.params())
         except Exception as error:  # noqa: BLE001 -- whatever the parser stumbles over is the caller's
             return _refusal(call_id, InvalidParamsError(data={"parseError": str(error)}))
         try:

@@ -138,14 +138,13 @@ class TaskLog:
             owner=owner,
             topic=topic,
             traceparent=trace,
-            generation=0,
             levels=levels,
         )
         message = {**message, "taskId": task_id, "contextId": context_id}
         live.stamp = now = rfc3339(self.clock.now())
         flags = Flags.TASK | Flags.SPLICED | (Flags.PROVISIONAL if provisional else Flags.NONE)
-        opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags)
-        live.generation, live.until = 1, until
+        opened = live.event_record(RecordType.TASK, task_body(task_id, context_id, SUBMITTED, now, topic), flags, 1)
+        live.until = until
         entry: dict[str, Any] = {"context": context_id, "agent": agent, "owner": owner, "topic": topic}
         named = {"parent": parent, "version": version, "home": self.home, "resumable": resumable, "until": until}
         entry |= {one: value for one, value in named.items() if value}

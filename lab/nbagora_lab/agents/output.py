@@ -81,7 +81,7 @@ class Output:
 
         Args:
             value: str, dict, pydantic model, bytes or `Path`.
-            last: Whether nothing can follow, so that a text needs no closing update.
+            last: Whether the task's end follows at once: a text needs no closing update, and both are written together.
 
         Raises:
             BadYield: A value of another type.
@@ -97,7 +97,7 @@ class Output:
         part, blobs = self._part(value)
         self.close()
         self._first_word()
-        self._live.artifact(self._head(part.get("filename", "")), dumps(part), last=True, blobs=blobs)
+        self._live.artifact(self._head(part.get("filename", "")), dumps(part), last=True, blobs=blobs, hold=last)
 
     def _part(self, value: object) -> tuple[dict[str, Any], Entries]:
         """The part for a value; a large file becomes a link to where its bytes are, which memory never holds."""
@@ -116,9 +116,9 @@ class Output:
         self._first_word()
         if self._run is None:
             self._run = self._head("")
-            self._live.artifact(self._run, text_part(text), last=last)
+            self._live.artifact(self._run, text_part(text), last=last, hold=last)
         elif last:
-            self._live.artifact(self._run, text_part(text), append=True, last=True)
+            self._live.artifact(self._run, text_part(text), append=True, last=True, hold=True)
         else:
             self._live.chunk(self._run, text)
         if last:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import struct
-from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 from nbagora_lab.core.errors import StoreCorrupt, TooLarge
@@ -143,8 +142,7 @@ class Head(NamedTuple):
     body_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One record on a lite topic.
 
     Attributes:
@@ -181,7 +179,7 @@ class Record:
 
     def at(self, topic: str, offset: int) -> Record:
         """The same record, placed."""
-        return replace(self, topic=topic, offset=offset, id=self.id or str(offset))
+        return self._replace(topic=topic, offset=offset, id=self.id or str(offset))
 
 
 def encode(
@@ -273,11 +271,11 @@ def decode(stored: bytes, topic: str, offset: int) -> Record:
     Raises:
         StoreCorrupt: These bytes are no record of this layout.
     """
-    texts = []
     try:
-        layout, flags, epoch, time, generation, *lengths = _FIXED.unpack_from(stored)
-        kind, source, subject, content, trace, own, plan = lengths
-        at = _FIXED.size
+        layout, flags, epoch, time, generation, kind, source, subject, content, trace, own, plan = _FIXED.unpack_from(
+            stored
+        )
+        texts, at = [], _FIXED.size
         for length in (subject, kind, source, content, trace, own):
             texts.append(stored[at : at + length].decode())
             at += length
@@ -287,21 +285,23 @@ def decode(stored: bytes, topic: str, offset: int) -> Record:
         raise _no_record(f"record {offset} of {topic}", stored) from None
     if layout != _LAYOUT or at > len(stored):
         raise _no_record(f"record {offset} of {topic}", stored)
+    about, type_, by, media, parent, name = texts
+    # by place: every reader of every topic comes through here, and names would double what this costs
     return Record(
-        type=texts[1],
-        body=stored[at:],
-        topic=topic,
-        offset=offset,
-        source=texts[2],
-        subject=texts[0],
-        time=time / 1e6,
-        datacontenttype=texts[3],
-        traceparent=texts[4],
-        id=texts[5] or str(offset),
-        generation=generation,
-        epoch=epoch,
-        flags=flags,
-        scheduling=scheduling,
+        type_,
+        stored[at:],
+        topic,
+        offset,
+        by,
+        about,
+        time / 1e6,
+        media,
+        parent,
+        name or str(offset),
+        generation,
+        epoch,
+        flags,
+        scheduling,
     )
 
 
