@@ -356,15 +356,15 @@ class LiveTask:
         with self._lock:
             if self._ended:
                 raise self._refusal()
-            events = [*self._held, event]
-            entries = []
-            for generation, (type_, body, flags, _) in enumerate(events, self.generation + 1):
-                entries.append((self.topic, self.event_record(type_, body, flags, generation)))
-            for generation, one in enumerate(events, self.generation + 1):
-                entries += [*one.more, *(self.due(generation) if self.targets else ())]
-            offset = self._log.log.append(entries)[len(events) - 1]
+            entries, more = [], []
+            for generation, one in enumerate((*self._held, event), self.generation + 1):
+                entries.append((self.topic, self.event_record(one.type, one.body, one.flags, generation)))
+                more += one.more
+                if self.targets:
+                    more += self.due(generation)
+            offset = self._log.log.append(entries + more)[len(entries) - 1]
             self._held.clear()
-            self.generation += len(events)
+            self.generation += len(entries)
             self.state, self.stamp = state, stamp or self.stamp
             if offset - self._noted >= EVERY:
                 self._noted = offset - offset % EVERY
