@@ -126,9 +126,10 @@ def test_what_is_held_stays_so_until_it_is_written(tasks, live, monkeypatch):
         raise StoreError("no space left")
 
     hold(live)
-    with monkeypatch.context() as patch, pytest.raises(StoreError):
-        patch.setattr(tasks.log, "append", fails)
+    monkeypatch.setattr(tasks.log, "append", fails)
+    with pytest.raises(StoreError):
         live.status(COMPLETED)
+    monkeypatch.undo()
     assert (words(tasks, live), live.generation, live.ended) == ([], 1, False)
     live.status(FAILED)
     assert words(tasks, live) == ["x", FAILED]

@@ -96,6 +96,17 @@ def test_it_writes_what_protobuf_writes_in_the_same_order(pair):
     assert str(written(message)) == str(expected)
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_json_has_not_is_refused_in_protobufs_words(number):
+    message = pb.Message(message_id="m", parts=[pb.Part(text="x")])
+    message.metadata.fields["number"].number_value = number
+    with pytest.raises(SerializeToJsonError) as expected:
+        MessageToDict(message)
+    with pytest.raises(SerializeToJsonError) as refused:
+        written(message)
+    assert str(refused.value) == str(expected.value)
+
+
 @pytest.mark.parametrize("value", [None, [], "x", 3, {"message": None}, {"message": {"role": None, "parts": None}}])
 def test_what_is_no_object_or_says_nothing(value):
     ours = outcome(lambda one: filled(one, pb.SendMessageRequest(), strict=True), value)

@@ -356,7 +356,8 @@ class LiveTask:
         with self._lock:
             if self._ended:
                 raise self._refusal()
-            entries, more = [], []
+            entries: list[tuple[str, bytes]] = []
+            more: list[tuple[str, bytes]] = []
             for generation, one in enumerate((*self._held, event), self.generation + 1):
                 entries.append((self.topic, self.event_record(one.type, one.body, one.flags, generation)))
                 more += one.more

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError, SerializeToJsonError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -135,12 +135,19 @@ def written(message: Message) -> dict[str, Any]:
     Raises:
         SerializeToJsonError: It holds a number that JSON can't.
     """
+    try:
+        return _content(message)
+    except (_NotPlain, SerializeToJsonError, ValueError):
+        return MessageToDict(message)
+
+
+def _content(message: Message) -> dict[str, Any]:
     content: dict[str, Any] = {}
     writers = _writers(message.DESCRIPTOR)
     for field, value in message.ListFields():
         name, many, write = writers[field.number]
         if write is None:
-            return MessageToDict(message)
+            raise _NotPlain
         content[name] = [write(one) for one in value] if many else write(value)
     return content
 
@@ -156,7 +163,7 @@ def _writer(field: FieldDescriptor, of: Descriptor) -> Callable[[Any], Any] | No
     if field.message_type is not None:
         if field.message_type.GetOptions().map_entry:
             return None
-        return written if field.message_type.file.package == of.file.package else MessageToDict
+        return _content if field.message_type.file.package == of.file.package else MessageToDict
     if field.enum_type is not None:
         names = {number: value.name for number, value in field.enum_type.values_by_number.items()}
         return lambda value: names.get(value, value)
