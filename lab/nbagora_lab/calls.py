@@ -1,6 +1,6 @@
 """Calls to agents: from people, and from agents to one another; `routed` says where they go.
 
-All of it but `call` lives on the service loop.
+All of it but `call` lives on the service loop; that one on the agents'.
 
 The client and its HTTP stack take a quarter of a second to import, so they are loaded by the first call.
 """
@@ -275,36 +275,23 @@ class Calls:
         within: float | None = None,
         to: Task | None = None,
     ) -> Task:
-        """As `_call`, from the agents' loop: its connections are the service loop's."""
+        """Calls an agent for another's task: in a child context and the same trace, intent and result on record; or
+        answers what the task `to`, which it called before, asked back.
+
+        A call that is cancelled, or runs out of time, cancels the task that it called, wherever that is; and it has no
+        more time than is left to the task that makes it. On the agents' loop: what the calling task's records say of
+        the call stands before what it does next, and before what ends it.
+
+        Raises:
+            LimitReached: No levels of calls are left.
+            TaskFailed: The called task ended FAILED, REJECTED or CANCELED.
+            TimedOut: `within` seconds ran out.
+        """
         left = live.levels if levels is None else min(live.levels, levels)
         if left <= 0:
             raise LimitReached(
                 f"'{agent}' can't be called: no levels of calls are left", f"an agent calls itself? {LEVELS} at most"
             )
-        return await asyncio.wrap_future(
-            self._service.submit(self._call, live, agent, content, key, left - 1, within, to)
-        )
-
-    async def _call(
-        self,
-        live: LiveTask,
-        agent: str,
-        content: object,
-        key: str,
-        levels: int,
-        within: float | None,
-        to: Task | None,
-    ) -> Task:
-        """Calls an agent for another's task: in a child context and the same trace, intent and result on record; or
-        answers what the task `to`, which it called before, asked back.
-
-        A call that is cancelled, or runs out of time, cancels the task that it called, wherever that is; and it has no
-        more time than is left to the task that makes it.
-
-        Raises:
-            TaskFailed: The called task ended FAILED, REJECTED or CANCELED.
-            TimedOut: `within` seconds ran out.
-        """
         if key:  # the same call has the same ids, in whichever process it is made
             named = hashlib.sha256(f"{live.id}/{key}".encode()).hexdigest()
             context_id, message_id = f"ctx-{named[:12]}", named[12:24]
@@ -317,20 +304,18 @@ class Calls:
         message = message_of("ROLE_USER", message_id, parts_of(content), task_id=task_id, context_id=context_id)
         trace = live.traceparent.split("-")
         span = hashlib.sha256(message_id.encode()).hexdigest()[:16]
-        headers = {"nbagora-parent-task": live.id, "nbagora-levels": str(levels)}
+        headers = {"nbagora-parent-task": live.id, "nbagora-levels": str(left - 1)}
         if len(trace) == 4:
             headers["traceparent"] = f"{trace[0]}-{trace[1]}-{span}-{trace[3]}"
         if live.until is not None:
-            left = max(0.0, live.until - live.clock.now())
-            within = left if within is None else min(within, left)
+            time_left = max(0.0, live.until - live.clock.now())
+            within = time_left if within is None else min(within, time_left)
         if within is not None:
             headers[TIMEOUT] = f"{within:g}"
-        told, began = {"agent": agent, "context": context_id} | ({"step": key} if key else {}), time.monotonic()
+        told = {"agent": agent, "context": context_id} | ({"step": key} if key else {})
         live.note(RecordType.CALL, told | {"message": message_id})
         try:
-            async with asyncio.timeout(within):
-                task = await self._finish(agent, self.events(agent, message, headers), abandon=True)
-            _in_time(task, within, began)
+            task: Task = await asyncio.wrap_future(self._service.submit(self._called, agent, message, headers, within))
         except LabError as error:
             live.note(RecordType.RETURN, told | {"error": error.what})
             raise
@@ -342,6 +327,13 @@ class Calls:
             raise
         live.note(RecordType.RETURN, told | {"task": task.id, "state": task.state})
         return task.check()
+
+    async def _called(self, agent: str, message: dict[str, Any], headers: dict[str, str], within: float | None) -> Task:
+        """The task of a call once it has ended or asks for something; TimeoutError where its time runs out before."""
+        began = time.monotonic()
+        async with asyncio.timeout(within):
+            task = await self._finish(agent, self.events(agent, message, headers), abandon=True)
+        return _in_time(task, within, began)
 
     async def _finish(self, agent: str, events: AsyncGenerator[TaskEvent], *, abandon: bool = False) -> Task:
         """The task at the end of a stream, with all its events where this lab has them.

@@ -10,6 +10,7 @@ import pytest
 from nbagora_lab.a2a.client import AgentClient
 from nbagora_lab.a2a.direct import DirectClient
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, TimedOut
+from nbagora_lab.core.events import RecordType
 from nbagora_lab.lab import Lab
 from stock_agent import StockAgent
 from waiting import until
@@ -157,6 +158,15 @@ def test_a_sync_function_that_waits_for_its_call_is_cancelled_with_it(chain):
     chain.cancel(task)
     wait_until(chain, "sync-outer", "CANCELED")
     wait_until(chain, "inner", "CANCELED")
+
+
+@pytest.mark.parametrize("agent", ["outer", "sync-outer"])
+def test_what_is_said_of_a_cancelled_call_stands_before_its_callers_end(chain, agent):
+    task = chain.send(agent, "x")
+    wait_until(chain, "inner", "WORKING")
+    chain.cancel(task)
+    told = [record.type for record in chain.broker.read(task.topic) if record.subject == task.id]
+    assert told[-3:] == ["task.cancel", RecordType.RETURN, RecordType.STATUS]
 
 
 def test_a_call_that_runs_out_of_time_cancels_what_it_called(chain):
