@@ -3,13 +3,13 @@ is told where one of them dies in mid-call; and the search over many."""
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 
 import pytest
 from pydantic_ai import Agent
 
+from mcp_server import serving
 from nbagora_lab.agents.models import call, scripted
 from nbagora_lab.agents.rules import rules
 from nbagora_lab.agents.tools import approve, mcp, remote, repeatable, search_tools, tools
@@ -55,21 +55,8 @@ def program(tmp_path_factory):
 
 @pytest.fixture
 def over_http(program):
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, program, str(port)], stderr=subprocess.PIPE, text=True)
-    for line in server.stderr:
-        if "Uvicorn running" in line:
-            break
-    drain = threading.Thread(target=server.stderr.read)
-    drain.start()
-    yield f"http://127.0.0.1:{port}/mcp"
-    server.kill()
-    server.wait()
-    drain.join()
-    server.stderr.close()
+    with serving(program) as url:
+        yield url
 
 
 def last(messages, info):

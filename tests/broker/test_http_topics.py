@@ -121,11 +121,12 @@ def test_a_replay_at_once_and_one_at_a_pace(door: httpx.Client, lab: Lab) -> Non
 def test_who_hangs_up_ends_a_replay(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = lab.clock
     assert isinstance(clock, VirtualClock)
-    ended = threading.Event()
+    waits, ended = threading.Event(), threading.Event()
     watch = clock.watch
 
     def watched(wake: Any) -> Any:
         end = watch(wake)
+        waits.set()
         return lambda: (end(), ended.set())[0]
 
     monkeypatch.setattr(clock, "watch", watched)
@@ -136,6 +137,7 @@ def test_who_hangs_up_ends_a_replay(lab: Lab, monkeypatch: pytest.MonkeyPatch) -
     target = f"/broker{at('chat/long', 'replay')}"
     with RawExchange(port_of(lab), post(target, {"to": "chat/long2", "speed": 1}, lab.token)) as replay:
         next(heard)
+        assert waits.wait(20)
         replay.reset()
     assert ended.wait(20)
     clock.advance(7200)

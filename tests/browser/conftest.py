@@ -37,7 +37,7 @@ QUIET = (
 )
 LOOPBACK = re.compile(r"^(http|ws)://127\.0\.0\.1:\d+/|^(data|blob|about):")
 
-expect.set_options(timeout=20_000)  # milliseconds: a machine that does other things, too
+expect.set_options(timeout=40_000)  # milliseconds: a machine that does other things, too
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def new_tab(chromium: Browser) -> Callable[[], AbstractContextManager[Page]]:
     def new_tab() -> Iterator[Page]:
         context = chromium.new_context(viewport={"width": 1100, "height": 900})
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(40_000)
         problems: list[str] = []
         page.on("pageerror", lambda error: problems.append(f"error: {error}"))
         context.on(

@@ -93,7 +93,7 @@ def page(request, browser, hostile):
     """The hostile page: of the same site, of another, and of a name that was rebound."""
     context = browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(40_000)
     page.goto(f"http://{request.param}:{hostile}/")
     yield page
     context.close()

@@ -56,5 +56,5 @@ def test_two_notebooks_see_one_lab_and_hear_when_it_is_away(notebooks, shoot):
     expect(views[1]).to_contain_text("the lab that was joined does not answer")
     shoot(guest.tab, "away")
     owner.run_cell(OWNER.index(AGAIN))
-    expect(views[1].locator(".lab")).to_have_attribute("data-link", "live", timeout=20_000)
+    expect(views[1].locator(".lab")).to_have_attribute("data-link", "live")
     expect(views[1].locator("tbody tr")).to_have_count(3)

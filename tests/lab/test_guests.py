@@ -42,7 +42,7 @@ def joined(store: Path) -> Iterator[Joined]:
     log = EmbeddedLog(store, clock=clock)
     log.create_topic("chat", TopicSpec())
     catalog = EmbeddedCatalog(store.parent / "registry.db", clock=clock, ids=RandomIds())
-    joined = join_engines(log, EmbeddedGroups(log), catalog, grace=0.2)
+    joined = join_engines(log, EmbeddedGroups(log), catalog, grace=30)
     yield joined
     joined.link.close()
 

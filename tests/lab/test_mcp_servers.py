@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from mcp_server import serving
 from nbagora_lab.core.errors import Unreachable, UsageError
 from nbagora_lab.lab import Lab
 from nbagora_lab.mcp_servers import describe_server, look_at_server
@@ -53,28 +49,6 @@ def test_a_server_on_standard_input_tells_its_tools_and_is_found_by_them(program
     with Lab(store=tmp_path / "agora") as lab:
         assert lab.registry.publish(described, kind="mcp").version == "1.2.0"
         assert [found.agent.name for found in lab.registry.find("天空", kind="mcp", skill="look")] == ["sky"]
-
-
-@contextlib.contextmanager
-def serving(program: Path) -> Iterator[str]:
-    """Runs the server over HTTP; its URL, once it answers."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    server = subprocess.Popen([sys.executable, program, str(port)], stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                describe_server(f"http://127.0.0.1:{port}/mcp")
-                break
-            except Unreachable:  # it is not there yet
-                assert time.monotonic() < deadline
-                assert server.poll() is None
-                time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/mcp"
-    finally:
-        server.kill()
-        server.wait()
 
 
 def test_a_server_over_http_tells_the_same_and_is_looked_at_again(program: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -26,8 +25,8 @@ _SETTINGS: dict[str, dict[str, Any]] = {
     "@jupyterlab/docmanager-extension/plugin": {"autosave": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
 }
-_START = 60.0  # seconds
-_CELL = 60_000  # milliseconds that a cell may run
+_START = 180.0  # seconds
+_CELL = 120_000  # milliseconds that a cell may run
 
 
 class JupyterLab:
@@ -54,10 +53,6 @@ class JupyterLab:
             path = self.folder / "settings" / f"{name}.jupyterlab-settings"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(values))
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
         places = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
@@ -70,8 +65,7 @@ class JupyterLab:
         self._env = {**os.environ, **own, "JUPYTER_CONFIG_PATH": str(_CONFIG), "JUPYTER_PREFER_ENV_PATH": "1"}
         options = {
             "ServerApp.ip": "127.0.0.1",
-            "ServerApp.port": port,
-            "ServerApp.port_retries": 0,
+            "ServerApp.port": 0,
             "ServerApp.root_dir": self.root,
             "ServerApp.allow_root": True,
             "ServerApp.open_browser": False,
@@ -119,8 +113,10 @@ class JupyterLab:
 
     def _answers(self) -> bool:
         try:
+            [told] = (self.folder / "runtime").glob("jpserver-*.json")
+            self.url = json.loads(told.read_text(encoding="utf-8"))["url"].rstrip("/")
             self.api("status")
-        except OSError:
+        except (OSError, ValueError):  # it has not said yet where it is, or not all of that
             return False
         return True
 

@@ -23,7 +23,7 @@ LOOP = "nbagora-agents"
 """Name of a running lab's loop for agents."""
 KEPT = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
 """Helpers of the standard library that stay for as long as the process."""
-PATIENCE = 3.0
+PATIENCE = 15.0
 """Seconds that something may take to end by itself."""
 LISTENING = "0A"
 
