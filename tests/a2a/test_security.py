@@ -85,6 +85,35 @@ def test_a_preflight_is_refused(ask, lab):
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_a_browser_lets_pages_of_allowed_origins_call_and_read(tmp_path):
+    page = "https://page.example"
+    with Lab(store=tmp_path, allowed_origins=page) as lab:
+        port = int(lab.url.rpartition(":")[2])
+
+        def answer(method, origin, token="", **headers):
+            request = get("/nothing", token, Origin=origin, **headers).replace(b"GET", method, 1)
+            with RawExchange(port, request) as exchange:
+                return exchange.read()
+
+        asks = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "a2a-version,authorization"}
+        told = answer(b"OPTIONS", page, **asks)
+        assert (told.status, told.headers["access-control-allow-origin"], told.headers["vary"]) == (204, page, "Origin")
+        assert told.headers["access-control-allow-headers"] == "a2a-version,authorization"
+        assert "POST" in told.headers["access-control-allow-methods"]
+        assert "access-control-allow-private-network" not in told.headers
+        told = answer(b"OPTIONS", page, **asks, Access_Control_Request_Private_Network="true")
+        assert told.headers["access-control-allow-private-network"] == "true"
+        for status, token in ((404, lab.token), (401, "")):  # it may read why it is refused, too
+            told = answer(b"GET", page, token)
+            assert (told.status, told.headers["access-control-allow-origin"]) == (status, page)
+            assert "access-control-allow-credentials" not in told.headers
+        assert answer(b"OPTIONS", page).status == 401  # which asks for nothing
+        for origin, status in (("https://other.example", 403), (f"http://127.0.0.1:{port}", 401)):
+            told = answer(b"OPTIONS", origin, Host=f"127.0.0.1:{port}", **asks)
+            assert told.status == status
+            assert "access-control-allow-origin" not in told.headers
+
+
 def test_allowed_hosts_and_origins_are_answered(tmp_path):
     with Lab(store=tmp_path, allowed_hosts="lab.example", allowed_origins="https://page.example") as lab:
         port = int(lab.url.rpartition(":")[2])

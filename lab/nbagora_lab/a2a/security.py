@@ -8,6 +8,8 @@
 | bodies are JSON by their content type, but for records | forms and text, which browsers send across origins unasked |
 | size and depth of the body | a caller that exhausts memory or the parser |
 
+Pages of allowed origins may read what is answered: a browser is told so (CORS), before the call where it asks.
+
 A record's body is no JSON and may be large: it is passed on as it comes, and counted on its way.
 
 Refusals are RFC 9457 problem details, and JSON-RPC errors at a JSON-RPC door.
@@ -118,7 +120,13 @@ class Guard:
         if scope["type"] != "http":
             return
         headers = Headers(scope=scope)
-        refusal = self._refuse_place(scope, headers) or await self.refuse_caller(scope, headers)
+        refusal = self._refuse_place(scope, headers)
+        if refusal is None and (origin := headers.get("origin", "")) in self._origins:
+            send = _read_by(origin, send)
+            if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
+                await _preflight(headers)(scope, receive, send)
+                return
+        refusal = refusal or await self.refuse_caller(scope, headers)
         if refusal is None and scope["method"] in {"POST", "PUT", "PATCH"}:
             if limit := self._streamed(scope, headers):
                 if (size := headers.get("content-length", "")).isdigit() and int(size) > limit:
@@ -215,6 +223,34 @@ class Guard:
             what = f"the JSON nests deeper than {self._depth_limit}, or is not balanced"
             return b"", _rpc_error(200, -32700, what) if rpc else problem(400, "JSON too deep", what)
         return body, None
+
+
+def _preflight(headers: Headers) -> Response:
+    """What a browser wants to hear before it lets a page of an allowed origin call; who calls is asked of the call."""
+    allowed = {
+        "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, PATCH, DELETE",
+        "Access-Control-Allow-Headers": headers.get("access-control-request-headers", ""),
+        "Access-Control-Max-Age": "600",
+    }
+    if headers.get("access-control-request-private-network") == "true":
+        allowed["Access-Control-Allow-Private-Network"] = "true"
+    return Response(status_code=204, headers=allowed)
+
+
+def _read_by(origin: str, send: Send) -> Send:
+    """Has a browser let pages of an origin read what is answered; never with its own cookies or passwords."""
+    more = [
+        (b"access-control-allow-origin", origin.encode("latin-1")),
+        (b"access-control-expose-headers", b"*"),
+        (b"vary", b"Origin"),
+    ]
+
+    async def told(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", ()), *more]}
+        await send(message)
+
+    return told
 
 
 def _host_name(host: str) -> str | None:

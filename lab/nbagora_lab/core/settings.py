@@ -51,7 +51,9 @@ class Settings(BaseModel):
     )
     token: str | None = Field(None, description="bearer token of the doors; unset: the store's own; empty: no token")
     allowed_hosts: tuple[str, ...] = Field((), description="Host names that the doors answer to, beside loopback")
-    allowed_origins: tuple[str, ...] = Field((), description="Origins of web pages that may call the doors")
+    allowed_origins: tuple[str, ...] = Field(
+        (), description="Origins of web pages that may call the doors and read the answers"
+    )
     body_limit: int = Field(8 << 20, ge=1024, description="largest request body at the doors, in bytes")
     depth_limit: int = Field(100, ge=8, description="deepest nesting of JSON at the doors")
     record_limit: int = Field(64 << 20, ge=1024, le=1 << 30, description="largest record, its head included, in bytes")
