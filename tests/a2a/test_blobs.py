@@ -2,9 +2,12 @@
 
 import base64
 import contextlib
+import gc
 import hashlib
 import os
+import socket
 import threading
+import tracemalloc
 
 import httpx
 import pytest
@@ -87,6 +90,35 @@ def test_64_mib_go_from_agent_to_client_in_pieces(lab, large):
     assert digest.hexdigest() == hashlib.sha256(large.read_bytes()).hexdigest()
     assert task.raw["artifacts"][0]["parts"][0]["filename"] == "大.bin"
     assert most[0] - before < 16 * MIB
+
+
+def test_a_large_file_takes_two_of_its_pieces_of_memory_on_its_way(lab, large):
+    """Of the lab's own: from the file to the log, and from the log to a socket whose reader keeps nothing."""
+    sink = bytearray(1 << 16)
+
+    def sent_and_read():
+        task = lab.ask("gives", "x")
+        url = httpx.URL(url_of(task))
+        with socket.create_connection((url.host, url.port), timeout=60) as reader:
+            target, head = url.raw_path.decode(), f"Host: {url.host}\r\nAuthorization: Bearer {lab.token}"
+            reader.sendall(f"GET {target} HTTP/1.1\r\n{head}\r\nConnection: close\r\n\r\n".encode())
+            size = 0
+            while got := reader.recv_into(sink):
+                size += got
+        return size
+
+    sent_and_read()  # what is imported and cached by the first is not its memory
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        assert sent_and_read() > 64 * MIB
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    print(f"{(most - before) / CHUNK:.2f} chunks")
+    assert most - before < 2.25 * CHUNK  # and what calls and events take
 
 
 def test_small_parts_stay_in_their_events(lab):

@@ -107,6 +107,27 @@ def test_a_higher_priority_overtakes(lab, gates, narrow):
     assert tenants == {"": 4, "acme": 1}
 
 
+def test_who_sends_much_leaves_others_their_share(lab, gates, narrow):
+    for number in range(2):
+        lab.send(narrow.name, f"{number}")
+    gates.wait_for("called", 2)
+    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as http:
+        call = Binding(http, f"{lab.url}/agents/{narrow.name}", "JSONRPC")
+        sent = []
+        for tenant, texts in (("acme", ["a1", "a2", "a3", "a4"]), ("beta", ["b1", "b2"])):
+            for text in texts:
+                params = {"message": user_message(text), "configuration": {"returnImmediately": True}, "tenant": tenant}
+                sent.append(call("SendMessage", params).task["id"])
+                gates.open(text)
+    gates.open("0")  # one place alone goes round
+    for task in sent:
+        lab.wait(task)
+    gates.open("1")
+    served = narrow.called[2:]
+    assert sorted(served[:4]) == ["a1", "a2", "b1", "b2"]
+    assert [one for one in served if one.startswith("a")] == ["a1", "a2", "a3", "a4"]
+
+
 @pytest.mark.parametrize(
     "plan", [{"priority": 256}, {"priority": 1.5}, {"priority": "x"}, {"cost": -1}, {"deadline": "soon"}, "high"]
 )

@@ -136,7 +136,7 @@ class Inbox:
         self._holds: dict[str, int] = {}  # what held references back when they were last looked for
         tasks.log.create_topic(self.name, TopicSpec(type="PRIORITY", ttl=_KEPT, drained=True))
         if self.name not in groups.groups():  # whoever changed its settings meant them to last
-            groups.create_group(self.name, GroupSpec(topic=self.name, lease=_FOR_GOOD, client_ttl=_FOR_GOOD))
+            groups.create_group(self.name, GroupSpec(topic=self.name, lease=_FOR_GOOD, client_ttl=_FOR_GOOD, fair=True))
         self._subscribe()
 
     def _subscribe(self) -> None:
