@@ -103,7 +103,8 @@ def test_no_task_of_that_id(tasks, task_id):
 def test_a_task_as_it_stood(tasks):
     live, opened, _ = tasks.open("", "a", user_says("x"), context_id="ctx")
     live.status(WORKING, say(live, "one"))
-    middle = live.artifact(b'"artifactId":"a",', b'{"text":"chunk "}')
+    live.artifact(b'"artifactId":"a",', b'{"text":"chunk "}')
+    middle = tasks.find("", live.id).offset
     tasks.open("", "other", user_says("y"), context_id="ctx")
     live.artifact(b'"artifactId":"a",', b'{"text":"more"}', append=True)
     live.status(COMPLETED)

@@ -43,13 +43,9 @@ def lanes(lab, text, **options):
 
 def test_there_is_a_lane_for_each_who_did_something(lab):
     _, shot = lanes(lab, "北京")
-    assert [(lane.name, lane.kind) for lane in shot.lanes] == [
-        ("trip", "agent"),
-        ("hotels", "agent"),
-        ("trains", "function"),
-        ("rooms", "agent"),
-        ("shout", "function"),
-    ]
+    first, second, *beside, last = [(lane.name, lane.kind) for lane in shot.lanes]
+    assert [first, second, last] == [("trip", "agent"), ("hotels", "agent"), ("shout", "function")]
+    assert sorted(beside) == [("rooms", "agent"), ("trains", "function")]  # at work at once, whichever begins first
     assert (shot.agent, shot.state, shot.skipped) == ("trip", "COMPLETED", 0)
 
 
