@@ -111,6 +111,8 @@ def test_a_turn_is_told_by_metadata_before_the_tenant_of_a2a_before_headers():
 def test_a_caller_with_a_name_is_its_own_tenant_whatever_it_says():
     assert plan("bob") == Scheduling(tenant="bob")
     assert plan("bob", {"tenant": "acme"}, tenant="acme", nbagora_tenant="acme") == Scheduling(tenant="bob")
+    assert [plan("bob", {"cost": cost}).cost for cost in (0, 1e-9, 1, 7)] == [1, 1, 1, 7]  # else its share had no end
+    assert plan(said={"cost": 0}).cost == 0
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,8 @@ def trace_of(context: ServerCallContext) -> str:
 def plan_of(params: pb.SendMessageRequest, context: ServerCallContext, owner: str) -> Scheduling:
     """When a message's turn is, as its metadata, the request's tenant and headers say.
 
-    A caller with a name of its own is its own tenant, so that nobody takes another's share.
+    A caller with a name of its own is its own tenant, and can't say that it costs less than 1, so that nobody takes
+    another's share.
 
     Raises:
         InvalidParamsError: What they say does not fit.
@@ -242,7 +243,7 @@ def plan_of(params: pb.SendMessageRequest, context: ServerCallContext, owner: st
         plan = Scheduling(
             priority=_whole(said.get("priority", 0)),
             tenant=owner or str(said.get("tenant", "")),
-            cost=_cost(said.get("cost", 1.0)),
+            cost=max(_cost(said.get("cost", 1.0)), 1.0 if owner else 0.0),
             deadline=_moment(said["deadline"]) if "deadline" in said else None,
         )
         plan.pack()
