@@ -76,11 +76,15 @@ def _signature(
 def key_places(card: Mapping[str, Any]) -> list[str]:
     """Where the keys of a card's signatures are published, as far as that is at its own server: what a stranger
     publishes says nothing of it."""
-    servers = {_origin(one.get("url", "")) for one in card.get("supportedInterfaces", [])}
+    servers = {_origin(str(one.get("url", ""))) for one in card.get("supportedInterfaces", [])} - {""}
     places = [str(protected_header(signature).get("jku", "")) for signature in card.get("signatures", [])]
     return [place for place in places if _origin(place) in servers]
 
 
 def _origin(url: str) -> str:
-    parts = urlsplit(url)
+    """Scheme and host of a URL; empty where it is none."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
     return f"{parts.scheme}://{parts.netloc}"

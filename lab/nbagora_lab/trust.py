@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from nbagora_lab.a2a.wire import BINDINGS
 from nbagora_lab.cardcheck import key_places
 from nbagora_lab.core.errors import LabError, RemoteError, Unreachable, UsageError
 from nbagora_lab.core.log import logger
@@ -59,7 +61,7 @@ class CardTrust:
 
         Raises:
             RemoteError: It is refused.
-            Unreachable: The host of one of its interfaces has no address.
+            Unreachable: The host that the agent was looked for at has no address.
         """
         await self._stays_outside(card, found)
         if self._policy == "ignored":
@@ -80,16 +82,18 @@ class CardTrust:
             raise _refused(card, "it has no signature by a key that its server publishes")
 
     async def _stays_outside(self, card: dict[str, Any], found: str) -> None:
-        places = {str(one.get("url", "")) for one in card.get("supportedInterfaces", [])}
-        elsewhere = sorted(place for place in places if urlsplit(place).hostname != urlsplit(found).hostname)
+        interfaces = card.get("supportedInterfaces", [])
+        places = {str(one.get("url", "")) for one in interfaces if one.get("protocolBinding") in BINDINGS}
+        elsewhere = sorted(place for place in places if _host(card, place) != _host(card, found))
         if not elsewhere or await self._inside(found):
             return
         for place in elsewhere:
-            if address := await self._inside(place):
-                raise RemoteError(
-                    f"the card of '{card.get('name', '')}' leads from {found} inside, to {address}",
-                    "call it at that address if you mean to, or allow it with the setting private_cards",
-                )
+            with contextlib.suppress(Unreachable):  # without an address it leads nowhere
+                if address := await self._inside(place):
+                    raise RemoteError(
+                        f"the card of '{card.get('name', '')}' leads from {found} inside, to {address}",
+                        "call it at that address if you mean to, or allow it with the setting private_cards",
+                    )
 
     @staticmethod
     def _hold(card: dict[str, Any], keys: Keys, whose: str) -> None:
@@ -97,6 +101,16 @@ class CardTrust:
             verify_signatures(card, keys)
         except LabError as error:
             raise _refused(card, f"it has no signature by {whose} that holds ({error.what})") from None
+
+
+def _host(card: Mapping[str, Any], url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        raise RemoteError(
+            f"the card of '{card.get('name', '')}' names an interface at {url[:200]!r}, which is no URL",
+            "tell whoever serves it",
+        ) from None
 
 
 def _refused(card: Mapping[str, Any], why: str) -> RemoteError:

@@ -14,6 +14,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from nbagora_lab.a2a.wire import BINDINGS
 from nbagora_lab.core.errors import EndpointNotFound, LabError, StoreClosed, UsageError
 from nbagora_lab.core.log import logger
 from nbagora_lab.discovery import Discovery, drift_of
@@ -32,7 +33,6 @@ _AT_ONCE = 16  # endpoints that are looked at side by side
 _SERVERS = 2  # MCP servers: a look at one that hangs keeps a worker's thread
 _PATIENCE = 5.0  # seconds
 _KINDS: tuple[Kind, ...] = ("agent", "mcp")
-_A2A = frozenset({"JSONRPC", "HTTP+JSON"})  # transports that can be looked at
 
 
 class Round(NamedTuple):
@@ -106,7 +106,7 @@ class Upkeep:
 
     async def _look_at(self, endpoints: list[Endpoint], kind: Kind) -> dict[str, bool]:
         transports, look, at_once = (
-            (_A2A, self._look, _AT_ONCE) if kind == "agent" else (None, self._look_at_server, _SERVERS)
+            (BINDINGS, self._look, _AT_ONCE) if kind == "agent" else (None, self._look_at_server, _SERVERS)
         )
         gate = asyncio.Semaphore(at_once)
 

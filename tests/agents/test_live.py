@@ -11,6 +11,7 @@ from nbagora_lab.agents.live import check, live
 from nbagora_lab.agents.models import choose, kind_of
 from nbagora_lab.core.errors import TaskFailed, UsageError
 from openai_server import chat_server
+from waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +52,24 @@ def test_an_agent_runs_on_it_with_tools_streamed_and_on_record(lab, chat):
     assert [info.model for info in lab.agents() if info.name == "hotels"] == [f"live:openai-chat:rules@{chat.url}"]
     assert all(body["stream"] for body in chat.requests[-2:])
     assert chat.keys[-1] == "Bearer none"
+
+
+@pytest.mark.parametrize("name", ["live:openai-chat:rules@{}", "record:{tape}:live:openai-chat:rules@{}"])
+def test_a_model_that_a_task_named_keeps_no_connection_once_it_has_answered(tmp_path, lab, name):
+    with chat_server() as chat:
+        model = name.format(chat.url, tape=tmp_path / "hotels.tape.json")
+        lab.define("hotels", Agent(instructions="Look for hotels.", tools=[find_hotels]), model=model, window=1)
+        lab.ask("hotels", "去北京玩，住2晚", context="stay")
+        lab.ask("hotels", "去上海玩，住3晚", context="stay")
+        task = lab.ask("hotels", "去广州玩，住1晚", context="stay")  # for which the model puts the former in short
+        assert "summary" in [step.name for step in lab.steps(task)]
+        assert until(lambda: not chat.connections, seconds=20)
+
+
+def test_a_check_of_it_keeps_no_connection():
+    with chat_server() as chat:
+        asyncio.run(check(choose(f"live:openai-chat:rules@{chat.url}")))
+        assert until(lambda: not chat.connections, seconds=20)
 
 
 @pytest.mark.parametrize(

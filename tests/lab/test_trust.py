@@ -58,6 +58,8 @@ def check(
         return {HOME: public(OWN), AWAY: public(OTHER)}[url]
 
     async def inside(url: str) -> str:
+        if "//gone." in url:
+            raise Unreachable("it has no address", "check it")
         return next((url for part in ("//10.", "//localhost") if part in url), "")
 
     asyncio.run(CardTrust(policy, trusted, keys_at, inside).check(shown, found))
@@ -136,6 +138,24 @@ def test_a_card_of_the_open_internet_may_not_lead_inside(policy: str, found: str
     with pytest.raises(RemoteError, match=LEADS) as caught:
         check(policy, shown, found=found)
     assert len(caught.value._render_traceback_()) == 2
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"url": "10.0.0.1:50051", "protocolBinding": "GRPC"},  # which a lab never calls
+        {"url": "https://gone.example/x", "protocolBinding": "HTTP+JSON"},  # which leads nowhere
+    ],
+)
+def test_an_interface_that_can_not_be_called_refuses_no_card(other: dict[str, str]) -> None:
+    public = {"url": f"{SERVER}/x", "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
+    check("checked", card() | {"supportedInterfaces": [public, public | other]}, found=SERVER)
+
+
+def test_an_interface_whose_url_is_none_refuses_the_card() -> None:
+    shown = card() | {"supportedInterfaces": [{"url": "http://[::1", "protocolBinding": "JSONRPC"}]}
+    with pytest.raises(RemoteError, match="the card of 'x' names an interface at 'http://\\[::1', which is no URL"):
+        check("checked", shown, found=SERVER)
 
 
 # -- before a call -----------------------------------------------------------------------------------------------------

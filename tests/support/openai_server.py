@@ -20,7 +20,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -54,10 +54,12 @@ class ChatServer:
         requests: The bodies that it was sent.
         keys: The Authorization headers that it was sent.
         times: When they came, in seconds of a clock that only goes on.
+        connections: Those that are open, which it ends itself only where they were idle for a minute.
     """
 
     def __init__(self) -> None:
         self.url = ""
+        self.connections: Collection[object] = ()
         self.requests: list[dict[str, Any]] = []
         self.keys: list[str] = []
         self.times: list[float] = []
@@ -195,7 +197,8 @@ def chat_server() -> Iterator[ChatServer]:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.bind(("127.0.0.1", 0))
     chat.url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1"
-    server = uvicorn.Server(uvicorn.Config(chat.app, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(chat.app, log_level="critical", lifespan="off", timeout_keep_alive=60))
+    chat.connections = server.server_state.connections
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from urllib.parse import unquote
 
 from nbagora_lab.a2a.schemes import declared, parse_scheme, scopes_of
-from nbagora_lab.a2a.wire import INBOX_EXTENSION
+from nbagora_lab.a2a.wire import BINDINGS, INBOX_EXTENSION
 from nbagora_lab.core.errors import UsageError
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 
@@ -155,9 +155,7 @@ def with_interfaces(card: dict[str, Any], url: str, grpc: str = "") -> dict[str,
         url: Where its HTTP doors are.
         grpc: Address of the gRPC doors, where the tenant is the last part of `url`; empty: there are none.
     """
-    interfaces = [
-        {"url": url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in ("JSONRPC", "HTTP+JSON")
-    ]
+    interfaces = [{"url": url, "protocolBinding": binding, "protocolVersion": "1.0"} for binding in BINDINGS]
     if grpc:
         tenant = unquote(url.rpartition("/")[2])
         interfaces.append({"url": grpc, "protocolBinding": "GRPC", "protocolVersion": "1.0", "tenant": tenant})

@@ -27,7 +27,7 @@ from nbagora_lab.a2a.polling import Patience, polled
 from nbagora_lab.a2a.protojson import filled, written
 from nbagora_lab.a2a.pushed import Pushed
 from nbagora_lab.a2a.task import Task, TaskEvent, event_of
-from nbagora_lab.a2a.wire import unstructured
+from nbagora_lab.a2a.wire import BINDINGS, unstructured
 from nbagora_lab.core.errors import LabError, RemoteError, TaskNotFound, Unauthorized, Unreachable
 from nbagora_lab.core.log import logger
 from nbagora_lab.inspect.fold import TaskFold
@@ -98,7 +98,7 @@ class AgentClient:
             if self._auth is not None:
                 self._auth.settle(plain)
             try:
-                config = ClientConfig(httpx_client=self._http, supported_protocol_bindings=["JSONRPC", "HTTP+JSON"])
+                config = ClientConfig(httpx_client=self._http, supported_protocol_bindings=[*BINDINGS])
                 self._client = ClientFactory(config).create(card)
             except ValueError as error:
                 raise RemoteError(

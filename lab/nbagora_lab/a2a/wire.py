@@ -24,6 +24,7 @@ from nbagora_lab.core.errors import BadYield
 from nbagora_lab.inspect.fold import LOG_EXTENSION
 
 __all__ = [
+    "BINDINGS",
     "CANCELED",
     "COMPLETED",
     "DEEPEST",
@@ -51,6 +52,9 @@ __all__ = [
     "text_part",
     "unstructured",
 ]
+
+BINDINGS: Final = ("JSONRPC", "HTTP+JSON")
+"""A2A's bindings that agents are called by, as cards name them; the one that is liked best first."""
 
 INBOX_EXTENSION: Final = "urn:nbagora:a2a-inbox:1"
 """URI of the A2A extension by which a message says when its turn is, and a task that waits where it stands in line.

@@ -89,7 +89,7 @@ class _City(BaseModel):
 
 
 async def check(model: Model) -> list[Check]:
-    """Tries a model: a text, one tool call, one schema. Each try makes a few requests at most.
+    """Tries a model: a text, one tool call, one schema. Each try makes a few requests at most; closes its connections.
 
     Args:
         model: As `choose` gives it.
@@ -116,12 +116,13 @@ async def check(model: Model) -> list[Check]:
         return repr((await _run(agent, "Plan a trip to Beijing for 2 nights: name city and nights.")).output)
 
     checks = []
-    for what, attempt in (("text", text), ("tool call", tool), ("schema", schema)):
-        try:
-            told, works = await attempt(), True
-        except Exception as error:  # noqa: BLE001 -- whatever a server does wrong is the finding
-            told, works = f"{type(error).__name__}: {error}", False
-        checks.append(Check(what, works, " ".join(told.split())[:200]))
+    async with model:
+        for what, attempt in (("text", text), ("tool call", tool), ("schema", schema)):
+            try:
+                told, works = await attempt(), True
+            except Exception as error:  # noqa: BLE001 -- whatever a server does wrong is the finding
+                told, works = f"{type(error).__name__}: {error}", False
+            checks.append(Check(what, works, " ".join(told.split())[:200]))
     return checks
 
 

@@ -4,6 +4,7 @@ context is their history."""
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 from weakref import ref
 
@@ -132,7 +133,8 @@ async def run_steps(
     Raises:
         As `run_agent`.
     """
-    chosen = choose(model or agent.model or defaults.model)
+    given = model or agent.model or defaults.model
+    chosen = choose(given)
     if chosen is None:
         raise BadAgent(
             "the pydantic-ai agent has no model", "give it one: Agent(model=…), %lab start --model rules, or --model"
@@ -153,16 +155,17 @@ async def run_steps(
     if _streams(chosen):
         options["event_stream_handler"] = _drain  # has it ask the model for a stream; the words go out in the step
     try:
-        with agent.parallel_tool_call_execution_mode("sequential"):
-            result: AgentRunResult[Any] = await durability.part_of(agent).run(
-                prompt,
-                message_history=list(history),
-                model=JournaledModel(chosen, journal, kind=kind, say=say),
-                capabilities=search_tools(agent.toolsets) or None,
-                usage_limits=limits,
-                infer_name=False,  # it'd name an agent without a name for a variable of ours, from its second run on
-                **options,
-            )
+        async with nullcontext() if chosen is given else chosen:  # what was made here ends here, with its connections
+            with agent.parallel_tool_call_execution_mode("sequential"):
+                result: AgentRunResult[Any] = await durability.part_of(agent).run(
+                    prompt,
+                    message_history=list(history),
+                    model=JournaledModel(chosen, journal, kind=kind, say=say),
+                    capabilities=search_tools(agent.toolsets) or None,
+                    usage_limits=limits,
+                    infer_name=False,  # it'd name an agent without a name for a variable of ours, from its second run
+                    **options,
+                )
     except UsageLimitExceeded as error:
         why = str(error).partition(". Consider ")[0]  # its own hint is of its own settings
         raise LimitReached(f"'{name}' may take no more: {why}", "raise the limit, or find what repeats") from None
@@ -237,14 +240,14 @@ async def _summarised(
 ) -> str:
     """Turns, and the summary of those before them, in short; a step of the task. The model made of rules quotes."""
     said = [f"{one.role}: {one.text}" for turn in turns for one in turn.messages if one.text]
-    chosen = choose(model or agent.model or defaults.model)
+    given = model or agent.model or defaults.model
 
     async def summarise() -> str:
-        if chosen is None or kind_of(chosen) == "rules":
+        if kind_of(given) in {"none", "rules"}:
             return "\n".join(([summary] if summary else []) + [first_words(line, _QUOTE) for line in said])
         brief: Agent[None, str] = Agent(instructions=_BRIEF)
         asked = "\n".join(([f"So far in short: {summary}"] if summary else []) + said)
-        return str((await run_steps(brief, asked, task, defaults, name="summary", model=chosen)).output)
+        return str((await run_steps(brief, asked, task, defaults, name="summary", model=given)).output)
 
     return str(await task.journal.step(RecordType.FLOW_STEP, "summary", summarise, input=said, idempotent=True))
 

@@ -17,7 +17,8 @@ import re
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 from pydantic_ai.messages import (
@@ -142,6 +143,17 @@ class TapeModel(FunctionModel):
                 yield chunk
 
         super().__init__(self._respond, stream_function=stream, model_name="tape")
+
+    async def __aenter__(self) -> Self:
+        if self._record is not None:
+            await self._record.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._record is not None:
+            await self._record.__aexit__(kind, error, trace)
 
     def _load(self) -> None:
         try:
