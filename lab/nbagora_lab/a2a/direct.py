@@ -90,7 +90,7 @@ class DirectClient:
     async def get(self, task_id: str) -> Task:
         """See `AgentClient.get`."""
         try:
-            raw = self.handler.get_json(pb.GetTaskRequest(id=task_id), _context(None))
+            raw = await self.handler.get_json(pb.GetTaskRequest(id=task_id), _context(None))
         except A2AError as error:
             raise mapped(self.name, error) from None
         return Task(self.name, raw, (event_of({"task": raw}),))

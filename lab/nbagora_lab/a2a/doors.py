@@ -71,9 +71,7 @@ class _Rest(RestDispatcher):
         params = pb.GetTaskRequest()
         parse_params(request.query_params, params)
         params.id = request.path_params["id"]
-        task = self.request_handler.get_json(
-            validated(params), context
-        )  # not by way of protobuf, which takes ten times
+        task = await self.request_handler.get_json(validated(params), context)  # not by protobuf, which takes ten times
         return JSONResponse(task, media_type="application/a2a+json")
 
     @rest_stream_error_handler

@@ -8,7 +8,7 @@ unary calls).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -122,8 +122,8 @@ class LogRequestHandler(ReadOperations):
         at_once = params.configuration.return_immediately
         if at_once and not accepted.withheld:
             if accepted.opening is None:
-                return {"task": self.tasks.task_json(owner, task_id, history=history)}
-            return {"task": self._opening(accepted, history)}
+                return {"task": await self.aside(partial(self.tasks.task_json, owner, task_id, history=history))}
+            return {"task": await self._opening(accepted, history)}
         if not at_once and (live := self.tasks.live(task_id)) is not None:
             await live.stop.wait()  # nobody is woken for the words before
             if (answer := await self.aside(partial(self._answer, accepted, history))) is not None:
@@ -157,7 +157,7 @@ class LogRequestHandler(ReadOperations):
         history = history_length(params.configuration)
         accepted = await self._accept(params, context)
         owner = accepted.owner
-        first = [task_frame(accepted.start, self._opening(accepted, history))]
+        first = [task_frame(accepted.start, await self._opening(accepted, history))]
         withheld = accepted.withheld
         yield [] if withheld else first
         async for batch in self._read(owner, accepted.task_id, after=accepted.start):
@@ -172,11 +172,12 @@ class LogRequestHandler(ReadOperations):
                     return
             yield frames
 
-    def _opening(self, accepted: _Accepted, history: int) -> dict[str, Any]:
+    async def _opening(self, accepted: _Accepted, history: int) -> dict[str, Any]:
         """The task with which an accepted message's stream opens."""
         task = accepted.opening
         if task is None:
-            return self.tasks.task_json(accepted.owner, accepted.task_id, at=accepted.start, history=history)
+            task_id, start = accepted.task_id, accepted.start
+            return await self.aside(partial(self.tasks.task_json, accepted.owner, task_id, at=start, history=history))
         topic = self.tasks.topic(accepted.owner, accepted.task_id)
         place = {"topic": topic, "offset": str(accepted.start), "generation": "1"}
         kept = task["history"][-history:] if history else []
@@ -202,20 +203,24 @@ class LogRequestHandler(ReadOperations):
             given = params.configuration.task_push_notification_config
             config = await self.checked_config(given, message.task_id)
         refer = partial(self._entries, plan_of(params, context, owner), config, blobs)
-        taking = self._take(message, context, owner, content, refer)
+        take = partial(self._take, message, context, owner, content, refer)
         if message.context_id or message.task_id:
-            taking = self._take_once((owner, context_id), taking, partial(self._repeated, owner, message, content))
-        return await (self._to_its_end(taking) if self._remote else taking)
+            again = partial(self._repeated, owner, message, content)
+            taking = self._take_once((owner, context_id), take, again)
+        else:
+            taking = take()
+        return await (self._to_its_end(taking) if "remote" in self.tasks.log.capabilities else taking)
 
     async def _take_once(
-        self, place: tuple[str, str], taking: Coroutine[Any, Any, _Accepted], repeated: Callable[[], _Accepted | None]
+        self,
+        place: tuple[str, str],
+        take: Callable[[], Awaitable[_Accepted]],
+        repeated: Callable[[], _Accepted | None],
     ) -> _Accepted:
         """Takes a message in unless it was before; the same one may come twice at once."""
         async with self._taking.setdefault(place, asyncio.Lock()):
-            if (known := await self.aside(repeated)) is not None:
-                taking.close()
-                return known
-            return await taking
+            known = await self.aside(repeated)
+            return known if known is not None else await take()
 
     async def _to_its_end(self, call: Coroutine[Any, Any, T]) -> T:
         """Awaits what goes on to its end though its caller hangs up meanwhile."""

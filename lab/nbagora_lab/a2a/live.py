@@ -133,11 +133,6 @@ class LiveTask:
         return self._log.clock
 
     @property
-    def remote(self) -> bool:
-        """Whether its records go to servers, for which no loop must wait."""
-        return "remote" in self._log.log.capabilities
-
-    @property
     def ended(self) -> bool:
         """Whether nothing can be added any more."""
         return self._ended

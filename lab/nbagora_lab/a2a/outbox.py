@@ -24,7 +24,9 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nbagora_lab.a2a.live import LiveTask
@@ -36,6 +38,7 @@ from nbagora_lab.broker.consumer import Consumer
 from nbagora_lab.broker.delivery import Delivery
 from nbagora_lab.broker.group import GroupSpec
 from nbagora_lab.broker.model import TopicSpec
+from nbagora_lab.broker.tail import aside
 from nbagora_lab.core.errors import Suspend, TaskNotFound, UsageError
 from nbagora_lab.core.events import Flags, RecordType, encode, head_of
 from nbagora_lab.core.log import logger
@@ -81,6 +84,7 @@ class Outbox:
         self._vault = vault
         self._sign = sign
         self._service: ServiceLoop | None = None
+        self._starting = threading.Lock()
         self._running = False
         self._read: dict[str, int] = {}  # by webhook, the offset of the event that was told last
 
@@ -146,13 +150,16 @@ class Outbox:
             self._open()
 
     def _open(self) -> None:
-        if self._running or self._service is None:
+        if self._service is None:
             return
-        self._running = True
-        self._tasks.log.create_topic(PUSH, TopicSpec(ttl=_KEPT, drained=True))
-        if PUSH not in self._groups.groups():  # whoever changed its settings meant them to last
-            self._groups.create_group(PUSH, GroupSpec(topic=PUSH, backoff=_BACKOFF, max_attempts=_ATTEMPTS))
-        self._service.submit(self._run)
+        with self._starting:  # where the log is elsewhere, each caller has a thread of its own
+            if self._running:
+                return
+            self._tasks.log.create_topic(PUSH, TopicSpec(ttl=_KEPT, drained=True))
+            if PUSH not in self._groups.groups():  # whoever changed its settings meant them to last
+                self._groups.create_group(PUSH, GroupSpec(topic=PUSH, backoff=_BACKOFF, max_attempts=_ATTEMPTS))
+            self._running = True  # not before: where the servers are away, the next webhook tries again
+            self._service.submit(self._run)
 
     async def _run(self) -> None:
         consumer = Consumer(self._groups, self._tasks.clock, PUSH, "lab", subscribe=["*"])
@@ -167,7 +174,7 @@ class Outbox:
         record = delivery.record
         told = json.loads(record.body)
         try:
-            fold = self._tasks.find(told["owner"], record.subject)
+            fold = await aside(self._tasks.log, partial(self._tasks.find, told["owner"], record.subject))
         except TaskNotFound:
             return  # its session has expired
         config = next((one for one in fold.webhooks.values() if one["target"] == delivery.topic), None)
@@ -191,7 +198,8 @@ class Outbox:
             return
         if response.status_code == 410:  # it wants to hear nothing more
             if (removal := self.removed(self._tasks.live(fold.id), fold, config["id"])) is not None:
-                self._tasks.log.append([(self._tasks.topic(told["owner"], fold.id), removal)])
+                entries = [(self._tasks.topic(told["owner"], fold.id), removal)]
+                await aside(self._tasks.log, partial(self._tasks.log.append, entries))
             return
         if response.status_code in {429, 503} and "Retry-After" in response.headers:
             response.raise_for_status()

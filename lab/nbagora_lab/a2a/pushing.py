@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from a2a.server.context import ServerCallContext
@@ -14,6 +14,7 @@ from a2a.utils.errors import InvalidParamsError, PushNotificationNotSupportedErr
 
 from nbagora_lab.a2a.protojson import filled, written
 from nbagora_lab.a2a.requests import validated
+from nbagora_lab.broker.tail import aside
 from nbagora_lab.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -49,13 +50,12 @@ class PushOperations(RequestHandler):
         raise NotImplementedError
 
     async def aside(self, do: Callable[[], T]) -> T:
-        """Does what may wait for servers on a thread, so that the doors go on; where the log is here, at once."""
-        return await asyncio.to_thread(do) if self._remote else do()
+        """Does what reads or writes the log, so that the doors go on; see `broker.tail.aside`."""
+        return await aside(self.tasks.log, do)
 
-    @property
-    def _remote(self) -> bool:
-        """Whether records go to servers."""
-        return "remote" in self.tasks.log.capabilities
+    async def found(self, owner: str, task_id: str) -> TaskFold:
+        """See `_find`."""
+        return await self.aside(partial(self._find, owner, task_id))
 
     async def checked_config(self, config: pb.TaskPushNotificationConfig, task_id: str) -> dict[str, Any]:
         """A configuration that may be taken, as ProtoJSON.
@@ -84,17 +84,20 @@ class PushOperations(RequestHandler):
         """CreateTaskPushNotificationConfig: the webhook is told what comes from now on; the same id takes its place."""
         owner = self._owner(context)
         outbox = self._outbox()
-        self._find(owner, params.task_id)
+        await self.found(owner, params.task_id)
         config = await self.checked_config(params, params.task_id)
         live = self.tasks.live(params.task_id)
-        fold = self._find(owner, params.task_id)
+        fold = await self.found(owner, params.task_id)
         if len(fold.webhooks) >= _WEBHOOKS and config["id"] not in fold.webhooks:
             raise InvalidParamsError(f"the task has {_WEBHOOKS} webhooks, which is the limit")
-        records = [outbox.removed(live, fold, config["id"]), outbox.added(live, fold.id, config)]
         topic = self.tasks.topic(owner, fold.id)
-        entries = [(topic, record) for record in records if record is not None]
-        await self.aside(lambda: self.tasks.log.append(entries))
-        return self._shown(self._find(owner, fold.id), config["id"])
+
+        def add() -> None:
+            records = [outbox.removed(live, fold, config["id"]), outbox.added(live, fold.id, config)]
+            self.tasks.log.append([(topic, record) for record in records if record is not None])
+
+        await self.aside(add)
+        return self._shown(await self.found(owner, fold.id), config["id"])
 
     async def on_get_task_push_notification_config(
         self, params: pb.GetTaskPushNotificationConfigRequest, context: ServerCallContext
@@ -104,7 +107,7 @@ class PushOperations(RequestHandler):
         old = context.state.get("headers", {}).get("a2a-version", "") in {"", "0.3"}
         if params.id or not old:
             validated(params)
-        fold = self._find(self._owner(context), params.task_id)
+        fold = await self.found(self._owner(context), params.task_id)
         return self._shown(fold, params.id or next(reversed(fold.webhooks), ""))
 
     @validate_request_params
@@ -113,7 +116,7 @@ class PushOperations(RequestHandler):
     ) -> pb.ListTaskPushNotificationConfigsResponse:
         """ListTaskPushNotificationConfigs: oldest first; a page's token is the last one's id."""
         self._outbox()
-        fold = self._find(self._owner(context), params.task_id)
+        fold = await self.found(self._owner(context), params.task_id)
         ids = list(fold.webhooks)
         if params.page_token:
             if params.page_token not in fold.webhooks:
@@ -134,7 +137,7 @@ class PushOperations(RequestHandler):
         """DeleteTaskPushNotificationConfig: one that is not there does no harm."""
         owner = self._owner(context)
         outbox = self._outbox()
-        fold = self._find(owner, params.task_id)
+        fold = await self.found(owner, params.task_id)
         record = outbox.removed(self.tasks.live(fold.id), fold, params.id)
         if record is not None:
             entries = [(self.tasks.topic(owner, fold.id), record)]

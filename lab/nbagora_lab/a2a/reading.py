@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any
 
 from a2a.server.context import ServerCallContext
@@ -41,7 +42,7 @@ class ReadOperations(PushOperations):
         The first batch comes at once, as in `stream_batches`.
         """
         owner = self._owner(context)
-        if (found := self._subscription(owner, params.id, cursor_of(context))) is None:
+        if (found := await self.aside(partial(self._subscription, owner, params.id, cursor_of(context)))) is None:
             return
         after, snapshot, ended = found
         yield [snapshot] if snapshot is not None else []
@@ -73,13 +74,17 @@ class ReadOperations(PushOperations):
     async def newer(self, task_id: str, context: ServerCallContext) -> None:
         """Waits for a newer generation than the caller says that it knows, if it does."""
         if (known := context.state.get("known_generation")) is not None:
-            await self.tasks.newer(self._find(owner := self._owner(context), task_id), owner, known)
+            owner = self._owner(context)
+            await self.tasks.newer(await self.found(owner, task_id), owner, known)
 
-    def get_json(self, params: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
+    async def get_json(self, params: pb.GetTaskRequest, context: ServerCallContext) -> dict[str, Any]:
         """GetTask."""
         validate_history_length(params)
-        self._find(owner := self._owner(context), params.id)
-        return self.tasks.task_json(owner, params.id, history=history_length(params))
+        return await self.aside(partial(self._told, self._owner(context), params.id, history_length(params)))
+
+    def _told(self, owner: str, task_id: str, history: int) -> dict[str, Any]:
+        self._find(owner, task_id)
+        return self.tasks.task_json(owner, task_id, history=history)
 
     async def _read(self, owner: str, task_id: str, *, after: int) -> AsyncGenerator[list[tuple[int, Head, bytes]]]:
         reader = self.tasks.events(owner, task_id, after)
@@ -100,9 +105,9 @@ class ReadOperations(PushOperations):
     @validate_request_params
     async def on_get_task(self, params: pb.GetTaskRequest, context: ServerCallContext) -> pb.Task:
         """See `get_json`."""
-        return filled(self.get_json(params, context), pb.Task())
+        return filled(await self.get_json(params, context), pb.Task())
 
     @validate_request_params
     async def on_list_tasks(self, params: pb.ListTasksRequest, context: ServerCallContext) -> pb.ListTasksResponse:
         """ListTasks: newest status first, with a cursor that stays valid while tasks move."""
-        return list_tasks(self.tasks, self._owner(context), self.agent, params)
+        return await self.aside(partial(list_tasks, self.tasks, self._owner(context), self.agent, params))

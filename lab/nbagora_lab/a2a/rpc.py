@@ -51,7 +51,7 @@ async def _send(handler: LogRequestHandler, params: Any, context: ServerCallCont
 
 async def _get(handler: LogRequestHandler, params: Any, context: ServerCallContext) -> Any:
     await handler.newer(params.id, context)
-    return handler.get_json(validated(params), context)
+    return await handler.get_json(validated(params), context)
 
 
 async def _list(handler: LogRequestHandler, params: Any, context: ServerCallContext) -> Any:

@@ -13,6 +13,7 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Collection
+from functools import partial
 from typing import Any
 
 from nbagora_lab.a2a.bodies import Bodies
@@ -31,9 +32,9 @@ from nbagora_lab.a2a.wire import (
 )
 from nbagora_lab.broker.api import Log
 from nbagora_lab.broker.model import EVENTS, TopicSpec, join_topic
-from nbagora_lab.broker.tail import tail_batches
+from nbagora_lab.broker.tail import aside, tail_batches
 from nbagora_lab.core.clock import Clock, rfc3339
-from nbagora_lab.core.errors import BadName, TaskNotFound, TopicNotFound
+from nbagora_lab.core.errors import BadName, ServerGone, TaskNotFound, TopicNotFound, Unreachable
 from nbagora_lab.core.events import Flags, Head, RecordType, decode, head_of
 from nbagora_lab.core.ids import Ids, new_traceparent
 from nbagora_lab.inspect.directory import DIRECTORY, LEVELS, DirectoryEntry, DirectoryFold
@@ -166,7 +167,7 @@ class TaskLog:
             live.void()
             raise
         if offsets[0] == 0:  # the context's first task: its fold begins with nothing, and need not look up with what
-            with self.lock:
+            with self.lock, contextlib.suppress(ServerGone, Unreachable):  # the next look will tell
                 self.folded(topic, context_id, new=True)
         task = {
             "id": task_id,
@@ -332,8 +333,7 @@ class TaskLog:
             TaskNotFound: The owner has no such task.
         """
         subject = task_id.encode()
-        with self.lock:
-            claim = self.find(owner, task_id).claim_at(after)
+        claim = (await aside(self.log, partial(self.find, owner, task_id))).claim_at(after)
         async for batch in tail_batches(self.log, self.topic(owner, task_id), after=after):
             found = []
             for offset, stored in batch:

@@ -11,11 +11,11 @@ import asyncio
 import functools
 import threading
 import traceback
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from concurrent.futures import wait
 from contextvars import Context
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from nbagora_lab.a2a.live import Entries, LiveTask, current_task
 from nbagora_lab.a2a.task import Task
@@ -31,14 +31,13 @@ from nbagora_lab.agents.run import INTERRUPTIONS, Run
 from nbagora_lab.agents.short import short_memory
 from nbagora_lab.agents.task import AgentTask, running
 from nbagora_lab.broker.api import Groups
+from nbagora_lab.broker.tail import aside
 from nbagora_lab.core.errors import BadYield, EndOfTask, LabError, StoreError, TaskEnded
 from nbagora_lab.core.events import RecordType, Scheduling
 from nbagora_lab.core.log import logger
 from nbagora_lab.core.service import ServiceLoop
 
 __all__ = ["Caller", "Runner", "Runs"]
-
-T = TypeVar("T")
 
 _WORKERS = 64  # sync functions that run at once
 _log = logger.getChild("agents")
@@ -162,12 +161,12 @@ class Runs:
         live.cancelled.set()
         run = self._runs.get(live.id)
         if run is None:
-            await _aside(live, live.end_if_open, CANCELED)
+            await aside(self.tasks.log, partial(live.end_if_open, CANCELED))
             return
-        await _aside(live, live.note, "task.cancel", {})
+        await aside(self.tasks.log, partial(live.note, "task.cancel", {}))
         self._cancel(run)
         ended, _ = await asyncio.wait([asyncio.wrap_future(run.done)], timeout=self.cancel_grace)
-        if await _aside(live, live.end_if_open, CANCELED) and not ended:
+        if await aside(self.tasks.log, partial(live.end_if_open, CANCELED)) and not ended:
             _log.warning("the agent %s did not end when its task %s was cancelled", live.agent, live.id)
         if not ended:
             run.interrupt(self._blocked_by(run))
@@ -377,11 +376,6 @@ class Runner:
     async def cancel(self, live: LiveTask) -> None:
         """See `AgentRunner.cancel`."""
         await self._runs.cancel(live)
-
-
-async def _aside(live: LiveTask, write: Callable[..., T], *args: Any) -> T:
-    """Writes, on a thread where that may wait for servers."""
-    return await asyncio.to_thread(write, *args) if live.remote else write(*args)
 
 
 def _users_part(lines: list[str]) -> list[str]:

@@ -10,7 +10,8 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import TypeVar
 
 from nbagora_lab.broker.api import Log, Stored
 from nbagora_lab.broker.model import EVENTS
@@ -18,12 +19,19 @@ from nbagora_lab.broker.pattern import Pattern
 from nbagora_lab.core.errors import ServerGone
 from nbagora_lab.core.events import Record, decode
 
-__all__ = ["tail", "tail_batches", "tail_many"]
+__all__ = ["aside", "tail", "tail_batches", "tail_many"]
+
+T = TypeVar("T")
 
 _FLOOD = 8  # wakes in a row, each less than `_LINGER` after the one before
 _LINGER = 4e-3  # seconds
 _AWAY = 0.5  # seconds until a server that is away is asked again
 _KNOWN = 100_000  # topics whose last offset a tail of many keeps; a notice of one that is forgotten says where it is
+
+
+async def aside(log: Log, do: Callable[[], T]) -> T:
+    """Does what may wait for a log's servers on a thread, so that the loop goes on; where the log is here, at once."""
+    return await asyncio.to_thread(do) if "remote" in log.capabilities else do()
 
 
 async def tail_batches(log: Log, topic: str, *, after: int = -1, limit: int = 256) -> AsyncGenerator[list[Stored]]:
