@@ -17,7 +17,15 @@ from nbagora_lab.broker.blobs import CHUNK, BlobRef
 from nbagora_lab.broker.broker import Broker
 from nbagora_lab.broker.embedded_groups import EmbeddedGroups
 from nbagora_lab.core.clock import VirtualClock
-from nbagora_lab.core.errors import BodyNotFound, StoreCorrupt, StoreError, TooLarge, TopicNotFound, UsageError
+from nbagora_lab.core.errors import (
+    BodyNotFound,
+    StoreClosed,
+    StoreCorrupt,
+    StoreError,
+    TooLarge,
+    TopicNotFound,
+    UsageError,
+)
 from nbagora_lab.core.events import Flags
 
 
@@ -221,6 +229,22 @@ def test_a_body_is_not_found_once_no_record_refers_to_it(broker: Broker, log: Fa
     with pytest.raises(BodyNotFound) as caught:
         broker.body(record)
     assert len(caught.value._render_traceback_()) == 2
+
+
+def test_a_store_that_closes_while_a_body_is_opened_says_so(
+    broker: Broker, log: FaultyLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker.send("chat/a", b"x" * (CHUNK + 1))
+    [name] = files(log)
+
+    def gone(path: Path, *args: object, **options: object) -> object:
+        monkeypatch.undo()
+        log.close()
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "open", gone)
+    with pytest.raises(StoreClosed):
+        log.open_body(BlobRef(name, CHUNK + 1))
 
 
 def test_a_reference_to_nothing_is_refused(broker: Broker, log: FaultyLog) -> None:

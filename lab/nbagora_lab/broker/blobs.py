@@ -187,7 +187,9 @@ class Blobs:
         try:
             file = (self._folder / name).open("rb", buffering=0)
         except OSError:
-            if self._value(name) is None:  # its last record went meanwhile
+            with self._rocks.edge:
+                gone = self._value(name) is None
+            if gone:  # its last record went meanwhile
                 return self.open(name)
             raise StoreCorrupt(f"the body {name[:12]}… is missing", "restore the store from a copy") from None
         _, size = _COUNT.unpack_from(value)

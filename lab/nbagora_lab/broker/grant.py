@@ -9,8 +9,6 @@ from nbagora_lab.broker.turn import Turn
 __all__ = ["Ended", "Grant"]
 
 _KEPT = 4096  # leases of the store within which a lease's last ack may come twice
-
-
 _NOTHING: frozenset[tuple[str, int]] = frozenset()
 
 

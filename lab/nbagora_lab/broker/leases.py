@@ -26,8 +26,6 @@ from nbagora_lab.core.events import scheduling_of
 __all__ = ["Leases", "lost_leases"]
 
 _Tell = Callable[[Collection[str], Sequence[tuple[str, bytes]], Sequence[int]], None]
-
-
 _SWEPT = 32  # leases that are over until what the store has of them is taken out, with something else or by itself
 
 

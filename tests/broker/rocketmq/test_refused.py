@@ -118,6 +118,10 @@ def test_more_lite_topics_than_there_may_be_are_refused_and_those_there_are_go_o
         assert 0 < made < MOST
         with pytest.raises(QuotaExceeded):  # however often that topic was asked for
             log.append([(f"chat/s-{made}", record("first"))])
+        with pytest.raises(QuotaExceeded):
+            log.fork("chat/s-0", "chat/forked", at=0)
+        with pytest.raises(QuotaExceeded):
+            log.stage([b"a large body"])
         assert log.append([("chat/s-0", record("second"))]) == [1]
         assert bodies(log, "chat/s-0") == ["first", "second"]
         assert f"s-{made}" not in log.lites("chat", limit=1000)

@@ -55,6 +55,7 @@ class Bodies:
 
         Raises:
             TooLarge: It is above the limit; nothing is kept.
+            QuotaExceeded: Its broker holds as many lite topics as it may.
         """
         digest, size = hashlib.sha256(), 0
         crcs: list[int] = []
@@ -72,6 +73,9 @@ class Bodies:
             if self._end(ref) is not None:
                 return ref
             parent = self._parent()
+            queue = parent.queue(ref.sha256)
+            if not self._cluster.ends(queue)[1]:
+                self._cluster.check_room(queue)
             file.seek(0)
             while chunk := file.read(CHUNK):
                 self._store([(parent, ref.sha256, encode(_CHUNK, chunk, id=str(len(crcs)).encode()))])

@@ -273,6 +273,8 @@ class RocketLog:
                 raise TopicExists(f"the topic {to} exists", "fork to another name")
             place = parent.life.place(lite)
             _, base = self._reader.ends(parent, lite)
+            if not base:
+                self.cluster.check_room(parent.queue(lite))
             told = {"topic": to, "from": f"{topic}@{at}", "base": base, "count": at + 1}
             told |= {"anew": True} if place is not None and place.open else {}
             self._writer.store([(parent, EVENTS, self._life_record(RecordType.TOPIC_FORKED, told))])
