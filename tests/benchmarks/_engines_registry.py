@@ -82,7 +82,7 @@ def resolves(embedded: Registry, follower: Registry, calls: int) -> None:
 def staleness(writer: Registry, follower: Registry, changes: int) -> None:
     """From the return of a write until another lab's mirror has it."""
     labels, places = [], []
-    for number in range(changes):
+    for number in range(1 + changes):  # the first one is not counted
         moved = writer.rollback("agent-0").version
         labels.append(seconds_until(lambda moved=moved: follower.labels("agent-0")["latest"] == moved))  # type: ignore[misc]
         place = writer.register_endpoint("agent-1", "2", f"http://127.0.0.1:1/new/{number}", lease=3600)
@@ -90,7 +90,7 @@ def staleness(writer: Registry, follower: Registry, changes: int) -> None:
         places.append(seconds_until(there))
         writer.deregister(place.id)
     for what, taken in (("label's move", labels), ("new endpoint", places)):
-        median, worst = statistics.median(taken), quantile(taken, 1.0)
+        median, worst = statistics.median(taken[1:]), quantile(taken[1:], 1.0)
         print(f"a {what} until another lab has it: p50 {median:.2f} s, worst of {changes} {worst:.2f} s")
 
 

@@ -2,13 +2,16 @@
 
 ``scripts/engines up rocketmq nacos`` first; one that does not run is left out. The registry at Nacos stands against the
 embedded one. On RocketMQ both sides do the same work on the same server in turns, with one send in flight
-for each lite topic, since more of them are stored out of order; ratios are medians over the turns.
+for each lite topic, since more of them are stored out of order; ratios are medians over the turns. Before each row both
+sides do that work unmeasured, one as often as the other: a JVM that has just started compiles meanwhile what they run
+through.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import multiprocessing
 import secrets
 import statistics
@@ -37,6 +40,8 @@ __all__ = ["main"]
 
 BODY = b"x" * 200
 BUSY = "TooManyRequestsException"
+WARM = 5.0  # seconds that both sides of a row work unmeasured
+UNCOUNTED = 10  # sends of a tail that are not measured
 
 
 def timed(work: Callable[[], object]) -> float:
@@ -44,6 +49,16 @@ def timed(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def warm_up(*sides: Callable[[], object]) -> None:
+    """Has the sides work in turns, each as often as the others, until that took `WARM` seconds."""
+    until = time.perf_counter() + WARM
+    while True:
+        for side in sides:
+            side()
+        if time.perf_counter() > until:
+            return
 
 
 def ratio(ours: list[float], theirs: list[float]) -> float:
@@ -92,12 +107,20 @@ def publish(log: RocketLog, topics: int, each: int, turns: int) -> None:
     others = [f"b-{number}" for number in range(topics)]
     log.append(entries)  # opens them
     bare_sends(log, others, 1)
+
+    def send() -> None:
+        log.append(entries * each)
+
+    def send_bare() -> None:
+        bare_sends(log, others, each)
+
+    warm_up(send, send_bare)
     ours, bare, took, bare_took = [], [], [], []  # seconds, and those of this process's CPU
     for _ in range(turns):
         began = time.process_time()
-        ours.append(timed(lambda: log.append(entries * each)))
+        ours.append(timed(send))
         middle = time.process_time()
-        bare.append(timed(lambda: bare_sends(log, others, each)))
+        bare.append(timed(send_bare))
         took.append(middle - began)
         bare_took.append(time.process_time() - middle)
     rate = topics * each / statistics.median(ours)
@@ -126,11 +149,12 @@ def scans(log: RocketLog, topic: str) -> int:
 def catch_up(log: RocketLog, count: int, turns: int) -> None:
     """Reads a topic again by offset."""
     log.append([("chat/long", encode("m", BODY))] * count)
+    assert scans(log, "chat/long") == bare_pulls(log, "long") == count
+    warm_up(lambda: scans(log, "chat/long"), lambda: bare_pulls(log, "long"))
     read, pulled = [], []
     for _ in range(turns):
         read.append(timed(lambda: scans(log, "chat/long")))
         pulled.append(timed(lambda: bare_pulls(log, "long")))
-    assert scans(log, "chat/long") == bare_pulls(log, "long") == count
     rate = count / statistics.median(read)
     row(f"read {count} records again", f"{rate:.0f}/s", f"{ratio(read, pulled):.2f} x bare pulls")
 
@@ -172,18 +196,22 @@ def drain(groups: HostedGroups, parent: str, count: int) -> None:
 def receive(log: RocketLog, topics: int, each: int, turns: int) -> None:
     """Receives and acks what waits on many topics, written by the bare client."""
     names = [f"s-{number}" for number in range(topics)]
-    ours, bare = [], []
     with tempfile.TemporaryDirectory() as folder:
         own = EmbeddedLog(Path(folder), clock=SystemClock())
         hosted = HostedLog(log, own)
         groups = HostedGroups(hosted)
-        for turn in range(turns):
-            parent = f"jobs{turn}"
+        parents = (f"jobs{number}" for number in itertools.count())
+
+        def turn() -> tuple[float, float]:
+            parent = next(parents)
             hosted.create_topic(parent, TopicSpec())
             with bare_consumer(log, parent, names) as consumer:
                 bare_sends(log, names, each, parent)
-                bare.append(timed(lambda: bare_drain(consumer, topics * each)))
-            ours.append(timed(lambda: drain(groups, parent, topics * each)))  # noqa: B023
+                bare = timed(lambda: bare_drain(consumer, topics * each))
+            return timed(lambda: drain(groups, parent, topics * each)), bare
+
+        warm_up(turn)
+        ours, bare = map(list, zip(*(turn() for _ in range(turns)), strict=True))
         own.close()
     rate = topics * each / statistics.median(ours)
     row(f"receive + ack over {topics} topics", f"{rate:.0f}/s", f"{ratio(ours, bare):.2f} x the bare client")
@@ -192,7 +220,7 @@ def receive(log: RocketLog, topics: int, each: int, turns: int) -> None:
 def tails(log: RocketLog, count: int) -> None:
     """From before a send until somebody who waits has the record: our own writes, another client's, and a bare pop."""
     own, foreign, popped = [], [], []
-    for number in range(count):
+    for number in range(UNCOUNTED + count):
         for topic, times, send in (
             ("chat/tail", own, lambda: log.append([("chat/tail", encode("m", BODY))])),
             ("chat/other", foreign, lambda: bare_sends(log, ["other"], 1)),
@@ -210,7 +238,7 @@ def tails(log: RocketLog, count: int) -> None:
     with bare_consumer(log, "chat", ["popped"], wait=20) as consumer:
         bare_sends(log, ["popped"], 1)
         bare_drain(consumer, 1)
-        for _ in range(count):
+        for _ in range(UNCOUNTED + count):
             got: list[float] = []
             waiting = threading.Thread(
                 target=lambda got=got: (bare_drain(consumer, 1), got.append(time.perf_counter()))
@@ -221,9 +249,9 @@ def tails(log: RocketLog, count: int) -> None:
             bare_sends(log, ["popped"], 1)
             waiting.join()
             popped.append(time.perf_counter() - began)
-    base = statistics.median(popped)
+    base = statistics.median(popped[UNCOUNTED:])
     for what, times in (("our own write", own), ("another client's write", foreign)):
-        p50 = statistics.median(times)
+        p50 = statistics.median(times[UNCOUNTED:])
         row(f"{what} until a tail has it, p50", f"{p50 * 1e3:.1f} ms", f"{p50 / base:.2f} x a bare pop and ack")
 
 
@@ -245,11 +273,14 @@ def streams(options: dict[str, str], chunks: int, turns: int) -> None:
                 for number in range(int(message.text)):
                     yield f"{number} "
 
-            lab.ask("say", "1")
+            def say_all() -> int:
+                return len(list(lab.stream("say", str(chunks))))
+
+            warm_up(say_all, lambda: lab.ask("say", "1"))
             took, events = [], 0
             for _ in range(turns):
                 began = time.perf_counter()
-                events = len(list(lab.stream("say", str(chunks))))
+                events = say_all()
                 took.append(time.perf_counter() - began)
             asked = [timed(lambda: lab.ask("say", "1")) for _ in range(10)]
             rate, p50 = chunks / statistics.median(took), statistics.median(asked) * 1e3
@@ -263,6 +294,7 @@ def kernel(options: dict[str, str], topics: int, each: int, go: Any, done: Any) 
     with opened(options) as log:
         entries = [(f"chat/s-{number}", encode("m", BODY)) for number in range(topics)]
         log.append(entries)
+        warm_up(lambda: log.append(entries * each))
         done.put(None)
         go.wait()
         log.append(entries * each)
