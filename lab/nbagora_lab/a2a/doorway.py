@@ -114,23 +114,30 @@ async def while_connected(request: Request, call: Coroutine[Any, Any, Response])
     Otherwise each caller that hangs up would leave a reader that waits for as long as its task runs.
     """
     await request.body()  # from here on, nothing can come but the disconnect
-    answering = asyncio.ensure_future(call)
+    own = asyncio.current_task()
+    assert own is not None
     leaving: asyncio.Future[Any] | None = None
+    answered = False
+
+    def left(_: asyncio.Future[Any]) -> None:
+        if not answered:
+            own.cancel()
 
     def listen() -> None:
         nonlocal leaving
         leaving = asyncio.ensure_future(request.receive())
-        leaving.add_done_callback(lambda _: answering.cancel())
+        leaving.add_done_callback(left)
 
     timer = asyncio.get_running_loop().call_later(_PATIENCE, listen)
-    try:
-        return await answering
+    try:  # in this task: one of its own would have to be waited for, which gives the interpreter lock away
+        return await call
     except asyncio.CancelledError:
         if leaving is None or not leaving.done() or leaving.cancelled():
             raise
+        own.uncancel()
         return Response(status_code=204)  # which nobody gets
     finally:
+        answered = True
         timer.cancel()
-        answering.cancel()
         if leaving is not None:
             leaving.cancel()
