@@ -108,6 +108,18 @@ def test_dumps_is_json_on_one_line(value):
     assert json.loads(out) == replaced(value)
 
 
+@given(
+    st.recursive(
+        scalars | st.integers(-(2**70), 2**70) | st.sampled_from([2**63 - 1, 2**64, 1e16, 1e22, -0.0, 5e-324]),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts | st.integers(0, 9), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_dumps_writes_what_the_standard_library_writes_byte_for_byte(value):
+    plain = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    assert wire.dumps(value) == wire.one_line(plain).encode("utf-8", "replace")
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf, [-math.inf], {"a": math.nan}])
 def test_dumps_refuses_what_json_has_no_word_for(value):
     with pytest.raises(ValueError, match="Out of range"):

@@ -16,9 +16,10 @@ import base64
 import functools
 import json
 import mimetypes
-from json.encoder import encode_basestring
 from pathlib import Path
 from typing import Any, Final
+
+import orjson
 
 from nbagora_lab.core.errors import BadYield
 from nbagora_lab.inspect.fold import LOG_EXTENSION
@@ -83,16 +84,25 @@ included, takes 100 levels of messages, of which each level of an object costs t
 _TAIL = len(b"}}}}")
 
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode  # made once, not per call
+# made once, not per call
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_LINE_ENDS = ("\x85".encode(), "\u2028".encode(), "\u2029".encode())
+_STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 
 
 def dumps(value: object) -> bytes:
-    """Strict JSON in UTF-8 on one line: no NaN, lone surrogates replaced."""
-    return _encoded(_encode(value))
+    """Strict JSON in UTF-8 on one line: no NaN, lone surrogates replaced.
 
-
-def _text(value: str) -> bytes:
-    return _encoded(encode_basestring(value))
+    By orjson, in a tenth of the time, but for what that one refuses or has another idea of: numbers beyond 64 bits, keys
+    that are no text, NaN, which it takes for null, and the characters that line readers take for a line's end.
+    """
+    try:
+        packed = orjson.dumps(value, option=_STRICT)
+    except orjson.JSONEncodeError:
+        return _encoded(_encode(value))
+    if b"null" in packed or (not packed.isascii() and any(one in packed for one in _LINE_ENDS)):
+        return _encoded(_encode(value))
+    return packed
 
 
 def _encoded(text: str) -> bytes:
@@ -105,14 +115,14 @@ def _stamp(topic: str, metadata: dict[str, Any] | None, prompts: tuple[str, ...]
         return _bare_stamp(topic, prompts)
     if nested_deeper(metadata):
         raise BadYield(f"metadata nested deeper than {DEEPEST} levels, A2A can't carry it", "make it flatter")
-    own = b"".join(_text(key) + b":" + dumps(value) + b"," for key, value in metadata.items() if key != LOG_EXTENSION)
+    own = b"".join(dumps(key) + b":" + dumps(value) + b"," for key, value in metadata.items() if key != LOG_EXTENSION)
     return b'"metadata":{%s%s' % (own, _bare_stamp(topic, prompts).removeprefix(b'"metadata":{'))
 
 
 @functools.lru_cache(1024)  # sessions that write now
 def _bare_stamp(topic: str, prompts: tuple[str, ...]) -> bytes:
     used = b',"prompts":%s' % dumps(prompts) if prompts else b""
-    return b'"metadata":{"%s":{"topic":%s%s}}}}' % (LOG_EXTENSION.encode(), _text(topic), used)
+    return b'"metadata":{"%s":{"topic":%s%s}}}}' % (LOG_EXTENSION.encode(), dumps(topic), used)
 
 
 def splice(body: bytes, offset: int, generation: int) -> bytes:
@@ -123,8 +133,8 @@ def splice(body: bytes, offset: int, generation: int) -> bytes:
 def task_body(task_id: str, context_id: str, state: str, timestamp: str, topic: str) -> bytes:
     """A ``task`` event that opens a task."""
     return b'{"task":{"id":%b,"contextId":%b,"status":{"state":"%b","timestamp":"%b"},%b' % (
-        _text(task_id),
-        _text(context_id),
+        dumps(task_id),
+        dumps(context_id),
         state.encode(),
         timestamp.encode(),
         _stamp(topic, None),

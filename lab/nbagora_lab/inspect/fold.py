@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import orjson
+
 from nbagora_lab.core.events import Flags, Head, Record, RecordType, decode, head_of
 
 __all__ = ["HISTORY", "LOG_EXTENSION", "SessionFold", "TaskFold", "message_key"]
@@ -299,7 +301,7 @@ class SessionFold:
                 self._undo(task)
             if not record.type.startswith("a2a."):
                 continue
-            body = json.loads(record.body)
+            body = orjson.loads(record.body)
             task.offset = offset
             if record.type == RecordType.MESSAGE and not head.generation:
                 self.messages.setdefault(message_key(_bare(body["message"])), {}).setdefault(task.id, offset)
@@ -333,7 +335,7 @@ class SessionFold:
         task = self._task(head.subject.decode(), offset)
         if task.claims and head.epoch < task.claims[-1][1]:
             return  # written by a holder that had lost the task
-        body = json.loads(stored[head.body_at :])
+        body = orjson.loads(stored[head.body_at :])
         task.offset, task.generation, task.flags, task.updated = offset, head.generation, head.flags, head.time / 1e6
         task.apply(RecordType.ARTIFACT if "artifactUpdate" in body else RecordType.STATUS, body)
 
