@@ -93,7 +93,7 @@ _STRICT = orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | o
 def dumps(value: object) -> bytes:
     """Strict JSON in UTF-8 on one line: no NaN, lone surrogates replaced.
 
-    By orjson, in a tenth of the time, but for what that one refuses or has another idea of: numbers beyond 64 bits, keys
+    By orjson, in a tenth of the time, but for what that one refuses or writes otherwise: numbers beyond 64 bits, keys
     that are no text, NaN, which it takes for null, and the characters that line readers take for a line's end.
     """
     try:
