@@ -6,6 +6,7 @@ A log elsewhere is written on threads, which go on when their caller is gone.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 import threading
 from collections.abc import Coroutine, Generator, Iterator
@@ -167,11 +168,10 @@ def agents(request: pytest.FixtureRequest) -> Iterator[Agents]:
         @lab.agent
         async def stubborn(message: Any, task: Any) -> Any:
             yield task.status("here")
-            while not task.cancelled:
-                try:
-                    await asyncio.Event().wait()
-                except asyncio.CancelledError:
-                    await asyncio.sleep(0.3)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            while not lab._tasks._tasklog.find("", task.id).terminal:  # it stays for as long as somebody waits for it
+                await asyncio.sleep(0.01)
 
         yield Agents(lab, elsewhere=request.param == "elsewhere")
 
