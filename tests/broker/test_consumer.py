@@ -47,6 +47,25 @@ def test_a_receive_that_waits_is_woken_by_a_send(broker: Broker, kind: str) -> N
         assert kind == "sync" or len(watches) == 1  # who is woken looks before it waits again
 
 
+def test_a_receive_whose_loop_was_closed_under_it_breaks_no_send(broker: Broker) -> None:
+    loop, watching = asyncio.new_event_loop(), threading.Event()
+    when_ready = broker.group_engine.when_ready
+
+    def watched(group: str, client: str, wake: object) -> object:
+        watching.set()
+        return when_ready(group, client, wake)  # type: ignore[arg-type]
+
+    broker.group_engine.when_ready = watched  # type: ignore[method-assign, assignment]
+    with broker.consumer("workers") as consumer:
+        waiting = loop.create_task(consumer.areceive(wait=60))
+        while not watching.is_set():
+            loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+        assert broker.send("chat/a", "x").offset == 0
+        assert not waiting.done()
+        waiting.get_coro().close()  # type: ignore[union-attr]
+
+
 def test_a_receive_that_waits_is_woken_by_the_time_at_which_something_comes_back(
     broker: Broker, clock: VirtualClock
 ) -> None:

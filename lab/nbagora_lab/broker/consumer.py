@@ -136,7 +136,8 @@ class Consumer:
             woken = asyncio.Event()
 
             def wake(woken: asyncio.Event = woken) -> None:
-                loop.call_soon_threadsafe(woken.set)
+                with contextlib.suppress(RuntimeError):  # the loop has closed: no matter of whoever writes
+                    loop.call_soon_threadsafe(woken.set)
 
             ends = self.groups.when_ready(self.group, self.client, wake), self.clock.watch(wake)
             try:
