@@ -7,6 +7,8 @@ import contextlib
 import threading
 from collections.abc import Callable
 
+from nbagora_lab.core.service import waker
+
 __all__ = ["Stop"]
 
 
@@ -31,13 +33,7 @@ class Stop:
 
     async def wait(self) -> None:
         """Waits for it on an event loop. A hint: what happened is on the topic."""
-        loop = asyncio.get_running_loop()
-        stopped = asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has closed
-                loop.call_soon_threadsafe(stopped.set)
-
+        wake = waker(stopped := asyncio.Event())
         with self._lock:
             self._waiting.append(wake)
         try:

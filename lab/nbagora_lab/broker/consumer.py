@@ -14,6 +14,7 @@ from nbagora_lab.broker.api import Groups
 from nbagora_lab.broker.delivery import Batch, Delivery, Given, Handle
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import UsageError
+from nbagora_lab.core.service import waker
 
 __all__ = ["Consumer"]
 
@@ -133,12 +134,7 @@ class Consumer:
         while not (batch := self._receive(max, max_bytes, lease, attempt_id)):
             if (left := deadline - loop.time()) <= 0:
                 break
-            woken = asyncio.Event()
-
-            def wake(woken: asyncio.Event = woken) -> None:
-                with contextlib.suppress(RuntimeError):  # the loop has closed: no matter of whoever writes
-                    loop.call_soon_threadsafe(woken.set)
-
+            wake = waker(woken := asyncio.Event())
             ends = self.groups.when_ready(self.group, self.client, wake), self.clock.watch(wake)
             try:
                 batch = self._receive(max, max_bytes, lease, attempt_id)  # what came before the watch stood

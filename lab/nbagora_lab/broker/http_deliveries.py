@@ -19,6 +19,7 @@ from nbagora_lab.broker.http import MOST, Call, Door, dump
 from nbagora_lab.broker.http_events import Event, Read, array, event_json, packed
 from nbagora_lab.broker.model import seconds
 from nbagora_lab.core.errors import LeaseLost, UsageError
+from nbagora_lab.core.service import waker
 
 __all__ = [
     "Ack",
@@ -243,11 +244,7 @@ async def _waited(call: Call, body: Receive, group: str, gone: asyncio.Task[None
     batch = await asyncio.to_thread(receive)
     deadline = loop.time() + body.wait
     while not batch and not gone.done() and (left := deadline - loop.time()) > 0:
-        woken = asyncio.Event()
-
-        def wake(woken: asyncio.Event = woken) -> None:
-            loop.call_soon_threadsafe(woken.set)
-
+        wake = waker(woken := asyncio.Event())
         ends = engine.when_ready(group, body.client, wake), call.clock.watch(wake)
         waiting = asyncio.create_task(woken.wait())
         try:

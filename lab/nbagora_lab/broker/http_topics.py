@@ -11,6 +11,7 @@ from nbagora_lab.broker.http import MOST, Call, Door
 from nbagora_lab.broker.model import TopicInfo, TopicSpec, check_name
 from nbagora_lab.core.errors import Forbidden, TopicNotFound, UsageError, did_you_mean
 from nbagora_lab.core.events import restamped
+from nbagora_lab.core.service import waker
 
 __all__ = ["TOPIC_DOORS", "Created", "ForkTo", "Lites", "ReplayTo", "Replayed", "Topic", "Topics"]
 
@@ -130,14 +131,9 @@ async def _replay(call: Call) -> Replayed:
 
 async def _until(call: Call, moment: float, gone: asyncio.Task[None]) -> bool:
     """Waits until the clock says so, also where somebody sets it; whether the caller is still there."""
-    loop = asyncio.get_running_loop()
     while not gone.done() and (left := moment - call.clock.now()) > 0:
         woken = asyncio.Event()
-
-        def wake(woken: asyncio.Event = woken) -> None:
-            loop.call_soon_threadsafe(woken.set)
-
-        end = call.clock.watch(wake)
+        end = call.clock.watch(waker(woken))
         waiting = asyncio.create_task(woken.wait())
         try:
             left = moment - call.clock.now()  # it may have been set before the watch stood

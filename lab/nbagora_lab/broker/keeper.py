@@ -9,6 +9,7 @@ from nbagora_lab.broker.api import Log
 from nbagora_lab.core.clock import Clock
 from nbagora_lab.core.errors import StoreClosed, StoreError
 from nbagora_lab.core.log import logger
+from nbagora_lab.core.service import waker
 
 __all__ = ["keep"]
 
@@ -24,12 +25,7 @@ async def keep(log: Log, clock: Clock) -> None:
         log: The engine.
         clock: What says when something is due.
     """
-    loop = asyncio.get_running_loop()
-    changed = asyncio.Event()
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
+    wake = waker(changed := asyncio.Event())
     log.on_due(wake)
     end = clock.watch(wake)
     try:

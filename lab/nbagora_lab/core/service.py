@@ -26,7 +26,7 @@ from nbagora_lab.core.log import logger
 if TYPE_CHECKING:
     from anyio import CancelScope
 
-__all__ = ["ServiceLoop"]
+__all__ = ["ServiceLoop", "waker"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,17 @@ _SLICE = 0.5  # seconds
 _THREADS = 64  # at most; each may wait for a server that is away, and others are not to wait for it
 
 _log = logger.getChild("service")
+
+
+def waker(event: asyncio.Event) -> Callable[[], None]:
+    """What sets an event of the loop that runs here, from any thread; once that loop has closed, it does nothing."""
+    loop = asyncio.get_running_loop()
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # whoever calls writes, or turns a clock: it is no matter of theirs
+            loop.call_soon_threadsafe(event.set)
+
+    return wake
 
 
 def _uvloop() -> bool:

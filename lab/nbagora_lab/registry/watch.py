@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from nbagora_lab.core.service import waker
 from nbagora_lab.registry.api import Catalog
 from nbagora_lab.registry.change import Change
 
@@ -121,12 +122,7 @@ class Feed:
 
     async def stream(self, after: int, wanted: Callable[[Change], bool]) -> AsyncIterator[Change | None]:
         """The same on an event loop, without end; None now and then where nothing came, as a sign of life."""
-        loop = asyncio.get_running_loop()
-        woken = asyncio.Event()
-
-        def listen() -> None:
-            loop.call_soon_threadsafe(woken.set)
-
+        listen = waker(woken := asyncio.Event())
         with self._woken:
             self._listeners.add(listen)
         try:
