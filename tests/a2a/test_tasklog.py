@@ -89,6 +89,20 @@ def test_a_task_that_could_not_be_written_was_never_there(tasks, monkeypatch):
 # -- finding -----------------------------------------------------------------------------------------------------------
 
 
+def test_a_message_that_a_fork_has_from_before_opens_a_task_of_its_own_there(tasks):
+    handler = handler_on(tasks)
+
+    def send(context_id):
+        return asyncio.run(handler.on_message_send(send_request(user_says("x", contextId=context_id)), as_owner()))
+
+    first = send("ctx")
+    tasks.log.fork("sessions/ctx", "sessions/fork", at=tasks.log.info("sessions/ctx").next - 1)
+    own = send("fork")
+    assert own.id.startswith("fork.")
+    assert send("fork").id == own.id
+    assert send("ctx").id == first.id
+
+
 @pytest.mark.parametrize(
     "task_id", ["", ".", "x", "ctx.", "ctx.none", "none.x", "a/b.c", "..", "\n.x", "x" * 700 + ".y"]
 )
