@@ -158,6 +158,15 @@ def test_an_interface_whose_url_is_none_refuses_the_card() -> None:
         check("checked", shown, found=SERVER)
 
 
+def test_every_interface_of_a_card_is_looked_at() -> None:
+    outside = [f"http://{host}.example/x" for host in "abc"]
+    places = [*outside[:2], "https://10.0.0.1/x", outside[2]]  # in order of their names it is the last
+    interfaces = [{"url": place, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"} for place in places]
+    with pytest.raises(RemoteError, match=LEADS):
+        check("ignored", card() | {"supportedInterfaces": interfaces})
+    check("ignored", card() | {"supportedInterfaces": [interfaces[0], interfaces[1], interfaces[3]]})
+
+
 # -- before a call -----------------------------------------------------------------------------------------------------
 
 
