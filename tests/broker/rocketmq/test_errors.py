@@ -190,7 +190,7 @@ class TestReal:
     @pytest.fixture
     def log(self) -> Iterator[RocketLog]:
         lab = f"lab{secrets.token_hex(6)}"
-        log = RocketLog(**server_options("rocketmq"), lab=lab, clock=SystemClock(), patience=5)
+        log = RocketLog(**server_options("rocketmq"), lab=lab, clock=SystemClock(), patience=30)
         log.create_topic("chat", TopicSpec())
         yield log
         log.remove()
