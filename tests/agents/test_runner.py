@@ -1,6 +1,7 @@
 """How agents are run, replaced and ended."""
 
 import asyncio
+import contextlib
 import threading
 import time
 
@@ -85,6 +86,29 @@ def test_a_sync_agent_sees_the_cancellation_at_its_next_call(lab):
     assert begun.wait(20)
     assert lab.cancel(task).state == "CANCELED"
     assert stopped.wait(20)
+
+
+@pytest.mark.parametrize("kind", ["async", "sync"])
+def test_an_agent_that_returns_as_it_sees_its_cancellation_is_canceled(lab, kind):
+    begun = threading.Event()
+
+    async def heeds(message, task):
+        begun.set()
+        while not task.cancelled:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.005)
+        return "stopped"
+
+    def heeds_sync(message, task):
+        begun.set()
+        while not task.cancelled:
+            time.sleep(0.005)
+        return "stopped"
+
+    lab.define(f"heeds-{kind}", heeds if kind == "async" else heeds_sync)
+    task = lab.send(f"heeds-{kind}", "x")
+    assert begun.wait(20)
+    assert lab.cancel(task).state == "CANCELED"
 
 
 @pytest.mark.parametrize("kind", ["async", "sync"])

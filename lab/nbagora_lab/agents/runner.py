@@ -237,7 +237,7 @@ class Runs:
                 resumable=definition.resumable,
             )
             output.spent = task.spent
-            output.before_stop = printer.flush
+            output.before_stop = functools.partial(self._last_word, live, printer)
             running.set(task)
             if restarted and definition.resumable:  # what was asked and answered since then is in its journal
                 message = task.history[0].raw
@@ -261,6 +261,12 @@ class Runs:
                 self._close(run)
             else:
                 self._fail(live, output, error)
+
+    def _last_word(self, live: LiveTask, printer: TaskPrinter) -> None:
+        """Before an agent's own word that stops its task: whoever wanted it cancelled, and was first, is obeyed."""
+        printer.flush()
+        if live.cancelled.is_set() and not self.stopping:
+            raise asyncio.CancelledError
 
     async def _call(self, run: Run, *args: Any, **options: Any) -> Task:
         """A sync function's call, which ends when its task is cancelled."""
