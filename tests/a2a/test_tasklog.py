@@ -13,7 +13,7 @@ from nbagora_lab.a2a.tasklog import TaskLog
 from nbagora_lab.a2a.wire import CANCELED, COMPLETED, FAILED, INPUT_REQUIRED, SUBMITTED, WORKING, status_body
 from nbagora_lab.core.errors import BadName, StoreError, TaskEnded, TaskNotFound, TopicNotFound
 from nbagora_lab.core.events import Flags, RecordType, decode, encode
-from nbagora_lab.inspect.directory import DIRECTORY
+from nbagora_lab.inspect.directory import DIRECTORY, LEVELS
 from nbagora_lab.inspect.fold import LOG_EXTENSION, TaskFold
 from official import send_request
 from task_logs import as_owner, handler_on, say, task_log, user_says
@@ -282,6 +282,35 @@ def test_settle_ends_what_worked_and_leaves_the_rest(tmp_path):
         assert tasks._live == {}
     with task_log(tmp_path) as tasks:
         assert tasks.settle() == []
+
+
+def test_settle_leaves_what_this_process_runs(tasks):
+    live, _, _ = tasks.open("", "a", user_says("x"), context_id="ctx")
+    live.status(WORKING)
+    assert tasks.settle() == []
+    live.status(COMPLETED)
+    assert tasks.find("", live.id).state == COMPLETED
+
+
+def test_a_revived_task_has_no_more_time_than_it_was_given(tmp_path):
+    with task_log(tmp_path / "store") as tasks:
+        given = tasks.open("", "a", user_says("x"), context_id="ctx", until=1e10, levels=3)[0].id
+        free = tasks.open("", "a", user_says("y"), context_id="ctx")[0].id
+    with task_log(tmp_path / "store") as tasks:
+        revived = [tasks.revive(tasks.directory()[one], tasks.find("", one)) for one in (given, free)]
+        assert [(one.until, one.levels) for one in revived] == [(1e10, 3), (None, LEVELS)]
+
+
+def test_a_task_that_a_fork_has_from_before_is_none_of_its_own(tasks):
+    """Not even where the fork bears the name of the context that it was forked from."""
+    live, _, _ = tasks.open("", "a", user_says("x"), context_id="ctx")
+    live.status(COMPLETED)
+    tasks.log.fork("sessions/ctx", "sessions/kept", at=tasks.log.info("sessions/ctx").next - 1)
+    tasks.log.expire("sessions/ctx")
+    tasks.log.fork("sessions/kept", "sessions/ctx", at=tasks.log.info("sessions/kept").next - 1)
+    assert tasks.session("", "ctx").tasks[live.id].inherited
+    with pytest.raises(TaskNotFound):
+        tasks.find("", live.id)
 
 
 def test_settle_passes_over_a_session_that_is_gone(tmp_path):
