@@ -351,16 +351,15 @@ class LiveTask:
         with self._lock:
             if self._ended:
                 raise self._refusal()
-            entries: list[tuple[str, bytes]] = []
-            more: list[tuple[str, bytes]] = []
-            for generation, one in enumerate((*self._held, event), self.generation + 1):
-                entries.append((self.topic, self.event_record(one.type, one.body, one.flags, generation)))
-                more += one.more
-                if self.targets:
-                    more += self.due(generation)
-            offset = self._log.log.append(entries + more)[len(entries) - 1]
-            self._held.clear()
-            self.generation += len(entries)
+            held = len(self._held)
+            generation = self.generation + held + 1
+            entries = [(self.topic, self.event_record(event.type, event.body, event.flags, generation))]
+            if held or event.more or self.targets:
+                entries = [*self._unwritten(), *entries, *self._beside([*self._held, event])]
+            offset = self._log.log.append(entries)[held]
+            if held:
+                self._held.clear()
+            self.generation = generation
             self.state, self.stamp = state, stamp or self.stamp
             if offset - self._noted >= EVERY:
                 self._noted = offset - offset % EVERY
@@ -372,6 +371,18 @@ class LiveTask:
         if woke:
             give_way()
         return offset
+
+    def _unwritten(self) -> Entries:
+        """The events that are held."""
+        held = enumerate(self._held, self.generation + 1)
+        return [(self.topic, self.event_record(one.type, one.body, one.flags, at)) for at, one in held]
+
+    def _beside(self, events: Sequence[_Event]) -> Entries:
+        """What goes with events that are to be written, and tells webhooks of each."""
+        found: list[tuple[str, bytes]] = []
+        for generation, one in enumerate(events, self.generation + 1):
+            found += [*one.more, *(self.due(generation) if self.targets else ())]
+        return found
 
     def _ending(self, state: str, now: str) -> tuple[str, bytes]:
         asked = {"asked": True} if self._asked else {}  # how long it took says nothing of the agent then
