@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from nbagora_lab.a2a.breath import breathe, give_way
 from nbagora_lab.a2a.chunks import Chunks
@@ -58,13 +58,8 @@ def nothing_more(_live: LiveTask, _message: dict[str, Any], _generation: int) ->
     return ()
 
 
-class _Event(NamedTuple):
-    """An event to append, and what goes with it in the same step."""
-
-    type: str
-    body: bytes
-    flags: int
-    more: Entries = ()
+_Event = tuple[str, bytes, int, Entries]
+"""Type, body and flags of an event to append, and what goes with it in the same step."""
 
 
 class LiveTask:
@@ -168,7 +163,7 @@ class LiveTask:
         elif state in INTERRUPTED_STATES:
             flags |= Flags.INTERRUPTED
             self._asked = True
-        offset = self._append(_Event(RecordType.STATUS, body, flags, more), state, now)
+        offset = self._append(RecordType.STATUS, body, flags, more, state, now)
         breathe()
         return offset
 
@@ -193,14 +188,13 @@ class LiveTask:
         body = artifact_body(
             self._ids, artifact, parts, self.topic, append=append, last=last, metadata=metadata, prompts=self._prompts
         )
-        event = _Event(RecordType.ARTIFACT, body, Flags.SPLICED, blobs)
         if hold:
             with self._lock:
                 if self._ended:
                     raise self._refusal()
-                self._held.append(event)
+                self._held.append((RecordType.ARTIFACT, body, Flags.SPLICED, blobs))
             return
-        self._append(event, self.state)
+        self._append(RecordType.ARTIFACT, body, Flags.SPLICED, blobs, self.state)
         breathe()
 
     def chunk(self, artifact: bytes, text: str) -> None:
@@ -220,7 +214,7 @@ class LiveTask:
 
     def _more(self, artifact: bytes, text: str) -> None:
         body = artifact_body(self._ids, artifact, text_part(text), self.topic, append=True, prompts=self._prompts)
-        self._append(_Event(RecordType.ARTIFACT, body, Flags.SPLICED), self.state)
+        self._append(RecordType.ARTIFACT, body, Flags.SPLICED, (), self.state)
 
     @property
     def bodies(self) -> Bodies:
@@ -236,7 +230,7 @@ class LiveTask:
         self._flush()
         flags = Flags.SPLICED | Flags.MESSAGE | Flags.TERMINAL
         body = message_body(message, self.topic, self._prompts)
-        return self._append(_Event(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")]), "MESSAGE")
+        return self._append(RecordType.MESSAGE, body, flags, [self._ending("MESSAGE", "")], "MESSAGE")
 
     def answer(
         self, message: dict[str, Any], refer: Refer = nothing_more, *, claim: bool, expected: int | None = None
@@ -346,43 +340,38 @@ class LiveTask:
             **self._envelope,
         )
 
-    def _append(self, event: _Event, state: str, stamp: str = "") -> int:
+    def _append(self, type_: str, body: bytes, flags: int, more: Entries, state: str, stamp: str = "") -> int:
         """Appends an event, and those held before it, in one step; its offset."""
         with self._lock:
             if self._ended:
                 raise self._refusal()
             held = len(self._held)
-            generation = self.generation + held + 1
-            entries = [(self.topic, self.event_record(event.type, event.body, event.flags, generation))]
-            if held or event.more or self.targets:
-                entries = [*self._unwritten(), *entries, *self._beside([*self._held, event])]
+            if held or self.targets:
+                entries = self._entries([*self._held, (type_, body, flags, more)])
+            else:  # as a chunk, which should cost little
+                entries = [(self.topic, self.event_record(type_, body, flags, self.generation + 1)), *more]
             offset = self._log.log.append(entries)[held]
-            if held:
-                self._held.clear()
-            self.generation = generation
+            self._held.clear()
+            self.generation += held + 1
             self.state, self.stamp = state, stamp or self.stamp
             if offset - self._noted >= EVERY:
                 self._noted = offset - offset % EVERY
                 self._log.snapshots.note(self.topic)
-            if event.flags & Flags.TERMINAL:
+            if flags & Flags.TERMINAL:
                 self._ended = True
                 self._log.forget(self)
-            woke = bool(event.flags & (Flags.TERMINAL | Flags.INTERRUPTED)) and self.stop.tell()
+            woke = bool(flags & (Flags.TERMINAL | Flags.INTERRUPTED)) and self.stop.tell()
         if woke:
             give_way()
         return offset
 
-    def _unwritten(self) -> Entries:
-        """The events that are held."""
-        held = enumerate(self._held, self.generation + 1)
-        return [(self.topic, self.event_record(one.type, one.body, one.flags, at)) for at, one in held]
-
-    def _beside(self, events: Sequence[_Event]) -> Entries:
-        """What goes with events that are to be written, and tells webhooks of each."""
-        found: list[tuple[str, bytes]] = []
-        for generation, one in enumerate(events, self.generation + 1):
-            found += [*one.more, *(self.due(generation) if self.targets else ())]
-        return found
+    def _entries(self, events: list[_Event]) -> list[tuple[str, bytes]]:
+        """The records of events in a row, then what goes with them and tells webhooks of each."""
+        entries, beside = [], []
+        for generation, (type_, body, flags, more) in enumerate(events, self.generation + 1):
+            entries.append((self.topic, self.event_record(type_, body, flags, generation)))
+            beside += [*more, *(self.due(generation) if self.targets else ())]
+        return entries + beside
 
     def _ending(self, state: str, now: str) -> tuple[str, bytes]:
         asked = {"asked": True} if self._asked else {}  # how long it took says nothing of the agent then
