@@ -46,6 +46,9 @@ def _wanted(config: pytest.Config, option: str, variable: str) -> bool:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # The package of a plugin has its assertions rewritten as it is imported. A lab imports in several threads, and
+    # CPython 3.11 can't build the trees of two modules at once (gh-106905): "AST constructor recursion depth mismatch".
+    config.pluginmanager.rewrite_hook._must_rewrite.discard("nbagora_lab")  # type: ignore[attr-defined]
     settings.load_profile("campaign" if _wanted(config, "--campaign", "NBAGORA_CAMPAIGN") else "same")
     if not hasattr(config, "workerinput"):
         os.environ["NBAGORA_SERVERS"] = tempfile.mkdtemp(prefix="nbagora-servers-")  # workers inherit it
