@@ -44,6 +44,21 @@ def narrow(lab, gates, request):
     lab.remove(name)
 
 
+@pytest.fixture
+def busy(lab, gates, narrow):
+    """`narrow`, at work on two messages: the gates "0" and "1" let it go on."""
+    for number in range(2):
+        lab.send(narrow.name, f"{number}")
+    gates.wait_for("called", 2)
+    return narrow
+
+
+@pytest.fixture
+def http(lab):
+    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as http:
+        yield http
+
+
 def metadata(task):
     return task.raw["metadata"].get(INBOX_EXTENSION)
 
@@ -78,52 +93,44 @@ def test_a_task_that_waits_is_cancelled_without_a_call(lab, gates, narrow):
     assert narrow.called == ["0", "1", "3"]
 
 
-def test_a_higher_priority_overtakes(lab, gates, narrow):
-    for number in range(2):
-        lab.send(narrow.name, f"{number}")
-    gates.wait_for("called", 2)
-    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as http:
-        call = Binding(http, f"{lab.url}/agents/{narrow.name}", "HTTP+JSON")
+def test_a_higher_priority_overtakes(lab, gates, busy, http):
+    call = Binding(http, f"{lab.url}/agents/{busy.name}", "HTTP+JSON")
 
-        def send(text, metadata=None, **headers):
-            message = user_message(text, **({"metadata": {INBOX_EXTENSION: metadata}} if metadata else {}))
-            sent = call("SendMessage", {"message": message, "configuration": {"returnImmediately": True}}, **headers)
-            return sent.task["id"]
+    def send(text, metadata=None, **headers):
+        message = user_message(text, **({"metadata": {INBOX_EXTENSION: metadata}} if metadata else {}))
+        sent = call("SendMessage", {"message": message, "configuration": {"returnImmediately": True}}, **headers)
+        return sent.task["id"]
 
-        ordinary = send("ordinary")
-        by_header = send("by header", nbagora_priority="3")
-        by_metadata = send("by metadata", {"priority": 7, "tenant": "acme"})
-        places = [
-            call("GetTask", {"id": one}).task["metadata"][INBOX_EXTENSION]["place"]
-            for one in (ordinary, by_header, by_metadata)
-        ]
-        assert places == ["3", "2", "1"]
-        for text in ("0", "1", "ordinary", "by header", "by metadata"):
-            gates.open(text)
-        for task in (ordinary, by_header, by_metadata):
-            lab.wait(task)
-    assert narrow.called[2:] == ["by metadata", "by header", "ordinary"]
-    tenants = {one.tenant: one.served for one in lab.broker.stats(inbox_name(narrow.name)).tenants}
+    ordinary = send("ordinary")
+    by_header = send("by header", nbagora_priority="3")
+    by_metadata = send("by metadata", {"priority": 7, "tenant": "acme"})
+    places = [
+        call("GetTask", {"id": one}).task["metadata"][INBOX_EXTENSION]["place"]
+        for one in (ordinary, by_header, by_metadata)
+    ]
+    assert places == ["3", "2", "1"]
+    for text in ("0", "1", "ordinary", "by header", "by metadata"):
+        gates.open(text)
+    for task in (ordinary, by_header, by_metadata):
+        lab.wait(task)
+    assert busy.called[2:] == ["by metadata", "by header", "ordinary"]
+    tenants = {one.tenant: one.served for one in lab.broker.stats(inbox_name(busy.name)).tenants}
     assert tenants == {"": 4, "acme": 1}
 
 
-def test_who_sends_much_leaves_others_their_share(lab, gates, narrow):
-    for number in range(2):
-        lab.send(narrow.name, f"{number}")
-    gates.wait_for("called", 2)
-    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as http:
-        call = Binding(http, f"{lab.url}/agents/{narrow.name}", "JSONRPC")
-        sent = []
-        for tenant, texts in (("acme", ["a1", "a2", "a3", "a4"]), ("beta", ["b1", "b2"])):
-            for text in texts:
-                params = {"message": user_message(text), "configuration": {"returnImmediately": True}, "tenant": tenant}
-                sent.append(call("SendMessage", params).task["id"])
-                gates.open(text)
+def test_who_sends_much_leaves_others_their_share(lab, gates, busy, http):
+    call = Binding(http, f"{lab.url}/agents/{busy.name}", "JSONRPC")
+    sent = []
+    for tenant, texts in (("acme", ["a1", "a2", "a3", "a4"]), ("beta", ["b1", "b2"])):
+        for text in texts:
+            params = {"message": user_message(text), "configuration": {"returnImmediately": True}, "tenant": tenant}
+            sent.append(call("SendMessage", params).task["id"])
+            gates.open(text)
     gates.open("0")  # one place alone goes round
     for task in sent:
         lab.wait(task)
     gates.open("1")
-    served = narrow.called[2:]
+    served = busy.called[2:]
     assert sorted(served[:4]) == ["a1", "a2", "b1", "b2"]
     assert [one for one in served if one.startswith("a")] == ["a1", "a2", "a3", "a4"]
 
@@ -131,10 +138,9 @@ def test_who_sends_much_leaves_others_their_share(lab, gates, narrow):
 @pytest.mark.parametrize(
     "plan", [{"priority": 256}, {"priority": 1.5}, {"priority": "x"}, {"cost": -1}, {"deadline": "soon"}, "high"]
 )
-def test_a_plan_that_does_not_fit_is_refused(lab, narrow, plan):
-    with httpx.Client(headers={"Authorization": f"Bearer {lab.token}"}, timeout=30, trust_env=False) as http:
-        call = Binding(http, f"{lab.url}/agents/{narrow.name}", "JSONRPC")
-        answer = call("SendMessage", {"message": user_message("x", metadata={INBOX_EXTENSION: plan})})
+def test_a_plan_that_does_not_fit_is_refused(lab, narrow, plan, http):
+    call = Binding(http, f"{lab.url}/agents/{narrow.name}", "JSONRPC")
+    answer = call("SendMessage", {"message": user_message("x", metadata={INBOX_EXTENSION: plan})})
     assert answer.code == -32602
     assert narrow.called == []
 
